@@ -1,0 +1,1 @@
+"""Networks without opinions: they take tensors and give tensors, and know neither text nor losses."""

@@ -1,0 +1,294 @@
+"""The words of the project: what flows between its parts, and what a model can do.
+
+This module knows no family, no file format and no command. Everything else imports it, so it imports only torch.
+Conventions: pictures are float32 NCHW in [-1, 1]; captions are ``str``; time t is 1 at pure noise and 0 at the picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+
+import torch
+from PIL.Image import Image
+from torch import Tensor, nn
+
+
+class TranhError(Exception):
+    """A fault the user can mend. The message says what was given, what is allowed and what to do."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Captioned pictures on their way to a network.
+
+    Attributes:
+        images: (B, 3, H, W) float32 in [-1, 1].
+        captions: B captions, already normalised.
+        tokens: (B, T) int64, padded; ``mask`` (B, T) bool is True where a token is real.
+        ids: (B,) int64, the same for the same example at any time; keys the cache of frozen outputs.
+        labels: what is known beyond the caption (Scenes: facts per token and per picture), by name.
+        parts: outputs of frozen parent stages for these examples, by name (``clip.image``: (B, D)).
+    """
+
+    images: Tensor
+    captions: Sequence[str]
+    tokens: Tensor
+    mask: Tensor
+    ids: Tensor
+    labels: Mapping[str, Tensor] = field(default_factory=dict)
+    parts: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def replace(self, **changes: Any) -> Batch:
+        return replace(self, **changes)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Where training stands when a loss is asked for.
+
+    Attributes:
+        name: one of the family's ``phases``; most have only ``"train"``, a GAN has two.
+        step, steps: optimiser steps done, and the number the schedules are made for.
+        generator: the only source of randomness a loss may use.
+    """
+
+    name: str
+    step: int
+    steps: int
+    generator: torch.Generator
+
+    @property
+    def progress(self) -> float:
+        """Share of the run behind us, in [0, 1]."""
+        return self.step / max(1, self.steps)
+
+
+@dataclass(frozen=True)
+class ParamGroup:
+    """Parameters that share an optimiser. ``lr_scale`` multiplies the recipe's learning rate for that optimiser."""
+
+    params: Sequence[nn.Parameter]
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    lr_scale: float = 1.0
+    weight_decay: float = 0.0
+
+
+class Family(nn.Module):
+    """One system that is trained: networks, their loss, and how it makes pictures.
+
+    ``forward(batch, phase)`` *is* the loss: a dict of scalars whose ``"loss"`` is minimised. A family's name is the
+    name of its file. Its constructor takes plain keyword arguments (JSON values); ``config`` keeps them, so that
+    ``type(family)(**family.config)`` builds the same networks again.
+
+    Attributes:
+        phases: names of the updates made, in order, in every step.
+        overfit: the key of ``forward``'s result that must fall when one batch is learned by heart.
+        overfit_below: the share of its first value that the overfitted figure must fall below.
+        parents: names of the frozen stages whose outputs it reads from ``batch.parts``.
+    """
+
+    phases: ClassVar[tuple[str, ...]] = ("train",)
+    overfit: ClassVar[str] = "loss"
+    overfit_below: ClassVar[float] = 0.5
+    parents: tuple[str, ...] = ()
+    config: dict[str, Any]
+
+    def forward(self, batch: Batch, phase: Phase) -> dict[str, Tensor]:
+        raise TypeError(f"{type(self).__name__} does not say its loss: define forward(batch, phase)")
+
+    def param_groups(self, phase: str) -> list[ParamGroup]:
+        """Who is updated in a phase, and by which optimiser: by default everything, by AdamW."""
+        return [ParamGroup([p for p in self.parameters() if p.requires_grad])]
+
+    def prepare(self, batches: Iterable[Batch]) -> None:
+        """Fill the buffers that are learned before training (means, PCA, codebooks); called once, saved by the run."""
+
+    def adopt(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Weights to begin from, given those of another run of this family; by default they must fit as they are."""
+        return tensors
+
+    def outputs(self, batch: Batch) -> dict[str, Tensor]:
+        """What a child stage may read of this one once it is frozen, by name; one row per example."""
+        return {}
+
+    def image_outputs(self, images: Tensor) -> dict[str, Tensor]:
+        """The same for what depends on the picture alone; remembered per example: captions change, pictures do not."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One training run inside a recipe.
+
+    Attributes:
+        family: name of a file in ``families``.
+        model: keyword arguments of the family.
+        data: keyword arguments of the source of captioned pictures; ``source`` names it.
+        parents: part name -> stage name whose frozen run it stands on.
+        steps: optimiser steps; ``--minutes`` replaces it after measuring the speed.
+        batch: pictures per step.
+        lr: peak learning rate of AdamW; ``muon_lr`` of Muon.
+        warmup: steps of linear warm-up; ``decay``: share of the steps at the end in which the rate falls linearly to 0.
+        clip: largest norm of the gradient.
+        ema: widths of the weight averages kept, as a share of the steps so far (EDM2); one is chosen after training.
+        precision: dtype of the computation; weights are always kept in float32.
+        sample_every, save_every: steps between sample grids and between checkpoints.
+        init: a run whose weights are the start, or None.
+        share: share of the recipe's minutes given to this stage when ``--minutes`` is used.
+        seed: of weights, data order and noise.
+    """
+
+    family: str
+    model: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
+    parents: Mapping[str, str] = field(default_factory=dict)
+    steps: int = 1000
+    batch: int = 64
+    lr: float = 1e-3
+    muon_lr: float = 2e-3
+    warmup: int = 50
+    decay: float = 0.3
+    clip: float = 1.0
+    ema: Sequence[float] = (0.05, 0.15)
+    precision: Literal["bf16", "fp32"] = "bf16"
+    sample_every: int = 500
+    save_every: int = 100
+    init: str | None = None
+    share: float = 1.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One value that repeats a run: its stages (a small DAG, in the order they train) and what they cost.
+
+    Attributes:
+        name: as typed after ``tranh train``.
+        stages: stage name -> stage; a stage's parents come before it.
+        system: dotted path ``module:function`` that assembles the trained stages into a system, or None.
+        parts: the stages the system is made of; others only helped to train them.
+        cost, expected: one line each for people: what it takes and what it reaches.
+    """
+
+    name: str
+    stages: Mapping[str, Stage]
+    system: str | None = None
+    parts: Sequence[str] = ()
+    cost: str = ""
+    expected: str = ""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asks of a system: one value that Python, command line and HTTP share.
+
+    Picture k of a request equals the single picture of the same request with ``seed + k``.
+
+    Attributes:
+        prompt, negative_prompt: sentences, any language the system knows.
+        count: pictures wanted.
+        seed: of the first picture.
+        steps: denoising steps; guidance: classifier-free guidance scale; None means the system's own.
+        size: side of the picture in pixels; None means the system's own.
+        image, mask, strength: for edits.
+        prior: which prior of the hierarchy, ``diffusion`` or ``autoregressive``; None means the system's own.
+        allow_unknown: draw although the prompt has words the model was never taught.
+    """
+
+    prompt: str
+    negative_prompt: str = ""
+    count: int = 1
+    seed: int = 0
+    steps: int | None = None
+    guidance: float | None = None
+    size: int | None = None
+    image: Image | None = None
+    mask: Image | None = None
+    strength: float | None = None
+    prior: str | None = None
+    allow_unknown: bool = False
+
+    def replace(self, **changes: Any) -> Request:
+        return replace(self, **changes)
+
+
+@dataclass(frozen=True)
+class Event:
+    """One report of long work: ``done`` of ``total`` in ``stage``, with the figures worth showing."""
+
+    stage: str
+    done: int
+    total: int
+    figures: Mapping[str, float] = field(default_factory=dict)
+    result: Any = None
+
+
+Denoiser = Callable[[Tensor, Tensor], Tensor]
+"""(x_t (B, C, H, W), t (B,)) -> x_0 estimate of the same shape as x_t."""
+
+
+@runtime_checkable
+class Generates(Protocol):
+    """Makes pictures from a request. Yields progress; the last event carries the list of PIL pictures."""
+
+    def generate_events(self, request: Request) -> Iterator[Event]: ...
+
+
+@runtime_checkable
+class Denoises(Protocol):
+    """Gives the denoiser of a request, with guidance in it; samplers and edits run it."""
+
+    def denoiser(self, request: Request) -> Denoiser: ...
+
+
+@runtime_checkable
+class Autoencodes(Protocol):
+    """Pictures (B, 3, H, W) to latents and back."""
+
+    def encode(self, images: Tensor) -> Tensor: ...
+
+    def decode(self, latents: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class Embeds(Protocol):
+    """Pictures and captions into one space, rows of unit length, (B, D)."""
+
+    def embed_images(self, images: Tensor) -> Tensor: ...
+
+    def embed_texts(self, tokens: Tensor, mask: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class Completes(Protocol):
+    """Completes a picture whose first part is given, as autoregressive systems do."""
+
+    def complete(self, request: Request) -> Iterator[Event]: ...
+
+
+@runtime_checkable
+class Answers(Protocol):
+    """Reads pictures: what is in each of them. The reading's type belongs to the world it was trained on."""
+
+    def read(self, images: Tensor) -> Sequence[Any]: ...
+
+
+CAPABILITIES: Mapping[str, type] = {
+    "generates": Generates,
+    "denoises": Denoises,
+    "autoencodes": Autoencodes,
+    "embeds": Embeds,
+    "completes": Completes,
+    "answers": Answers,
+}
+"""Every capability by the name users read; contract tests check each one a system claims."""
+
+
+def capabilities(model: object) -> tuple[str, ...]:
+    """Names of the capabilities a model has, in the order of :data:`CAPABILITIES`."""
+    return tuple(name for name, protocol in CAPABILITIES.items() if isinstance(model, protocol))
