@@ -1,0 +1,105 @@
+"""A scene as numbers: the targets of the verifier and of auxiliary losses, and the way back.
+
+It knows the order of the words in ``world``; networks know only how many there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from .facts import visible
+from .world import (
+    COLOURS,
+    EXPRESSIONS,
+    KINDS,
+    LIGHTS,
+    MATERIALS,
+    PROPORTIONS,
+    SETTINGS,
+    SHADES,
+    SIZES,
+    STYLES,
+    Scene,
+)  # fmt: skip
+
+MAX_THINGS = 4
+
+ROLES = ("none", "front", "back", "inner", "outer")
+"""What a thing is in a relation of overlap: covers another, is covered, is inside, has another inside."""
+
+THING_FIELDS: Mapping[str, Sequence[str]] = {
+    "kind": KINDS,
+    "colour": COLOURS,
+    "shade": SHADES,
+    "size": SIZES,
+    "proportion": PROPORTIONS,
+    "material": MATERIALS,
+    "expression": EXPRESSIONS,
+    "role": ROLES,
+}
+PICTURE_FIELDS: Mapping[str, Sequence[str]] = {"setting": SETTINGS, "light": LIGHTS, "style": STYLES}
+
+PATCH_FIELDS = ("kind", "colour", "shade", "size", "material")
+"""Fields asked of the patches of a picture, as a free teacher of the decoder."""
+
+_ROLE = {"in_front_of": ("front", "back"), "inside": ("inner", "outer")}
+
+
+def encode(scenes: Sequence[Scene]) -> dict[str, Tensor]:
+    """Labels of B scenes.
+
+    Returns:
+        ``things`` (B, 4, 8) int64: the fields of THING_FIELDS in order, -1 where the thing does not exist or the fact
+        cannot be seen; ``centres`` (B, 4, 2) float32: x, y in canvas units; ``extents`` (B, 4): half the larger side;
+        ``picture`` (B, 3) int64: the fields of PICTURE_FIELDS, -1 where hidden.
+    """
+    things = torch.full((len(scenes), MAX_THINGS, len(THING_FIELDS)), -1)
+    centres = torch.zeros(len(scenes), MAX_THINGS, 2)
+    extents = torch.zeros(len(scenes), MAX_THINGS)
+    picture = torch.full((len(scenes), len(PICTURE_FIELDS)), -1)
+    role = list(THING_FIELDS).index("role")
+    column = {name: i for i, name in enumerate(THING_FIELDS)}
+    row = {name: i for i, name in enumerate(PICTURE_FIELDS)}
+    for b, scene in enumerate(scenes):
+        for i, thing in enumerate(scene.things):
+            centres[b, i, 0], centres[b, i, 1], extents[b, i] = thing.x, thing.y, thing.radius
+            things[b, i, role] = 0
+        for fact in visible(scene):
+            if fact.group in column and fact.subject is not None:
+                things[b, fact.subject, column[fact.group]] = THING_FIELDS[fact.group].index(fact.value)
+            elif fact.group in row:
+                picture[b, row[fact.group]] = PICTURE_FIELDS[fact.group].index(fact.value)
+        for r in scene.relations:
+            if r.name in _ROLE:
+                for who, name in zip((r.subject, r.object), _ROLE[r.name], strict=True):
+                    things[b, who, role] = ROLES.index(name)
+    return {"things": things, "centres": centres, "extents": extents, "picture": picture}
+
+
+def patches(labels: Mapping[str, Tensor], grid: int, fields: Sequence[str] = PATCH_FIELDS) -> Tensor:
+    """What each patch of a picture shows.
+
+    Args:
+        labels: of :func:`encode`.
+        grid: patches per side.
+
+    Returns:
+        (B, grid * grid, fields) int64: the value plus one of the topmost thing whose box covers at least a quarter of
+        the patch, 0 where there is none, -1 where the fact cannot be seen.
+    """
+    low = torch.arange(grid) / grid
+    centres, r = labels["centres"], labels["extents"][..., None]  # (B, 4, 2), (B, 4, 1)
+    inside = torch.minimum(low + 1 / grid, (centres + r)[..., None]) - torch.maximum(low, (centres - r)[..., None])
+    inside = inside.clamp_min(0) * grid  # (B, 4, 2, grid): share of each column and row of patches that a box covers
+    share = inside[:, :, 1, :, None] * inside[:, :, 0, None, :]  # (B, 4, row, column)
+    things = labels["things"]
+    hit = (share >= 0.25) & (things[..., 0] >= 0)[:, :, None, None]
+    top = (torch.arange(1, MAX_THINGS + 1)[None, :, None, None] * hit).amax(1).flatten(1)  # (B, N), 0 for none
+    columns = [list(THING_FIELDS).index(f) for f in fields]
+    values = things[..., columns]  # (B, 4, F)
+    values = torch.where(values >= 0, values + 1, -1)
+    values = torch.cat([torch.zeros_like(values[:, :1]), values], dim=1)  # background first
+    return values.gather(1, top[..., None].expand(-1, -1, len(columns)))

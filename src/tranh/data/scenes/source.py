@@ -1,0 +1,168 @@
+"""Scenes as a source of captioned pictures: batch ``step`` is a pure function of (seed, step).
+
+Pictures come from a cache. It knows which scenes and captions are asked for, not what is trained on them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tranh.text.normalise import strip_diacritics
+from tranh.types import Batch
+
+from .captions import Density, caption
+from .draw import render
+from .facts import visible
+from .labels import encode, patches
+from .layout import generator, scene
+from .world import LEVELS, SPLITS, VERSION, Fact, Scene
+
+Tokenize = Callable[[Sequence[str]], tuple[Tensor, Tensor]]
+LANGUAGES = {"en": 0.45, "vi": 0.35, "vi_unmarked": 0.2}
+"""Share of each form of caption in training."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One captioned picture: pixels (S, S, 3) uint8, its scene, its caption and the facts the caption says."""
+
+    pixels: np.ndarray
+    scene: Scene
+    caption: str
+    facts: tuple[Fact, ...]
+
+
+remembered = lru_cache(maxsize=2**17)(scene)
+"""Scenes seen before: finding a layout takes longer than saying it."""
+
+
+def cache_dir() -> Path:
+    """Where drawn pictures are kept: ``$TRANH_CACHE``, or ``~/.cache/tranh``."""
+    return Path(os.environ.get("TRANH_CACHE", Path.home() / ".cache" / "tranh"))
+
+
+def say(scene_: Scene, language: str, density: str, *key: object) -> tuple[str, tuple[Fact, ...]]:
+    """A caption of a scene and the facts it says; the key decides the choice of words.
+
+    Args:
+        language: ``en``, ``vi`` or ``vi_unmarked`` (Vietnamese typed without diacritics).
+    """
+    words, facts = caption(
+        scene_, visible(scene_), language.removesuffix("_unmarked"), generator(*key), cast(Density, density)
+    )
+    return (strip_diacritics(words) if language.endswith("_unmarked") else words), facts
+
+
+def _draw_chunk(level: str, split: str, size: int, start_stop: tuple[int, int]) -> np.ndarray:
+    return np.stack([render(scene(level, split, i), size) for i in range(*start_stop)])
+
+
+def drawn(
+    level: str, split: str, size: int, count: int, progress: Callable[[int, int], None] | None = None
+) -> np.ndarray:
+    """The first ``count`` pictures of a split, (count, size, size, 3) uint8; drawn once by all cores, then cached."""
+    path = cache_dir() / f"scenes-v{VERSION}-{level}-{split}-{size}-{count}.npy"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(f".{os.getpid()}.part")
+        pictures = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=(count, size, size, 3))
+        chunks = [(i, min(i + 256, count)) for i in range(0, count, 256)]
+        with ProcessPoolExecutor(os.cpu_count()) as pool:
+            for chunk, pixels in zip(chunks, pool.map(partial(_draw_chunk, level, split, size), chunks), strict=True):
+                pictures[slice(*chunk)] = pixels
+                if progress is not None:
+                    progress(chunk[1], count)
+        pictures.flush()
+        os.replace(part, path)
+    return np.load(path, mmap_mode="r")
+
+
+class Scenes:
+    """Random access to captioned Scenes.
+
+    Args:
+        levels: level -> share of it in a batch.
+        split: which split to train on; ``validation`` batches always come from the validation split.
+        size: side of the pictures.
+        count: scenes drawn per level and split; captions and order are new each time one is seen.
+        languages: form of caption -> share.
+        dense: share of dense captions; the rest are short.
+        patches: patches per side for the labels of patches, 0 for none.
+        tokenize: captions -> (tokens (B, T), mask (B, T)).
+    """
+
+    def __init__(
+        self,
+        tokenize: Tokenize,
+        levels: Mapping[str, float],
+        split: str = "train",
+        size: int = 64,
+        count: int = 40000,
+        languages: Mapping[str, float] = LANGUAGES,
+        dense: float = 0.85,
+        patches: int = 0,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        unknown = [level for level in levels if level not in LEVELS]
+        if unknown or split not in SPLITS:
+            raise ValueError(f"no level {unknown} or split {split!r}: levels are {LEVELS}, splits {SPLITS}")
+        self.tokenize, self.levels, self.split, self.size = tokenize, dict(levels), split, size
+        self.languages, self.dense, self.patches = dict(languages), dense, patches
+        self.count = count
+        self._pictures = {(level, split): drawn(level, split, size, count, progress) for level in levels}
+        self._progress = progress
+
+    def pictures(self, level: str, split: str) -> np.ndarray:
+        key = (level, split)
+        if key not in self._pictures:
+            self._pictures[key] = drawn(level, split, self.size, min(self.count, 2048), self._progress)
+        return self._pictures[key]
+
+    def batch(self, step: int, size: int, seed: int) -> Batch:
+        """Training batch ``step`` of the order that ``seed`` gives."""
+        return self._batch(self.split, step, size, seed)
+
+    def validation(self, step: int, size: int) -> Batch:
+        """Batch ``step`` of the validation split, the same for every run."""
+        return self._batch("validation", step, size, 0)
+
+    def _batch(self, split: str, step: int, size: int, seed: int) -> Batch:
+        rng = np.random.Generator(np.random.Philox(key=[seed, (SPLITS.index(split) << 48) + step]))
+        names, shares = list(self.levels), np.array(list(self.levels.values()))
+        level_of = rng.choice(len(names), size, p=shares / shares.sum())
+        spoken, weights = list(self.languages), np.array(list(self.languages.values()))
+        language_of = rng.choice(len(spoken), size, p=weights / weights.sum())
+        dense = rng.random(size) < self.dense
+        ticket = rng.random(size)
+        pixels, scenes, captions, ids = [], [], [], []
+        for k in range(size):
+            level = names[level_of[k]]
+            drawn_pictures = self.pictures(level, split)
+            i = int(ticket[k] * len(drawn_pictures))
+            scenes.append(remembered(level, split, i))
+            pixels.append(drawn_pictures[i])
+            density = "dense" if dense[k] else "short"
+            captions.append(say(scenes[-1], spoken[language_of[k]], density, seed, split, step, k)[0])
+            ids.append((LEVELS.index(level) << 40) + (SPLITS.index(split) << 36) + i)
+        tokens, mask = self.tokenize(captions)
+        images = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)  # (B, 3, S, S)
+        labels = encode(scenes)
+        if self.patches:
+            labels["patches"] = patches(labels, self.patches)
+        return Batch(images, captions, tokens, mask, torch.tensor(ids), labels)
+
+    def example(self, level: str, split: str, index: int, language: str = "en", density: str = "dense") -> Example:
+        """One example by its index, drawn on the spot."""
+        scene_ = scene(level, split, index)
+        words, facts = say(scene_, language, density, level, split, index)
+        return Example(render(scene_, self.size), scene_, words, facts)
