@@ -1,0 +1,1 @@
+"""Schedules, losses, samplers and guidance: pure functions over a denoiser, whatever it denoises."""
