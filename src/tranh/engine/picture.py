@@ -1,0 +1,134 @@
+"""Pictures on disk with the settings that made them inside: PNG, WebP and JPEG, written whole or not at all.
+
+It does not know what the settings mean beyond the few names that other programs also show.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
+
+from tranh.engine.files import replacing
+from tranh.types import TranhError
+
+SUFFIXES = {".png": "PNG", ".webp": "WEBP", ".jpg": "JPEG", ".jpeg": "JPEG"}
+"""What a file may be called, and the format (Pillow's name) it is then written in."""
+
+OPTIONS: Mapping[str, dict[str, Any]] = {
+    "PNG": {"optimize": True},
+    "WEBP": {"lossless": True, "method": 4},
+    "JPEG": {"quality": 95, "subsampling": 0},
+}
+KEY, TEXT = "tranh", "parameters"
+EXIF_IFD, USER_COMMENT = 0x8769, 0x9286
+UNICODE = b"UNICODE\0"
+SETTINGS_LIMIT = 10_000
+"""Bytes of JSON: a segment of a JPEG holds 64 KiB, and XMP writes a quotation mark as six letters."""
+
+SHOWN = {"steps": "Steps", "guidance": "CFG scale", "seed": "Seed"}
+_XMP = (
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    '<rdf:Description rdf:about="" xmlns:tranh="urn:tranh:1" tranh:settings="{}"/></rdf:RDF></x:xmpmeta>'
+)
+
+
+def check_target(path: Path) -> str:
+    """The format a picture will have at ``path``; to be asked before any work is done for it.
+
+    Raises:
+        TranhError: the folder does not exist, ``path`` is a folder, or its suffix is no picture's.
+    """
+    if path.is_dir():
+        raise TranhError(f"{path} is a folder: name a file in it, for example {path / 'out.png'}")
+    kind = SUFFIXES.get(path.suffix.lower())
+    if kind is None:
+        raise TranhError(f"{path} has no picture's suffix; allowed: {', '.join(SUFFIXES)}")
+    if not path.parent.is_dir():
+        raise TranhError(f"the folder {path.parent} does not exist: make it first (mkdir -p {path.parent})")
+    return kind
+
+
+def describe(settings: Mapping[str, Any], size: tuple[int, int]) -> str:
+    """Settings as the text that most picture programs show: prompt, negative prompt, one line of figures."""
+    lines = [_line(settings.get("prompt", ""))]
+    if settings.get("negative_prompt"):
+        lines.append(f"Negative prompt: {_line(settings['negative_prompt'])}")
+    figures = [f"{label}: {settings[name]}" for name, label in SHOWN.items() if settings.get(name) is not None]
+    figures.append(f"Size: {size[0]}x{size[1]}")
+    if settings.get("hash"):
+        figures.append(f"Model hash: {str(settings['hash'])[:10]}")
+    if settings.get("model"):
+        figures.append(f"Model: {settings['model']}")
+    return "\n".join([*lines, ", ".join(figures)])
+
+
+def _line(text: object) -> str:
+    return " ".join(str(text).split())
+
+
+def save_picture(image: Image.Image, path: Path, settings: Mapping[str, Any]) -> Path:
+    """Write a picture with its settings inside.
+
+    A PNG keeps them as two iTXt chunks in UTF-8: ``parameters``, a text for people and other programs, and ``tranh``,
+    all of them as JSON. WebP and JPEG keep the text as EXIF UserComment and the JSON in XMP.
+
+    Args:
+        settings: JSON values; ``prompt negative_prompt steps guidance seed model hash`` are also shown as text.
+
+    Returns:
+        ``path``.
+
+    Raises:
+        TranhError: the place or its suffix will not do, or the settings are longer than a file can hold.
+    """
+    path = Path(path)
+    kind = check_target(path)
+    # Half a surrogate pair (bytes of a command line that are not UTF-8) must not stop a finished picture.
+    value = json.dumps(dict(settings), ensure_ascii=False).encode("utf-8", "replace").decode()
+    text = describe(settings, image.size).encode("utf-8", "replace").decode()
+    if len(value.encode()) > SETTINGS_LIMIT:
+        raise TranhError(f"the settings have {len(value.encode())} bytes; {SETTINGS_LIMIT} fit into a picture.")
+    if kind == "PNG":
+        info = PngInfo()
+        info.add_itxt(TEXT, text)
+        info.add_itxt(KEY, value)
+        kept: dict[str, Any] = {"pnginfo": info}
+    else:
+        exif = Image.Exif()
+        exif.endian = ">"  # the byte order that other programs expect in a UserComment
+        exif.get_ifd(EXIF_IFD)[USER_COMMENT] = UNICODE + text.encode("utf-16-be")
+        kept = {"exif": exif.tobytes(), "xmp": _XMP.format(html.escape(value)).encode()}
+    with replacing(path) as temporary:
+        image.convert("RGB").save(temporary, kind, **OPTIONS[kind], **kept)
+    return path
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The settings that :func:`save_picture` put into a picture.
+
+    Raises:
+        TranhError: it is no picture, or holds no settings of ours.
+    """
+    path = Path(path)
+    try:
+        with Image.open(path, formats=sorted(set(SUFFIXES.values()))) as image:
+            value, xmp = image.info.get(KEY), image.info.get("xmp", b"")
+    except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as error:
+        raise TranhError(f"{path} cannot be read as PNG, WebP or JPEG ({error}).") from error
+    if value is None and isinstance(xmp, bytes):
+        found = re.search(rb'\btranh:settings="([^"]*)"', xmp)
+        value = html.unescape(found[1].decode("utf-8", "replace")) if found else None
+    try:
+        settings = json.loads(str(value)) if value is not None else None
+    except ValueError:
+        settings = None
+    if not isinstance(settings, dict):
+        raise TranhError(f"{path} holds no settings of Tranh: it was made or saved again by another program.")
+    return settings
