@@ -1,0 +1,185 @@
+"""The decoder of unCLIP (Ramesh et al. 2022): a diffusion model from CLIP image embedding and caption to 64 px pixels.
+
+It knows neither where the embedding comes from nor what happens to the picture. Without ``clip_dim`` it is the
+ablation ``direct``: the same backbone, told by the caption alone. Objective: x-prediction with the error weighed as
+velocity (Li and He 2025), classifier-free guidance (Ho and Salimans 2022).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tranh.diffusion import loss, schedule
+from tranh.nn.groups import split_matrices
+from tranh.nn.sequence import TextEncoder
+from tranh.nn.transformer import ImageTransformer
+from tranh.types import Batch, Family, ParamGroup, Phase
+
+
+class Decoder(Family):
+    """Caption tokens and a few tokens made of the CLIP embedding are the context of one image transformer.
+
+    Args:
+        vocab, max_len: of the tokenizer; null: id of the token that stands for the empty caption.
+        clip_dim: size of the CLIP embedding, None for none; clip_tokens: context tokens made of it.
+        text_dim, text_depth, text_heads: of the caption encoder, trained with the rest.
+        image_size, patch_size, rope_unit, hidden_size, depth, num_heads, mlp_ratio: of the image transformer.
+        drop: share of examples whose caption and embedding are dropped together; drop_clip: embedding alone.
+        clip_noise: length of the noise added to the embedding in training, so that a prior's small errors are known.
+        time_mean, time_std: of the logit-normal distribution of training times.
+        label_sizes: number of values of each label of a patch's thing; the middle layer is asked for them (a free
+            teacher, in the place of REPA's). Empty for data without labels. label_tap: after which block;
+            label_weight: of that loss at the start; it falls to 0 by ``label_until``, a share of the run.
+    """
+
+    overfit: ClassVar[str] = "denoise"
+    overfit_below: ClassVar[float] = 0.35
+
+    def __init__(
+        self,
+        *,
+        vocab: int,
+        max_len: int = 128,
+        null: int = 3,
+        clip_dim: int | None = 128,
+        clip_tokens: int = 2,
+        text_dim: int = 256,
+        text_depth: int = 3,
+        text_heads: int = 4,
+        image_size: int = 64,
+        patch_size: int = 8,
+        rope_unit: int = 8,
+        hidden_size: int = 384,
+        depth: int = 6,
+        num_heads: int = 6,
+        mlp_ratio: float = 2.75,
+        drop: float = 0.1,
+        drop_clip: float = 0.2,
+        clip_noise: float = 0.3,
+        time_mean: float = 0.4,
+        time_std: float = 1.0,
+        label_sizes: Sequence[int] = (),
+        label_tap: int = 3,
+        label_weight: float = 0.3,
+        label_until: float = 0.7,
+    ) -> None:
+        super().__init__()
+        self.config = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
+        self.config["label_sizes"] = list(label_sizes)
+        self.parents = ("clip",) if clip_dim else ()
+        self.image_size, self.null = image_size, null
+        self.drop, self.drop_clip, self.clip_noise = drop, drop_clip, clip_noise
+        self.time_mean, self.time_std = time_mean, time_std
+        self.label_tap, self.label_weight, self.label_until = label_tap, label_weight, label_until
+        self.text = TextEncoder(vocab, text_dim, text_depth, text_heads, max_len)
+        self.unet = ImageTransformer(
+            patch_size=patch_size,
+            rope_unit=rope_unit,
+            context_dim=text_dim,
+            hidden_size=hidden_size,
+            depth=depth,
+            num_heads=num_heads,
+            mlp_ratio=mlp_ratio,
+        )
+        self.clip_in = nn.Linear(clip_dim, clip_tokens * text_dim) if clip_dim else None
+        self.null_clip = nn.Parameter(torch.zeros(clip_tokens, text_dim)) if clip_dim else None
+        self.label_heads = nn.ModuleList(nn.Linear(hidden_size, n + 1) for n in label_sizes)
+
+    def context(self, tokens: Tensor, mask: Tensor, clip: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Context tokens and their mask.
+
+        Args:
+            tokens, mask: captions, (B, T).
+            clip: CLIP image embeddings (B, D), unit length; a row of zeros means none.
+
+        Returns:
+            (B, T + K, text_dim) and bool (B, T + K), K = ``clip_tokens`` or 0.
+        """
+        context = self.text(tokens, mask)
+        if self.clip_in is None or self.null_clip is None:
+            return context, mask
+        if clip is None:
+            clip = context.new_zeros(len(tokens), self.clip_in.in_features)
+        known = (clip != 0).any(-1)[:, None, None]
+        extra = self.clip_in(clip * clip.shape[-1] ** 0.5).view(len(tokens), *self.null_clip.shape)  # (B, K, text_dim)
+        extra = torch.where(known, extra, self.null_clip.to(extra.dtype))
+        return torch.cat([context, extra], dim=1), F.pad(mask, (0, extra.shape[1]), value=True)
+
+    def forward(self, batch: Batch, phase: Phase) -> dict[str, Tensor]:
+        B, device = len(batch), batch.images.device
+
+        def rand(*shape: int) -> Tensor:
+            return torch.rand(*shape, generator=phase.generator, device=phase.generator.device).to(device)
+
+        def randn(*shape: int) -> Tensor:
+            return torch.randn(*shape, generator=phase.generator, device=phase.generator.device).to(device)
+
+        t = schedule.logit_normal(B, self.time_mean, self.time_std, generator=phase.generator).to(device)
+        eps = randn(*batch.images.shape)
+        dropped = rand(B) < self.drop
+        tokens, mask = drop_captions(batch.tokens, batch.mask, dropped, self.null)
+        clip = batch.parts.get("clip.image")
+        if clip is not None:
+            noisy = F.normalize(
+                clip + self.clip_noise * clip.shape[-1] ** -0.5 * randn(*clip.shape) * rand(B, 1), dim=-1
+            )
+            clip = noisy * (~(dropped | (rand(B) < self.drop_clip)))[:, None]
+        context, context_mask = self.context(tokens, mask, clip)
+        xt = loss.corrupt(batch.images, eps, t)
+        tap = self.label_tap if len(self.label_heads) else None
+        out = self.unet(xt, t, context, context_mask, tap)
+        x0, tapped = out if isinstance(out, tuple) else (out, None)
+        denoise = loss.velocity_loss(x0, batch.images, t).mean()
+        figures = {"loss": denoise, "denoise": denoise.detach()}
+        weight = self.label_weight * max(0.0, 1 - phase.progress / self.label_until)
+        if tapped is not None and weight > 0 and "patches" in batch.labels:
+            labels = self.label_loss(tapped, batch.labels["patches"], ~dropped)
+            figures["labels"] = labels.detach()
+            figures["loss"] = denoise + weight * labels
+        return figures
+
+    def label_loss(self, tokens: Tensor, labels: Tensor, told: Tensor) -> Tensor:
+        """Cross-entropy of what each patch shows, from the tokens of a middle layer.
+
+        Args:
+            tokens: (B, N, hidden_size); labels: (B, N, fields) int64, 0 for background, -1 where not asked.
+            told: (B,) bool, False where the caption was dropped and the answer cannot be known.
+        """
+        labels = torch.where(told[:, None, None], labels, -1)
+        losses = [
+            F.cross_entropy(head(tokens).flatten(0, 1).float(), labels[..., i].flatten(), ignore_index=-1)
+            for i, head in enumerate(self.label_heads)
+        ]
+        return torch.stack(losses).mean()
+
+    def adopt(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Weights of a decoder with patches of another size: all but the layers that touch pixels are taken over."""
+        own = self.state_dict()
+        return {k: own[k] if k in own and own[k].shape != v.shape else v for k, v in tensors.items()}
+
+    def param_groups(self, phase: str) -> list[ParamGroup]:
+        return split_matrices(self)
+
+    def denoise(self, xt: Tensor, t: Tensor, context: Tensor, mask: Tensor) -> Tensor:
+        """x_0 estimate of noisy pictures (B, 3, S, S) at times (B,), given a context."""
+        out = self.unet(xt, t, context, mask)
+        assert isinstance(out, Tensor)
+        return out
+
+
+def drop_captions(tokens: Tensor, mask: Tensor, dropped: Tensor, null: int) -> tuple[Tensor, Tensor]:
+    """Replace the captions of some rows by the empty one: <bos> <null> <eos>, the rest padding.
+
+    Args:
+        tokens, mask: (B, T), T >= 3; dropped: (B,) bool.
+    """
+    T = tokens.shape[1]
+    empty = torch.zeros(T, dtype=tokens.dtype, device=tokens.device)
+    empty[:3] = torch.tensor([2, null, 1], dtype=tokens.dtype, device=tokens.device)
+    real = torch.arange(T, device=tokens.device) < 3
+    return torch.where(dropped[:, None], empty, tokens), torch.where(dropped[:, None], real, mask)
