@@ -1,0 +1,129 @@
+"""How sure a number is: 95 % intervals of shares, means and differences, the same for the same seed.
+
+Pictures are what is drawn at random, so pictures are resampled: facts of one picture stand or fall together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import sqrt
+from statistics import NormalDist
+
+import numpy as np
+
+from tranh.types import TranhError
+
+RESAMPLES = 2000
+CONFIDENCE = 0.95
+_CELLS = 2**21
+"""Numbers drawn at once; bounds memory."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate and the interval it lies in with the confidence asked for; ``count`` is what it rests on."""
+
+    value: float
+    low: float
+    high: float
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.value:.4g} [{self.low:.4g}, {self.high:.4g}]"
+
+
+def wilson(right: int, total: int, confidence: float = CONFIDENCE) -> Interval:
+    """A share of independent trials, Wilson's score interval: sound also for 0 and for all right.
+
+    Raises:
+        TranhError: no trial, or more right than trials.
+    """
+    if not 0 <= right <= total or total < 1:
+        raise TranhError(f"{right} right of {total}: a share needs at least one trial and at most as many right.")
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    share, spread = right / total, z * z / total
+    middle = (share + spread / 2) / (1 + spread)
+    half = z / (1 + spread) * sqrt(share * (1 - share) / total + spread / (4 * total))
+    # At the ends the bound is exact, the rounding is not.
+    low = 0.0 if right == 0 else max(0.0, middle - half)
+    return Interval(share, low, 1.0 if right == total else min(1.0, middle + half), total)
+
+
+def bootstrap(
+    values: Sequence[float], weights: Sequence[float] | None = None, *, seed: int = 0, confidence: float = CONFIDENCE
+) -> Interval:
+    """A mean over pictures, or the ratio of two sums over pictures; pictures are resampled.
+
+    Args:
+        values: one number per picture (facts right).
+        weights: its denominator (facts asked); 1 each if None.
+
+    Raises:
+        TranhError: fewer than two pictures, or weights that do not fit.
+    """
+    v, w = _checked(values, weights)
+    drawn = _ratios(v, w, np.random.default_rng(seed))
+    return _interval(float(v.sum() / w.sum()), drawn, len(v), confidence)
+
+
+def paired(
+    a: Sequence[float],
+    b: Sequence[float],
+    weights: Sequence[float] | None = None,
+    *,
+    seed: int = 0,
+    confidence: float = CONFIDENCE,
+) -> Interval:
+    """b minus a where ``a[i]`` and ``b[i]`` belong together (one scene in two languages); pairs are resampled.
+
+    Raises:
+        TranhError: the two differ in length, or are shorter than two.
+    """
+    if len(a) != len(b):
+        raise TranhError(f"{len(a)} and {len(b)} values cannot be paired: every first one needs its second.")
+    return bootstrap([y - x for x, y in zip(a, b, strict=True)], weights, seed=seed, confidence=confidence)
+
+
+def difference(
+    a: tuple[Sequence[float], Sequence[float] | None],
+    b: tuple[Sequence[float], Sequence[float] | None],
+    *,
+    seed: int = 0,
+    confidence: float = CONFIDENCE,
+) -> Interval:
+    """Ratio of b minus ratio of a for two sets that have nothing to do with each other; each is (values, weights).
+
+    Raises:
+        TranhError: a set is smaller than two.
+    """
+    (va, wa), (vb, wb) = _checked(*a), _checked(*b)
+    first, second = (np.random.default_rng((seed, k)) for k in range(2))
+    drawn = _ratios(vb, wb, second) - _ratios(va, wa, first)
+    return _interval(float(vb.sum() / wb.sum() - va.sum() / wa.sum()), drawn, min(len(va), len(vb)), confidence)
+
+
+def _checked(values: Sequence[float], weights: Sequence[float] | None) -> tuple[np.ndarray, np.ndarray]:
+    v = np.asarray(values, np.float64)
+    w = np.ones_like(v) if weights is None else np.asarray(weights, np.float64)
+    if len(v) < 2:
+        raise TranhError(f"an interval by resampling needs at least two pictures; {len(v)} given.")
+    if len(w) != len(v) or (w < 0).any() or w.sum() <= 0:
+        raise TranhError(f"{len(w)} weights for {len(v)} values; there must be one each, none negative, not all zero.")
+    return v, w
+
+
+def _ratios(v: np.ndarray, w: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(RESAMPLES,) ratios of sums over pictures drawn with replacement."""
+    out = []
+    step = max(1, _CELLS // len(v))
+    for start in range(0, RESAMPLES, step):
+        index = rng.integers(0, len(v), (min(step, RESAMPLES - start), len(v)))
+        bottom = w[index].sum(1)
+        out.append(np.divide(v[index].sum(1), bottom, out=np.full(len(bottom), np.nan), where=bottom > 0))
+    return np.concatenate(out)
+
+
+def _interval(value: float, drawn: np.ndarray, count: int, confidence: float) -> Interval:
+    low, high = np.nanquantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Interval(value, float(low), float(high), count)
