@@ -1,0 +1,1 @@
+"""Where siblings meet: recipes name families, sources, measures and systems, and put them together."""

@@ -1,0 +1,95 @@
+"""The decoder as a folder that stock diffusers runs: ``PRXPixelPipeline`` with the CLIP embedding among the context.
+
+The caption encoder and the prior stay here: :func:`embeds` gives what they say as ``prompt_embeds``.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from tranh.nn.transformer import interleave_heads
+from tranh.recipes.unclip import LAST, UnClip
+
+
+def export_decoder(system: UnClip, folder: Path) -> Path:
+    """Write the decoder's transformer and its scheduler; ``PRXTransformer2DModel.from_pretrained`` loads the former.
+
+    Returns:
+        ``folder``, with ``transformer/``, ``scheduler/`` and a README that says how to run it.
+    """
+    unet, config = system.decoder.unet, system.decoder.config
+    half = unet.head_dim // 2
+    transformer = {
+        "_class_name": "PRXTransformer2DModel",
+        "in_channels": 3,
+        "patch_size": unet.patch_size,
+        "context_in_dim": config["text_dim"],
+        "hidden_size": unet.hidden_size,
+        "mlp_ratio": config["mlp_ratio"],
+        "num_heads": config["num_heads"],
+        "depth": len(unet.blocks),
+        "axes_dim": [half, half],
+        "theta": 10000,
+        "time_factor": 1000.0,
+        "time_max_period": 10000,
+        "bottleneck_size": None,
+        "resolution_embeds": False,
+    }
+    scheduler = {
+        "_class_name": "FlowMatchEulerDiscreteScheduler",
+        "num_train_timesteps": 1000,
+        "shift": 1.0,
+        "shift_terminal": LAST,
+    }
+    _write(folder / "transformer" / "config.json", transformer)
+    _write(folder / "scheduler" / "scheduler_config.json", scheduler)
+    state = interleave_heads(unet.state_dict(), unet.head_dim)
+    weights = {k: v.detach().float().contiguous() for k, v in state.items()}
+    save_file(weights, folder / "transformer" / "diffusion_pytorch_model.safetensors", metadata={"format": "pt"})
+    (folder / "README.md").write_text(HOW_TO, encoding="utf-8")
+    return folder
+
+
+def _write(path: Path, value: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value, indent=2), encoding="utf-8")
+
+
+@torch.no_grad()
+def embeds(system: UnClip, prompt: str, seed: int = 0) -> dict[str, Tensor]:
+    """The context of one prompt, and of no prompt, by the names ``PRXPixelPipeline`` gives them."""
+    tokens, mask = system.tokenizer.encode([system.understand(prompt).text], multiple=8)
+    context, seen = system.context(tokens, mask, system.embed(tokens, mask, [seed]))
+    return {
+        "negative_prompt_embeds": context[:1],
+        "negative_prompt_attention_mask": seen[:1],
+        "prompt_embeds": context[1:],
+        "prompt_attention_mask": seen[1:],
+    }
+
+
+HOW_TO = """# The decoder, for diffusers
+
+```python
+import tranh
+from diffusers import FlowMatchEulerDiscreteScheduler, PRXPixelPipeline, PRXTransformer2DModel
+from tranh.recipes.diffusers import embeds
+
+system = tranh.load("tranh-1")
+pipeline = PRXPixelPipeline(
+    PRXTransformer2DModel.from_pretrained(FOLDER, subfolder="transformer"),
+    FlowMatchEulerDiscreteScheduler.from_pretrained(FOLDER, subfolder="scheduler"),
+    text_encoder=None, tokenizer=None, default_sample_size=64, noise_scale=1.0,
+)
+picture = pipeline(
+    **embeds(system, "a red circle"), height=64, width=64, use_resolution_binning=False,
+    num_inference_steps=12, guidance_scale=2.0,
+).images[0]
+```
+"""

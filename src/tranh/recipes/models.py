@@ -1,0 +1,67 @@
+"""Models by name: those shipped with the package, and folders a user exported.
+
+It knows where models lie, not what they are.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tranh.engine.system import load_system
+from tranh.types import TranhError
+
+SHIPPED = Path(__file__).parent.parent / "models"
+DEFAULT = "tranh-1"
+JUDGE = "verifier-1"
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """A model that can be loaded: its name, its folder, and its card."""
+
+    name: str
+    path: Path
+    card: Mapping[str, Any]
+
+
+def available() -> list[ModelInfo]:
+    """The models shipped with the package, by name."""
+    found = []
+    for file in sorted(SHIPPED.glob("*/system.json")):
+        found.append(ModelInfo(file.parent.name, file.parent, json.loads(file.read_text("utf-8"))["card"]))
+    return found
+
+
+def load(name_or_path: str | Path = DEFAULT) -> Any:
+    """The system in a folder, or the shipped one of that name.
+
+    Raises:
+        TranhError: there is none; the message lists what there is.
+    """
+    return load_system(folder(name_or_path))
+
+
+def folder(name_or_path: str | Path) -> Path:
+    """Where a model lies, by name or path."""
+    known = {info.name: info.path for info in available()}
+    if str(name_or_path) in known:
+        return known[str(name_or_path)]
+    path = Path(name_or_path)
+    if (path / "system.json").is_file():
+        return path
+    near = difflib.get_close_matches(str(name_or_path), known, n=1)
+    meant = f" (did you mean {near[0]!r}?)" if near else ""
+    raise TranhError(
+        f"no model is called {str(name_or_path)!r}{meant}; shipped: {', '.join(known) or 'none'}. A folder written by "
+        "`tranh export RUN DIR` can be given by its path."
+    )
+
+
+def verifier() -> Any:
+    """The shipped verifier: the judge of Scenes."""
+    return load(JUDGE)

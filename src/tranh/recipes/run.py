@@ -1,0 +1,237 @@
+"""Running recipes: finding them, overriding them, training their stages in order, exporting what they made.
+
+It knows recipes and the engine, no network: a recipe is a module of this package with a function ``recipe()``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import json
+import pkgutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from tranh.engine import doctor
+from tranh.engine import find as families
+from tranh.engine.files import read_json, write_json
+from tranh.engine.fit import fit_steps
+from tranh.engine.frozen import Frozen, attach
+from tranh.engine.frozen import load as load_frozen
+from tranh.engine.rundir import RunDir
+from tranh.engine.source import Source
+from tranh.engine.start import settle
+from tranh.engine.system import export_system
+from tranh.engine.table import table
+from tranh.engine.train import train as train_stage
+from tranh.recipes.samples import sampler_of
+from tranh.recipes.sources import TOKENIZER, WORDS, Assets, assets_of, source_of
+from tranh.text.tokenizer import Tokenizer
+from tranh.types import Event, Family, Recipe, Stage, TranhError
+
+PACKAGE = "tranh.recipes"
+
+
+def names() -> list[str]:
+    """Every recipe there is."""
+    package = importlib.import_module(PACKAGE)
+    found = [m.name for m in pkgutil.iter_modules(package.__path__)]
+    return sorted(n for n in found if "\ndef recipe(" in (Path(package.__path__[0]) / f"{n}.py").read_text("utf-8"))
+
+
+def find(name: str) -> Recipe:
+    """A recipe by name.
+
+    Raises:
+        TranhError: no such recipe; the message suggests the nearest.
+    """
+    known = names()
+    if name not in known:
+        raise TranhError(f"no recipe is called {name!r}{_nearest(name, known)}; there are: {', '.join(known)}")
+    recipe: Recipe = importlib.import_module(f"{PACKAGE}.{name}").recipe()
+    return recipe
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def override(recipe: Recipe, settings: Sequence[str]) -> Recipe:
+    """A recipe with ``stage.key=value`` (one stage) or ``key=value`` (every stage) applied.
+
+    Keys are the fields of :class:`Stage`; ``model.`` and ``data.`` reach into those (``decoder.model.depth=8``).
+    Values are JSON, or plain words.
+
+    Raises:
+        TranhError: a stage or key that does not exist, or a value of another type.
+    """
+    stages = dict(recipe.stages)
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        if not equals:
+            raise TranhError(f"{setting!r} is no setting: write key=value, for example steps=100 or decoder.batch=32")
+        head, _, rest = path.partition(".")
+        if head in stages and rest:
+            chosen, key = [head], rest
+        elif head in stages or (rest and head not in ("model", "data")):
+            raise TranhError(
+                f"{path!r}: no such stage or key{_nearest(head, list(stages))}; stages: {', '.join(stages)}"
+            )
+        else:
+            chosen, key = list(stages), path
+        for name in chosen:
+            stages[name] = _set(stages[name], key, text, only=len(chosen) == 1)
+    return replace(recipe, stages=stages)
+
+
+def _set(stage: Stage, key: str, text: str, only: bool) -> Stage:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError:
+        value = text
+    head, _, rest = key.partition(".")
+    if head in ("model", "data") and rest:
+        inside = dict(getattr(stage, head))
+        if head == "model":
+            allowed = list(inspect.signature(families.family(stage.family)).parameters)
+            if rest not in allowed:
+                if not only:
+                    return stage
+                raise TranhError(
+                    f"{stage.family} has no {rest!r}{_nearest(rest, allowed)}; it has: {', '.join(allowed)}"
+                )
+        inside[rest] = value
+        return replace(stage, model=inside) if head == "model" else replace(stage, data=inside)
+    known = [f.name for f in fields(Stage)]
+    if key not in known or key in ("family", "model", "data", "parents"):
+        raise TranhError(f"a stage has no {key!r}{_nearest(key, known)}; it has: {', '.join(known)}")
+    old = getattr(stage, key)
+    if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if old is not None and not isinstance(value, type(old)) and not (key == "ema" and isinstance(value, list)):
+        raise TranhError(f"{key}={text}: {key} is a {type(old).__name__}, for example {key}={old}")
+    changes: dict[str, Any] = {key: value}
+    return replace(stage, **changes)
+
+
+def resolve(recipe: Recipe, root: Path, assets: Mapping[str, Assets]) -> Recipe:
+    """The recipe with what only its data and its place can tell: vocabulary, caption length, folders of ``init``."""
+    stages = {}
+    for name, stage in recipe.stages.items():
+        tokenizer = Tokenizer.load(assets[name][TOKENIZER])
+        told = {"vocab": len(tokenizer), "max_len": tokenizer.max_length}
+        accepted = inspect.signature(families.family(stage.family)).parameters
+        model = {k: v for k, v in told.items() if k in accepted} | dict(stage.model)
+        init = str(root / stage.init) if stage.init is not None and stage.init in recipe.stages else stage.init
+        stages[name] = replace(stage, model=model, init=init)
+    return replace(recipe, stages=stages)
+
+
+def train(
+    recipe: Recipe, root: Path, minutes: float | None = None, only: str | None = None, force: bool = False
+) -> Iterator[Event]:
+    """Train every stage of a recipe that is not finished, in order; each in its own folder under ``root``.
+
+    The same call resumes wherever it was stopped.
+
+    Args:
+        minutes: wall-clock time for all stages together, divided by their shares; the speed of each is measured first.
+        only: train this stage alone; those it stands on must be finished.
+        force: start although the doctor names a sure fault.
+
+    Raises:
+        TranhError: an unknown stage, a parent that is not finished, or what :func:`tranh.engine.train.train` says.
+    """
+    if only is not None and only not in recipe.stages:
+        near = _nearest(only, list(recipe.stages))
+        raise TranhError(f"{recipe.name} has no stage {only!r}{near}; stages: {', '.join(recipe.stages)}")
+    assets = {name: assets_of(stage.data) for name, stage in recipe.stages.items()}
+    recipe = resolve(recipe, root, assets)
+    write_json(root / "recipe.json", json.loads(json.dumps(asdict(recipe), default=list)))
+    shares = sum(stage.share for stage in recipe.stages.values())
+    for name, stage in recipe.stages.items():
+        if only is not None and name != only:
+            continue
+        run = RunDir(root / name)
+        if run.finished:
+            yield Event(name, stage.steps, stage.steps)
+            continue
+        parents = {}
+        for part, parent in stage.parents.items():
+            if not RunDir(root / parent).finished:
+                raise TranhError(f"stage {name!r} stands on {parent!r}, which is not finished: train {parent!r} first")
+            parents[part] = load_frozen(RunDir(root / parent))
+        source = source_of(stage.data, assets[name])
+        family = families.build(stage)
+        if run.recipe_file.exists():
+            stage = replace(stage, steps=run.stage().steps)
+        else:
+            examine_first(stage, family, source, parents, force)
+            if minutes is not None:
+                stage = fit_steps(stage, minutes * stage.share / shares, family, source, run, parents=parents)
+        events = train_stage(
+            stage, family, source, run, name=name, parents=parents, assets=assets[name],
+            sample=sampler_of(stage, source, parents),
+        )  # fmt: skip
+        events = doctor.watch(events, run, stage, family)
+        finished = False
+        for event in events:
+            finished = event.result is not None and event.result.finished
+            yield event
+        if not finished:
+            return
+
+
+def examine_first(
+    stage: Stage, family: Family, source: Source, parents: Mapping[str, Frozen], force: bool = False
+) -> None:
+    """Let the doctor look at the first batches and a short trial, before hours are spent.
+
+    Raises:
+        TranhError: a sure fault, unless ``force``.
+    """
+    settle(parents, source)
+    batches = [attach(source.batch(k, stage.batch, stage.seed), parents) for k in range(4)]
+    found = doctor.before(family, batches, stage, parents=parents)
+    if not force:
+        doctor.refuse(found)
+
+
+def plan(recipe: Recipe) -> str:
+    """What a training would do, for ``--dry-run``: stages, parameters, steps, pictures seen."""
+    assets = {name: assets_of(stage.data) for name, stage in recipe.stages.items()}
+    recipe = resolve(recipe, Path("RUN"), assets)
+    out = [f"{recipe.name}: {recipe.cost}", f"expected: {recipe.expected}"]
+    for name, stage in recipe.stages.items():
+        family = families.build(stage)
+        size = sum(p.numel() for p in family.parameters())
+        stands = f", stands on {', '.join(stage.parents.values())}" if stage.parents else ""
+        out.append(
+            f"\n{name}: {stage.family}, {size / 1e6:.1f} M parameters, {stage.steps} steps of {stage.batch} "
+            f"({stage.steps * stage.batch / 1000:.0f} k pictures), {stage.precision}{stands}"
+        )
+        out.append(table(family))
+    return "\n".join(out)
+
+
+def export(root: Path, out: Path, dtype: str = "bf16", card: Mapping[str, Any] | None = None) -> Path:
+    """Write the trained stages under ``root`` as one self-contained folder.
+
+    Raises:
+        TranhError: ``root`` holds no finished run of a recipe with a system.
+    """
+    if not (root / "recipe.json").is_file():
+        raise TranhError(f"{root} holds no training: train a recipe there first (tranh train quick --run {root})")
+    trained = read_json(root / "recipe.json")
+    done = {name: run for name in trained["parts"] if (run := RunDir(root / name)).finished}
+    if not done or not trained["system"]:
+        raise TranhError(f"{root} holds no finished stage of {', '.join(trained['parts'])}: train one of them first")
+    about = {"name": root.name, "recipe": trained["name"]} | dict(card or {})
+    first = next(iter(done.values())).path
+    assets = {name: (first / name).read_bytes() for name in (TOKENIZER, WORDS)}
+    kept = cast(Literal["fp32", "bf16", "fp16", "int8"], dtype)
+    return export_system(done, about, assets, out, assembler=trained["system"], dtype=kept)

@@ -1,0 +1,72 @@
+"""From the ``data`` of a stage to a source of batches, and the assets (tokenizer, words) that belong to it.
+
+It knows every source by name; families and the loop know none.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from tranh.data.scenes.layout import scene
+from tranh.data.scenes.source import LANGUAGES, Scenes, cache_dir, say
+from tranh.data.scenes.world import LEVELS, VERSION
+from tranh.engine.source import Source
+from tranh.text.tokenizer import Tokenizer
+from tranh.text.words import Words
+from tranh.types import TranhError
+
+Assets = dict[str, bytes]
+Tick = Callable[[int, int], None]
+
+TOKENIZER, WORDS = "tokenizer.json", "words.json"
+CAPTIONED = 4000
+"""Scenes per level whose captions teach the tokenizer and the list of known words."""
+
+
+def _scenes_captions() -> Iterator[str]:
+    for level in LEVELS:
+        for i in range(CAPTIONED):
+            value = scene(level, "train", i)
+            for language in LANGUAGES:
+                yield say(value, language, "dense" if i % 4 else "short", "words", level, i)[0]
+
+
+def scenes_assets() -> Assets:
+    """Tokenizer and known words of Scenes: the same for every run, so made once and kept in the cache."""
+    names = (TOKENIZER, WORDS)
+    paths = [cache_dir() / f"scenes-v{VERSION}-{name}" for name in names]
+    if not all(path.exists() for path in paths):
+        captions = list(_scenes_captions())
+        contents = (Tokenizer.train(captions).save(), Words.count(captions).save())
+        cache_dir().mkdir(parents=True, exist_ok=True)
+        for path, content in zip(paths, contents, strict=True):
+            part = path.with_suffix(f".{os.getpid()}.part")
+            part.write_bytes(content)
+            os.replace(part, path)
+    return {name: path.read_bytes() for name, path in zip(names, paths, strict=True)}
+
+
+def assets_of(data: Mapping[str, Any]) -> Assets:
+    """The assets of a stage's data."""
+    name = data.get("source", "scenes")
+    if name != "scenes":
+        raise TranhError(f"data source {name!r} is unknown; allowed: scenes")
+    return scenes_assets()
+
+
+def source_of(data: Mapping[str, Any], assets: Assets, progress: Tick | None = None) -> Source:
+    """The source of batches that a stage's data describes.
+
+    Raises:
+        TranhError: an unknown source or option.
+    """
+    options = {k: v for k, v in data.items() if k != "source"}
+    if data.get("source", "scenes") != "scenes":
+        raise TranhError(f"data source {data['source']!r} is unknown; allowed: scenes")
+    tokenizer = Tokenizer.load(assets[TOKENIZER])
+    try:
+        return Scenes(tokenizer.encode, progress=progress, **options)
+    except (TypeError, ValueError) as error:
+        raise TranhError(f"the data of this stage cannot be read: {error}") from error

@@ -1,0 +1,357 @@
+"""The hierarchy of DALL-E 2: caption -> CLIP -> prior -> decoder -> upsampler, as a recipe and as a system.
+
+``recipe`` says how its stages are trained; ``assemble`` puts trained parts together into what users hold.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from tranh.data.scenes.labels import PATCH_FIELDS, THING_FIELDS
+from tranh.diffusion.guide import classifier_free
+from tranh.diffusion.sample import Step, euler, seeded
+from tranh.diffusion.schedule import linear
+from tranh.families.ar_prior import ArPrior
+from tranh.families.clip import Clip
+from tranh.families.decoder import Decoder
+from tranh.families.prior import Prior, best_of
+from tranh.families.upsampler import Upsampler
+from tranh.recipes.sources import TOKENIZER, WORDS
+from tranh.text.lexicon import Lexicon
+from tranh.text.prompt import Prompt, understand
+from tranh.text.tokenizer import Tokenizer
+from tranh.text.words import Words
+from tranh.types import Denoiser, Event, Family, Recipe, Request, Stage, TranhError
+
+LAST = 0.08
+"""Last time of the sampling grid: from there the decoder's estimate is the picture. Above the loss's floor of 0.05."""
+
+AUGMENT = 0.08
+"""Share of noise added to the decoder's picture before it is enlarged."""
+
+PARTS = ("clip", "prior", "ar_prior", "decoder", "upsampler")
+"""Stages that are part of the system, as far as they were trained; a draft only helped the decoder."""
+
+SCENES = {"source": "scenes"}
+ALL = {"one": 0.25, "two": 0.35, "full": 0.4}
+LABELS = [len(THING_FIELDS[field]) for field in PATCH_FIELDS]
+
+
+def recipe() -> Recipe:
+    """The hierarchy on all levels of Scenes: what ``tranh-1`` is trained with."""
+    data = SCENES | {"levels": ALL}
+    return Recipe(
+        name="unclip",
+        stages=stages(data),
+        system="tranh.recipes.unclip:assemble",
+        parts=PARTS,
+        cost="two cores: about 8 hours; any GPU: under an hour",
+        expected="see the table of tranh-1 in the README",
+    )
+
+
+def stages(data: Mapping[str, Any], *, upsample: bool = True) -> dict[str, Stage]:
+    """The stages of the hierarchy on some data, in the order they train."""
+    small = dict(data)
+    out = {
+        "clip": Stage("clip", data=small, steps=1500, batch=256, lr=1e-3, muon_lr=2e-3, share=0.14, sample_every=10**9),
+        "prior": Stage(
+            "prior", data=small, parents={"clip": "clip"}, steps=1500, batch=128, share=0.1, sample_every=10**9
+        ),
+        "ar_prior": Stage(
+            "ar_prior", data=small, parents={"clip": "clip"}, steps=1000, batch=64, share=0.08, sample_every=10**9
+        ),
+        "draft": Stage(
+            "decoder",
+            model={"patch_size": 16, "label_sizes": LABELS, "label_until": 2.0},
+            data=small | {"patches": 4},
+            parents={"clip": "clip"},
+            steps=4000,
+            batch=128,
+            lr=1e-3,
+            muon_lr=4e-3,
+            decay=0.05,
+            share=0.25,
+        ),
+        "decoder": Stage(
+            "decoder",
+            model={"label_sizes": LABELS},
+            data=small | {"patches": 8},
+            parents={"clip": "clip"},
+            init="draft",
+            steps=8000,
+            batch=64,
+            lr=1e-3,
+            muon_lr=4e-3,
+            decay=0.5,
+            share=0.43,
+        ),
+    }
+    if upsample:
+        out["upsampler"] = Stage(
+            "upsampler", data=small | {"size": 256, "count": 3000}, steps=1500, batch=16, share=0.12
+        )
+    return out
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What a request gave: the pictures, what the user should know, and each picture's settings."""
+
+    images: list[Image.Image]
+    notices: list[str]
+    settings: list[dict[str, Any]]
+
+
+def to_images(x: Tensor) -> list[Image.Image]:
+    """(B, 3, H, W) in [-1, 1] -> PIL pictures."""
+    pixels = ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+    return [Image.fromarray(p) for p in pixels]
+
+
+class UnClip:
+    """The assembled hierarchy. It has no loss and is never trained.
+
+    Args:
+        parts: ``clip`` and ``prior`` (both or neither), ``decoder``; ``ar_prior`` and ``upsampler`` if trained.
+        assets: tokenizer and known words.
+        card: what people should know; ``steps``, ``guidance``, ``prior_steps`` and ``name`` are read from it.
+    """
+
+    def __init__(self, parts: Mapping[str, Family], assets: Mapping[str, bytes], card: Mapping[str, Any]) -> None:
+        self.decoder = _part(parts, "decoder", Decoder)
+        if self.decoder is None:
+            raise TranhError("this folder has no decoder: export a run whose decoder is trained")
+        self.clip, self.upsampler = _part(parts, "clip", Clip), _part(parts, "upsampler", Upsampler)
+        both = {"diffusion": _part(parts, "prior", Prior), "autoregressive": _part(parts, "ar_prior", ArPrior)}
+        self.priors: dict[str, Prior | ArPrior] = {name: part for name, part in both.items() if part is not None}
+        self.prior = next(iter(self.priors), None)
+        self.tokenizer, self.words = Tokenizer.load(assets[TOKENIZER]), Words.load(assets[WORDS])
+        self.lexicons = [Lexicon.load(language) for language in ("en", "vi")]
+        self.card, self.name = dict(card), str(card.get("name", "unclip"))
+        self.steps, self.guidance = int(card.get("steps", 16)), float(card.get("guidance", 2.0))
+        self.prior_steps, self.upsampler_steps = int(card.get("prior_steps", 8)), int(card.get("upsampler_steps", 4))
+        self.size = 256 if self.upsampler is not None else self.decoder.image_size
+        self.hash = _hash(parts)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Sides of the pictures it makes, in pixels."""
+        small = self.decoder.image_size
+        return (small,) if self.upsampler is None else (small, small * self.upsampler.scale)
+
+    def understand(self, prompt: str, allow_unknown: bool = False) -> Prompt:
+        """Read a prompt; a word the model was never taught is refused with what it knows."""
+        return understand(prompt, self.lexicons, self.words, allow_unknown=allow_unknown)
+
+    def embed(self, tokens: Tensor, mask: Tensor, seeds: Sequence[int], prior: str | None = None) -> Tensor | None:
+        """CLIP image embeddings for captions: of two candidates the prior draws, the one nearer to the caption.
+
+        Args:
+            tokens, mask: (B, T).
+            seeds: one per row.
+            prior: ``diffusion`` or ``autoregressive``; None takes the first there is.
+
+        Returns:
+            (B, D), or None for a system without CLIP.
+        """
+        if prior is not None and prior not in self.priors:
+            raise TranhError(f"{self.name} has no prior {prior!r}; it has: {', '.join(self.priors) or 'none'}")
+        if self.clip is None or self.prior is None:
+            return None
+        chosen = self.priors[prior or self.prior]
+        text = self.clip.embed_texts(tokens, mask)
+        noise = seeded([seed ^ 0x5EED for seed in seeds], (text.shape[-1],))
+        candidates = [chosen.sample(tokens, mask, text, noise(), steps=self.prior_steps) for _ in range(2)]
+        return best_of(torch.stack(candidates), text)
+
+    def context(self, tokens: Tensor, mask: Tensor, clip: Tensor | None) -> tuple[Tensor, Tensor]:
+        """What the decoder attends to: B rows for the empty caption, then B for the captions, and their mask."""
+        empty, real = self.tokenizer.null()
+        padded, seen = torch.zeros_like(tokens), torch.zeros_like(mask)
+        padded[:, : empty.shape[1]], seen[:, : real.shape[1]] = empty, real
+        both = None if clip is None else torch.cat([torch.zeros_like(clip), clip])
+        return self.decoder.context(torch.cat([padded, tokens]), torch.cat([seen, mask]), both)
+
+    def guided(self, tokens: Tensor, mask: Tensor, clip: Tensor | None, guidance: float) -> Denoiser:
+        """The decoder for some captions, with classifier-free guidance in it."""
+        B = len(tokens)
+        context, context_mask = self.context(tokens, mask, clip)
+
+        def pair(x: Tensor, t: Tensor) -> Tensor:
+            return self.decoder.denoise(x, t, context, context_mask)
+
+        def conditional(x: Tensor, t: Tensor) -> Tensor:
+            return self.decoder.denoise(x, t, context[B:], context_mask[B:])
+
+        return classifier_free(pair, guidance, conditional=conditional)
+
+    def denoiser(self, request: Request) -> Denoiser:
+        """The guided denoiser of one picture of a request, for samplers and edits."""
+        tokens, mask = self.tokenizer.encode([self.understand(request.prompt).text], multiple=8)
+        with torch.no_grad():
+            clip = self.embed(tokens, mask, [request.seed], request.prior)
+            return self.guided(tokens, mask, clip, self.guidance if request.guidance is None else request.guidance)
+
+    @torch.no_grad()
+    def steps_of(
+        self,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        size: int | None = None,
+        steps: int | None = None,
+        guidance: float | None = None,
+        prior: str | None = None,
+    ) -> Iterator[Step]:
+        """Every denoising step of a batch, decoder first, then the upsampler; the last one's ``x`` is the result.
+
+        Args:
+            prompts: as understood, B of them; seeds: one per picture.
+            size: side of the pictures, one of ``sizes``.
+        """
+        size = size or self.size
+        if size not in self.sizes:
+            raise TranhError(f"{self.name} makes pictures of {' or '.join(map(str, self.sizes))} px, {size} was asked")
+        tokens, mask = self.tokenizer.encode(prompts, multiple=8)
+        clip = self.embed(tokens, mask, seeds, prior)
+        denoise = self.guided(tokens, mask, clip, self.guidance if guidance is None else guidance)
+        small = self.decoder.image_size
+        noise = seeded(seeds, (3, small, small))
+        count = steps or self.steps
+        total = count + (self.upsampler_steps if size > small else 0)
+        x = noise()
+        for step in euler(denoise, x, linear(count, last=LAST if count > 1 else 1.0)):
+            x = step.x.clamp(-1, 1) if step.index == count else step.x
+            yield Step(step.index, total, step.t, x, step.x0)
+        if size > small and self.upsampler is not None:
+            upsampler, level = self.upsampler, torch.full((len(prompts),), AUGMENT)
+            low = (1 - AUGMENT) * x + AUGMENT * noise()
+            start = seeded([seed ^ 0xB16 for seed in seeds], (3, size, size))()
+            for step in euler(
+                lambda xt, t: upsampler.denoise(xt, t, low, level), start, linear(self.upsampler_steps, last=LAST)
+            ):
+                yield Step(count + step.index, total, step.t, step.x, step.x0)
+
+    def generate_batch(
+        self,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        size: int | None = None,
+        steps: int | None = None,
+        guidance: float | None = None,
+        prior: str | None = None,
+    ) -> Tensor:
+        """Pictures (B, 3, size, size) in [-1, 1] for prompts that are already normalised; quick, for evaluation."""
+        result = torch.empty(0)
+        for step in self.steps_of(prompts, seeds, size, steps, guidance, prior):
+            result = step.x
+        return result.clamp(-1, 1)
+
+    def generate_events(self, request: Request) -> Iterator[Event]:
+        """Make the pictures of a request, one after another, each from its own seed.
+
+        Yields:
+            One event per denoising step; the last one's ``result`` is :class:`Pictures`.
+        """
+        check(request)
+        prompt = self.understand(request.prompt, request.allow_unknown)
+        if request.negative_prompt:
+            raise TranhError(f"{self.name} was not trained with negative prompts: say what should be seen instead")
+        images, settings = [], []
+        for k in range(request.count):
+            seed, x, total = request.seed + k, torch.empty(0), 1
+            for step in self.steps_of(
+                [prompt.text], [seed], request.size, request.steps, request.guidance, request.prior
+            ):
+                x, total = step.x, step.steps
+                yield Event("draw", k * total + step.index, request.count * total)
+            images += to_images(x)
+            settings.append(self.settings(request, prompt, seed))
+        result = Pictures(images, list(prompt.notices), settings)
+        yield Event("draw", request.count * total, request.count * total, result=result)
+
+    def settings(self, request: Request, prompt: Prompt, seed: int) -> dict[str, Any]:
+        """What repeats one picture."""
+        return {
+            "prompt": prompt.original,
+            "understood": prompt.text,
+            "language": prompt.language,
+            "seed": seed,
+            "steps": request.steps or self.steps,
+            "guidance": self.guidance if request.guidance is None else request.guidance,
+            "size": request.size or self.size,
+            "prior": request.prior or self.prior if self.clip is not None else None,
+            "model": self.name,
+            "hash": self.hash,
+        }
+
+    def generate(
+        self,
+        prompt: str,
+        *,
+        count: int = 1,
+        seed: int = 0,
+        steps: int | None = None,
+        guidance: float | None = None,
+        size: int | None = None,
+        prior: str | None = None,
+        allow_unknown: bool = False,
+    ) -> list[Image.Image]:
+        """Pictures for a prompt; see :class:`tranh.types.Request` for the arguments."""
+        request = Request(
+            prompt,
+            count=count,
+            seed=seed,
+            steps=steps,
+            guidance=guidance,
+            size=size,
+            prior=prior,
+            allow_unknown=allow_unknown,
+        )
+        *_, last = self.generate_events(request)
+        images: list[Image.Image] = last.result.images
+        return images
+
+
+def check(request: Request) -> None:
+    """Refuse a request that cannot be meant.
+
+    Raises:
+        TranhError: says what was given and what is allowed.
+    """
+    if not 1 <= request.count <= 1000:
+        raise TranhError(f"count is {request.count}; allowed: 1 to 1000")
+    if request.steps is not None and not 1 <= request.steps <= 1000:
+        raise TranhError(f"steps is {request.steps}; allowed: 1 to 1000")
+    if request.guidance is not None and not 0 <= request.guidance <= 100:
+        raise TranhError(f"guidance is {request.guidance}; allowed: 0 to 100 (1 is none)")
+    if not 0 <= request.seed < 2**62:
+        raise TranhError(f"seed is {request.seed}; allowed: 0 to 2^62 - 1")
+
+
+def _part(parts: Mapping[str, Family], name: str, kind: type[Any]) -> Any:
+    part = parts.get(name)
+    if part is not None and not isinstance(part, kind):
+        raise TranhError(f"part {name!r} is a {type(part).__name__}; it should be a {kind.__name__}")
+    return part
+
+
+def _hash(parts: Mapping[str, Family]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(parts):
+        for key, tensor in sorted(parts[name].state_dict().items()):
+            digest.update(f"{name}.{key}".encode())
+            digest.update(tensor.detach().float().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def assemble(parts: dict[str, Family], assets: dict[str, bytes], card: dict[str, Any]) -> UnClip:
+    """What ``load`` returns for an exported hierarchy (also for ``direct``, which is the decoder alone)."""
+    return UnClip(parts, assets, card)

@@ -1,0 +1,48 @@
+"""A whole hierarchy with tiny random parts, for everything that needs a system and not its skill."""
+
+import pytest
+import torch
+
+from tranh.data.scenes.layout import scene
+from tranh.data.scenes.source import LANGUAGES, say
+from tranh.families.ar_prior import ArPrior
+from tranh.families.clip import Clip
+from tranh.families.decoder import Decoder
+from tranh.families.prior import Prior
+from tranh.families.upsampler import Upsampler
+from tranh.recipes.unclip import assemble
+from tranh.text.tokenizer import Tokenizer
+from tranh.text.words import Words
+
+
+@pytest.fixture(scope="session")
+def assets():
+    captions = [say(scene(level, "train", i), language, "dense", i)[0]
+                for level in ("one", "two", "full") for i in range(150) for language in LANGUAGES]  # fmt: skip
+    return {"tokenizer.json": Tokenizer.train(captions).save(), "words.json": Words.count(captions).save()}
+
+
+@pytest.fixture(scope="session")
+def parts(assets):
+    tokenizer = Tokenizer.load(assets["tokenizer.json"])
+    told = {"vocab": len(tokenizer), "max_len": tokenizer.max_length}
+    torch.manual_seed(0)
+    out = {
+        "clip": Clip(**told, dim=16, vision_width=32, vision_depth=1, vision_heads=2, text_width=32, text_depth=1,
+                     text_heads=2),
+        "prior": Prior(**told, clip_dim=16, dim=32, depth=1, heads=2),
+        "ar_prior": ArPrior(**told, clip_dim=16, components=8, codes=16, dim=32, depth=1, heads=2),
+        "decoder": Decoder(**told, clip_dim=16, text_dim=32, text_depth=1, text_heads=2, hidden_size=64, depth=2,
+                           num_heads=2),
+        "upsampler": Upsampler(hidden_size=64, depth=1, num_heads=2, patch_size=32),
+    }  # fmt: skip
+    for part in out.values():
+        for p in part.parameters():
+            if p.ndim == 2 and not p.any():  # nothing may hide behind a zero
+                torch.nn.init.normal_(p, std=0.05)
+    return {name: part.eval() for name, part in out.items()}
+
+
+@pytest.fixture(scope="session")
+def system(parts, assets):
+    return assemble(parts, assets, {"name": "tiny", "steps": 3, "prior_steps": 2, "upsampler_steps": 2})

@@ -1,0 +1,112 @@
+"""Recipes: found, overridden, trained stage by stage, resumed, exported and loaded again."""
+
+from pathlib import Path
+
+import pytest
+
+from tranh.engine.rundir import RunDir
+from tranh.recipes import models, run
+from tranh.types import Recipe, Request, TranhError
+
+TINY = {
+    "clip": ["dim=16", "vision_width=32", "vision_depth=1", "vision_heads=2", "text_width=32", "text_depth=1",
+             "text_heads=2"],
+    "prior": ["clip_dim=16", "dim=32", "depth=1", "heads=2"],
+    "ar_prior": ["clip_dim=16", "components=8", "codes=16", "dim=32", "depth=1", "heads=2"],
+    "draft": ["clip_dim=16", "text_dim=32", "text_depth=1", "text_heads=2", "hidden_size=64", "depth=2", "num_heads=2",
+              "label_tap=1"],
+    "decoder": ["clip_dim=16", "text_dim=32", "text_depth=1", "text_heads=2", "hidden_size=64", "depth=2",
+                "num_heads=2", "label_tap=1"],
+}  # fmt: skip
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch) -> Recipe:
+    monkeypatch.setenv("TRANH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("tranh.recipes.sources.CAPTIONED", 40)
+    settings = [f"{stage}.model.{setting}" for stage, values in TINY.items() for setting in values]
+    everywhere = ["steps=4", "batch=4", "save_every=2", "sample_every=4", "data.count=16"]
+    return run.override(run.find("quick"), settings + everywhere)
+
+
+def drive(recipe: Recipe, root: Path, **options):
+    return list(run.train(recipe, root, **options))
+
+
+def test_the_whole_hierarchy_trains_resumes_exports_and_loads(tiny, tmp_path):
+    root = tmp_path / "mine"
+    drive(tiny, root, only="clip")
+    events = drive(tiny, root)
+    assert [e.stage for e in events if e.result] == ["prior", "ar_prior", "draft", "decoder"]
+    before = {name: RunDir(root / name).hash() for name in tiny.stages}
+    assert len(drive(tiny, root)) == 5  # nothing is trained twice
+    assert before == {name: RunDir(root / name).hash() for name in tiny.stages}
+    assert (root / "decoder" / "samples" / "step_000004.png").exists()
+    system = models.load(run.export(root, tmp_path / "out", "fp32"))
+    assert system.name == "mine"
+    *_, last = system.generate_events(Request("a red circle", steps=2))
+    assert last.result.images[0].size == (64, 64)
+
+
+def test_a_stage_needs_its_parents(tiny, tmp_path):
+    with pytest.raises(TranhError, match="train 'clip' first"):
+        drive(tiny, tmp_path / "r", only="decoder")
+
+
+def test_minutes_fix_the_steps_before_the_start(tiny, tmp_path):
+    drive(tiny, tmp_path / "r", only="clip", minutes=0.2)
+    fixed = RunDir(tmp_path / "r" / "clip").stage().steps
+    drive(tiny, tmp_path / "r", only="clip", minutes=99)
+    assert RunDir(tmp_path / "r" / "clip").stage().steps == fixed >= 1
+
+
+def test_every_recipe_is_found_and_can_be_planned(tiny):
+    assert {"unclip", "quick", "direct", "verifier"} <= set(run.names())
+    for name in run.names():
+        recipe = run.find(name)
+        assert recipe.name == name and recipe.cost and recipe.expected
+        order = list(recipe.stages)
+        for at, stage in enumerate(recipe.stages.values()):
+            assert all(order.index(parent) < at for parent in stage.parents.values())
+    text = run.plan(run.find("quick"))
+    assert "decoder: decoder" in text and "M parameters" in text
+
+
+def test_direct_is_quick_without_clip():
+    quick, direct = run.find("quick").stages, run.find("direct").stages
+    for name, stage in direct.items():
+        assert stage.steps == quick[name].steps and stage.data == quick[name].data
+        assert stage.model == {**quick[name].model, "clip_dim": None} and not stage.parents
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("decoder.stepz=3", "did you mean 'steps'"),
+        ("decodr.steps=3", "did you mean 'decoder'"),
+        ("steps", "write key=value"),
+        ("steps=many", "steps is a int"),
+        ("decoder.model.widht=3", "has no 'widht'"),
+        ("family=gan", "has no 'family'"),
+    ],
+)
+def test_wrong_settings_are_refused_with_what_is_allowed(setting, says):
+    with pytest.raises(TranhError, match=says):
+        run.override(run.find("quick"), [setting])
+
+
+def test_settings_reach_one_stage_or_all():
+    settings = ["lr=2", "clip.batch=8", "decoder.model.depth=9", 'data.levels={"one": 1}']
+    recipe = run.override(run.find("quick"), settings)
+    assert {s.lr for s in recipe.stages.values()} == {2.0} and recipe.stages["clip"].batch == 8
+    assert recipe.stages["decoder"].model["depth"] == 9 and "depth" not in recipe.stages["draft"].model
+    assert all(s.data["levels"] == {"one": 1} for s in recipe.stages.values())
+
+
+def test_unknown_recipe_model_and_stage_are_refused(tmp_path):
+    with pytest.raises(TranhError, match="did you mean 'unclip'"):
+        run.find("unclipp")
+    with pytest.raises(TranhError, match="no model is called"):
+        models.load("tranh-99")
+    with pytest.raises(TranhError, match="did you mean 'decoder'"):
+        list(run.train(run.find("quick"), tmp_path, only="decodr"))

@@ -1,0 +1,106 @@
+"""The assembled hierarchy: requests, seeds, refusals, and stock diffusers drawing the same picture."""
+
+import numpy as np
+import pytest
+import torch
+
+from tranh.recipes.diffusers import embeds, export_decoder
+from tranh.recipes.unclip import assemble
+from tranh.types import Request, TranhError, capabilities
+
+
+def pixels(image):
+    return np.asarray(image).astype(int)
+
+
+def test_capabilities(system):
+    assert capabilities(system) == ("generates", "denoises")
+
+
+def test_the_same_seed_gives_the_same_picture(system):
+    first, again, other = (system.generate("a red circle", seed=s, size=64)[0] for s in (3, 3, 4))
+    assert np.array_equal(pixels(first), pixels(again)) and not np.array_equal(pixels(first), pixels(other))
+
+
+def test_picture_k_is_the_single_picture_of_seed_plus_k(system):
+    many = system.generate("một hình tròn đỏ", count=3, seed=5, size=64)
+    for k, image in enumerate(many):
+        assert np.array_equal(pixels(image), pixels(system.generate("một hình tròn đỏ", seed=5 + k, size=64)[0]))
+
+
+def test_a_batch_draws_what_single_requests_draw(system):
+    together = system.generate_batch(["a red circle", "two blue cats"], [1, 2], size=64)
+    for row, (prompt, seed) in enumerate((("a red circle", 1), ("two blue cats", 2))):
+        alone = system.generate_batch([prompt], [seed], size=64)
+        torch.testing.assert_close(together[row : row + 1], alone, atol=2e-4, rtol=0)
+
+
+@pytest.mark.parametrize("prior", ["diffusion", "autoregressive"])
+def test_both_priors_drive_the_decoder(system, prior):
+    events = list(system.generate_events(Request("a red circle", size=64, prior=prior)))
+    assert events[-1].done == events[-1].total and events[-1].result.images[0].size == (64, 64)
+
+
+def test_large_pictures_come_from_the_upsampler(system):
+    assert system.sizes == (64, 256) and system.generate("a red circle")[0].size == (256, 256)
+
+
+def test_settings_repeat_the_picture(system):
+    result = list(system.generate_events(Request("Một Hình Tròn đỏ", seed=7, size=64)))[-1].result
+    told = result.settings[0]
+    assert told["prompt"] == "Một Hình Tròn đỏ" and told["seed"] == 7 and told["model"] == "tiny"
+    again = system.generate(told["prompt"], seed=told["seed"], steps=told["steps"], guidance=told["guidance"], size=64)
+    assert np.array_equal(pixels(result.images[0]), pixels(again[0]))
+
+
+@pytest.mark.parametrize(
+    ("request_", "says"),
+    [
+        (Request("a giraffe"), "giraffe"),
+        (Request("   "), "no words"),
+        (Request("a red circle", size=100), "64 or 256"),
+        (Request("a red circle", count=0), "1 to 1000"),
+        (Request("a red circle", steps=0), "1 to 1000"),
+        (Request("a red circle", seed=-1), "2\\^62"),
+        (Request("a red circle", guidance=-2.0), "0 to 100"),
+        (Request("a red circle", prior="psychic"), "diffusion, autoregressive"),
+        (Request("a red circle " * 60), "128"),
+    ],
+)
+def test_refusals_say_what_is_allowed(system, request_, says):
+    with pytest.raises(TranhError, match=says):
+        list(system.generate_events(request_))
+
+
+def test_direct_is_the_decoder_alone(parts, assets):
+    alone = assemble({"decoder": parts["decoder"]}, assets, {"name": "direct", "steps": 2})
+    assert alone.sizes == (64,) and alone.generate("a red circle")[0].size == (64, 64)
+
+
+def test_without_a_decoder_it_is_refused(parts, assets):
+    with pytest.raises(TranhError, match="no decoder"):
+        assemble({"clip": parts["clip"]}, assets, {})
+
+
+@pytest.mark.parametrize("guidance", [1.0, 2.5])
+def test_stock_diffusers_draws_the_same_picture(system, tmp_path, guidance):
+    from diffusers import FlowMatchEulerDiscreteScheduler, PRXPixelPipeline, PRXTransformer2DModel
+
+    folder = export_decoder(system, tmp_path)
+    pipeline = PRXPixelPipeline(
+        PRXTransformer2DModel.from_pretrained(folder, subfolder="transformer"),
+        FlowMatchEulerDiscreteScheduler.from_pretrained(folder, subfolder="scheduler"),
+        text_encoder=None,
+        tokenizer=None,
+        default_sample_size=64,
+        noise_scale=1.0,
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    told = embeds(system, "a red circle", seed=3)
+    noise = torch.randn(3, 64, 64, generator=torch.Generator().manual_seed(3))[None]
+    theirs = pipeline(
+        **told, latents=noise, height=64, width=64, num_inference_steps=6, guidance_scale=guidance,
+        use_resolution_binning=False, output_type="pt",
+    ).images  # fmt: skip
+    ours = system.generate_batch(["a red circle"], [3], size=64, steps=6, guidance=guidance)
+    torch.testing.assert_close(theirs.clamp(-1, 1), ours, atol=1e-3, rtol=0)
