@@ -116,6 +116,12 @@ class Prior(str, Enum):
     autoregressive = "autoregressive"
 
 
+class Target(str, Enum):
+    tranh = "tranh"
+    diffusers = "diffusers"
+    transformers = "transformers"
+
+
 class Dtype(str, Enum):
     bf16 = "bf16"
     fp16 = "fp16"
@@ -347,19 +353,31 @@ def doctor(run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder o
 
 @app.command()
 def export(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder a recipe was trained in.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The folder a recipe was trained in, or a model.")],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder for the model.")],
     dtype: Annotated[Dtype, typer.Option(help="How the weights are kept.")] = Dtype.bf16,
+    to: Annotated[Target, typer.Option(help="For whom: this project, or the part that another library runs.")] = (
+        Target.tranh
+    ),
 ) -> None:
     """Write a trained recipe as one self-contained folder, which `--model DIR` and `tranh.load(DIR)` open.
+
+    With `--to diffusers` the decoder is written for stock diffusers, with `--to transformers` CLIP for CLIPModel; both
+    take a run or the name of a model.
 
     \b
     tranh export runs/quick my-model --dtype int8
     tranh "một ngôi sao vàng" --model my-model
+    tranh export my-model my-decoder --to diffusers
     """
     from tranh.recipes import run as recipes
 
-    typer.echo(recipes.export(run, folder, dtype.value))
+    if to is Target.tranh:
+        typer.echo(recipes.export(Path(run), folder, dtype.value))
+        return
+    from tranh.recipes.elsewhere import export_to
+
+    typer.echo(export_to(to.value, run, folder))
 
 
 @data.command()

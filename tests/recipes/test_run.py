@@ -6,6 +6,7 @@ import pytest
 
 from tranh.engine.rundir import RunDir
 from tranh.recipes import models, run
+from tranh.recipes.elsewhere import export_to
 from tranh.types import Recipe, Request, TranhError
 
 TINY = {
@@ -46,6 +47,11 @@ def test_the_whole_hierarchy_trains_resumes_exports_and_loads(tiny, tmp_path):
     assert system.name == "mine"
     *_, last = system.generate_events(Request("a red circle", steps=2))
     assert last.result.images[0].size == (64, 64)
+    export_to("diffusers", str(root), tmp_path / "decoder")
+    export_to("transformers", str(tmp_path / "out"), tmp_path / "clip")
+    assert (tmp_path / "decoder/transformer/config.json").exists() and (tmp_path / "clip/config.json").exists()
+    with pytest.raises(TranhError, match="not empty"):
+        export_to("transformers", str(root), tmp_path / "clip")
 
 
 def test_a_stage_needs_its_parents(tiny, tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tranh.recipes.diffusers import embeds, export_decoder
+from tranh.recipes.elsewhere import embeds, export_decoder
 from tranh.recipes.unclip import assemble
 from tranh.types import Request, TranhError, capabilities
 
@@ -33,6 +33,13 @@ def test_a_batch_draws_what_single_requests_draw(system):
     for row, (prompt, seed) in enumerate((("a red circle", 1), ("two blue cats", 2))):
         alone = system.generate_batch([prompt], [seed], size=64)
         torch.testing.assert_close(together[row : row + 1], alone, atol=2e-4, rtol=0)
+
+
+def test_a_negative_prompt_changes_the_picture(system):
+    plain, without = (system.generate("a red circle", size=64, negative_prompt=n)[0] for n in ("", "a small blue cat"))
+    assert not np.array_equal(pixels(plain), pixels(without))
+    with pytest.raises(TranhError, match="giraffe"):
+        system.generate("a red circle", negative_prompt="a giraffe")
 
 
 @pytest.mark.parametrize("prior", ["diffusion", "autoregressive"])

@@ -56,16 +56,23 @@ class _Conv(nn.Module):
         return F.conv2d(x, self.weight.view(len(self.bias), -1, 3, 3), self.bias, padding=1)
 
 
+class _Norm(nn.LayerNorm):
+    """Layer norm over the channels of each place; in channels-last memory they lie side by side."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
 class _Residual(nn.Module):
-    """Two 3x3 convolutions, no norm: the second starts at zero, so a deep stack starts as the identity."""
+    """Norm and two 3x3 convolutions; the second starts at zero, so a deep stack starts as the identity."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.first, self.second = _Conv(width), _Conv(width)
+        self.norm, self.first, self.second = _Norm(width), _Conv(width), _Conv(width)
         nn.init.kaiming_normal_(self.first.weight, nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.second(F.relu(self.first(F.relu(x))))
+        return x + self.second(F.relu(self.first(self.norm(x))))
 
 
 class Verifier(Family):
@@ -103,6 +110,7 @@ class Verifier(Family):
         self.down_c = nn.Conv2d(4 * b, c, 1)
         self.coarse = nn.Sequential(*(_Residual(c) for _ in range(depths[2])))
         self.up = nn.Conv2d(c, b, 1)
+        self.norm = _Norm(b)
         self.join = nn.Conv2d(b, 2 * b, 3, padding=1)
         self.heads = nn.Conv2d(2 * b, ANCHORS * (3 + sum(thing_sizes)), 1)
         self.whole = nn.Linear(2 * c, sum(picture_sizes))
@@ -126,7 +134,7 @@ class Verifier(Family):
         middle = self.middle(self.down_b(F.pixel_unshuffle(x, 2)))  # (B, b, 16, 16)
         coarse = self.coarse(self.down_c(F.pixel_unshuffle(middle, 2)))  # (B, c, 8, 8)
         features = torch.cat([coarse.mean((2, 3)), coarse.amax((2, 3))], dim=1)  # (B, 2 c)
-        joined = F.relu(self.join(middle + F.interpolate(self.up(coarse), scale_factor=2)))
+        joined = F.relu(self.join(self.norm(middle + F.interpolate(self.up(coarse), scale_factor=2))))
         cells = self.heads(joined).float().unflatten(1, (ANCHORS, -1))
         return cells, self.whole(F.relu(features)).float(), features.float()
 

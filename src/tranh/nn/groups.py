@@ -14,7 +14,8 @@ def split_matrices(module: nn.Module, weight_decay: float = 0.0) -> list[ParamGr
     """Parameter groups of a module by the rule of Muon (Jordan et al. 2024): only hidden matrices are orthogonalised.
 
     A hidden matrix is the 2-D weight of an ``nn.Linear`` below a list called ``blocks``. First and last layers,
-    embeddings, norms, biases and convolutions go to AdamW. Frozen parameters are left out; so are empty groups.
+    embeddings, modulations (they see one vector per picture, and are the widest), norms, biases and convolutions go to
+    AdamW. Frozen parameters are left out; so are empty groups.
 
     Args:
         weight_decay: of the matrices.
@@ -22,7 +23,7 @@ def split_matrices(module: nn.Module, weight_decay: float = 0.0) -> list[ParamGr
     matrices = {
         id(layer.weight)
         for name, layer in module.named_modules()
-        if isinstance(layer, nn.Linear) and "blocks" in name.split(".")
+        if isinstance(layer, nn.Linear) and "blocks" in name.split(".") and "modulation" not in name.split(".")
     }
     params = [p for p in module.parameters() if p.requires_grad]
     muon = [p for p in params if id(p) in matrices]

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tranh.nn.packed import Packing
 from tranh.nn.transformer import RMSNorm
 
 HIDDEN = -1e9
@@ -71,9 +72,17 @@ class SelfAttention(nn.Module):
         self.out = nn.Linear(dim, dim, bias=False)
         nn.init.zeros_(self.out.weight)
 
-    def forward(self, x: Tensor, bias: Tensor | None, cache: Cache | None = None, layer: int = 0) -> Tensor:
-        B, N, _ = x.shape
-        q, k, v = self.qkv(x).view(B, N, 3, self.heads, self.head_dim).permute(2, 0, 3, 1, 4)  # (B, H, N, D)
+    def forward(
+        self,
+        x: Tensor,
+        bias: Tensor | None,
+        cache: Cache | None = None,
+        layer: int = 0,
+        packing: Packing | None = None,
+    ) -> Tensor:
+        qkv = self.qkv(x) if packing is None else packing.unpack(self.qkv(x))
+        B, N, _ = qkv.shape
+        q, k, v = qkv.view(B, N, 3, self.heads, self.head_dim).permute(2, 0, 3, 1, 4)  # (B, H, N, D)
         q, k = self.norm_q(q) * self.head_dim**-0.5, self.norm_k(k)
         if cache is not None:
             k, v = cache.append(layer, k, v)  # (B, H, K, D)
@@ -81,7 +90,8 @@ class SelfAttention(nn.Module):
         if bias is not None:
             scores = scores + bias.to(scores.dtype)
         out = torch.softmax(scores, dim=-1).to(v.dtype) @ v
-        return self.out(out.transpose(1, 2).reshape(B, N, -1))
+        out = out.transpose(1, 2).reshape(B, N, -1)
+        return self.out(out if packing is None else packing.pack(out))
 
 
 class SequenceBlock(nn.Module):
@@ -97,8 +107,15 @@ class SequenceBlock(nn.Module):
         self.down_proj = nn.Linear(hidden, dim, bias=False)
         nn.init.zeros_(self.down_proj.weight)
 
-    def forward(self, x: Tensor, bias: Tensor | None, cache: Cache | None = None, layer: int = 0) -> Tensor:
-        x = x + self.attention(self.norm_a(x), bias, cache, layer)
+    def forward(
+        self,
+        x: Tensor,
+        bias: Tensor | None,
+        cache: Cache | None = None,
+        layer: int = 0,
+        packing: Packing | None = None,
+    ) -> Tensor:
+        x = x + self.attention(self.norm_a(x), bias, cache, layer, packing)
         h = self.norm_m(x)
         return x + self.down_proj(F.gelu(self.gate_proj(h), approximate="tanh") * self.up_proj(h))
 
@@ -120,14 +137,24 @@ class SequenceTransformer(nn.Module):
         self.norm = RMSNorm(dim)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """x: embedded tokens, (B, N, dim); mask: which are real, bool (B, N), None means all. -> (B, N, dim)."""
+        """x: embedded tokens, (B, N, dim); mask: which are real, bool (B, N), None means all.
+
+        Returns:
+            (B, N, dim), zero at padding.
+        """
         bias = None if mask is None else mask_bias(mask)
         if self.causal:
             causal = causal_bias(x.shape[1], x.device)
             bias = causal if bias is None else torch.minimum(causal, bias)
+        if mask is None:
+            for block in self.blocks:
+                x = block(x, bias)
+            return self.norm(x)
+        packing = Packing(mask)
+        x = packing.pack(x)  # (n, dim): padding costs nothing outside attention
         for block in self.blocks:
-            x = block(x, bias)
-        return self.norm(x)
+            x = block(x, bias, packing=packing)
+        return packing.unpack(self.norm(x))
 
     def new_cache(self, batch: int, length: int, dtype: torch.dtype, device: torch.device | str) -> Cache:
         """An empty cache for :meth:`extend`, with room for ``length`` tokens."""

@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tranh.nn.packed import Packing
+
 
 def timestep_embedding(t: Tensor, dim: int, scale: float = 1000.0, max_period: float = 10000.0) -> Tensor:
     """Sinusoidal features of time, cosines first (Vaswani et al. 2017; the order of DDPM).
@@ -108,12 +110,14 @@ class Attention(nn.Module):
         self.norm_added_k = RMSNorm(self.head_dim)
         self.to_out = nn.ModuleList([nn.Linear(dim, dim, bias=False)])
 
-    def forward(self, x: Tensor, context: Tensor, rope: tuple[Tensor, Tensor], bias: Tensor | None) -> Tensor:
+    def forward(
+        self, x: Tensor, context: Tensor, rope: tuple[Tensor, Tensor], bias: Tensor | None, packing: Packing | None
+    ) -> Tensor:
         B, N, _ = x.shape
         q, k, v = self.img_qkv_proj(x).view(B, N, 3, self.heads, self.head_dim).permute(2, 0, 3, 1, 4)  # (B, H, N, D)
         q, k = rotate(self.norm_q(q), *rope) * self.head_dim**-0.5, rotate(self.norm_k(k), *rope)
-        T = context.shape[1]
-        ck, cv = self.txt_kv_proj(context).view(B, T, 2, self.heads, self.head_dim).permute(2, 0, 3, 1, 4)
+        ckv = self.txt_kv_proj(context) if packing is None else packing.unpack(self.txt_kv_proj(context))
+        ck, cv = ckv.view(B, -1, 2, self.heads, self.head_dim).permute(2, 0, 3, 1, 4)
         k = torch.cat([self.norm_added_k(ck), k], dim=2)  # (B, H, T + N, D)
         v = torch.cat([cv, v], dim=2)
         scores = q @ k.transpose(-1, -2)  # (B, H, N, T + N); written out: twice as fast as the fused kernel in training
@@ -153,10 +157,16 @@ class Block(nn.Module):
         return F.layer_norm(x, (self.dim,), eps=1e-6)
 
     def forward(
-        self, x: Tensor, context: Tensor, vec: Tensor, rope: tuple[Tensor, Tensor], bias: Tensor | None
+        self,
+        x: Tensor,
+        context: Tensor,
+        vec: Tensor,
+        rope: tuple[Tensor, Tensor],
+        bias: Tensor | None,
+        packing: Packing | None,
     ) -> Tensor:
         shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = self.modulation(vec)
-        x = x + gate_a * self.attention(torch.addcmul(shift_a, 1 + scale_a, self.norm(x)), context, rope, bias)
+        x = x + gate_a * self.attention(torch.addcmul(shift_a, 1 + scale_a, self.norm(x)), context, rope, bias, packing)
         h = torch.addcmul(shift_m, 1 + scale_m, self.norm(x))
         return x + gate_m * self.down_proj(F.gelu(self.gate_proj(h), approximate="tanh") * self.up_proj(h))
 
@@ -271,7 +281,8 @@ class ImageTransformer(nn.Module):
         """
         _, _, H, W = x.shape
         h = self.img_in(patchify(x, self.patch_size))  # (B, N, D)
-        c = self.txt_in(context)  # (B, T, D)
+        packing = None if mask is None else Packing(mask)
+        c = self.txt_in(context if packing is None else packing.pack(context))  # (B, T, D), or (n, D) packed
         vec = self.time_in(timestep_embedding(t, 256).to(h.dtype))  # (B, D)
         cos, sin = self.rope(H, W, x.device)
         rope = (cos.to(h.dtype), sin.to(h.dtype))
@@ -282,6 +293,6 @@ class ImageTransformer(nn.Module):
         for i, block in enumerate(self.blocks):
             if i == tap:
                 tapped = h
-            h = block(h, c, vec, rope, bias)
+            h = block(h, c, vec, rope, bias, packing)
         out = unpatchify(self.final_layer(h, vec), self.patch_size, H, W)
         return out if tap is None else (out, tapped)

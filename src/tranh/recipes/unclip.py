@@ -70,11 +70,11 @@ def stages(data: Mapping[str, Any], *, upsample: bool = True) -> dict[str, Stage
         ),
         "draft": Stage(
             "decoder",
-            model={"patch_size": 16, "label_sizes": LABELS, "label_until": 2.0},
+            model={"patch_size": 16, "label_sizes": LABELS, "label_until": 2.0, "time_mean": 0.8},
             data=small | {"patches": 4},
             parents={"clip": "clip"},
-            steps=4000,
-            batch=128,
+            steps=2000,
+            batch=256,
             lr=1e-3,
             muon_lr=4e-3,
             decay=0.05,
@@ -86,8 +86,8 @@ def stages(data: Mapping[str, Any], *, upsample: bool = True) -> dict[str, Stage
             data=small | {"patches": 8},
             parents={"clip": "clip"},
             init="draft",
-            steps=8000,
-            batch=64,
+            steps=4000,
+            batch=128,
             lr=1e-3,
             muon_lr=4e-3,
             decay=0.5,
@@ -172,18 +172,21 @@ class UnClip:
         candidates = [chosen.sample(tokens, mask, text, noise(), steps=self.prior_steps) for _ in range(2)]
         return best_of(torch.stack(candidates), text)
 
-    def context(self, tokens: Tensor, mask: Tensor, clip: Tensor | None) -> tuple[Tensor, Tensor]:
-        """What the decoder attends to: B rows for the empty caption, then B for the captions, and their mask."""
-        empty, real = self.tokenizer.null()
-        padded, seen = torch.zeros_like(tokens), torch.zeros_like(mask)
-        padded[:, : empty.shape[1]], seen[:, : real.shape[1]] = empty, real
-        both = None if clip is None else torch.cat([torch.zeros_like(clip), clip])
-        return self.decoder.context(torch.cat([padded, tokens]), torch.cat([seen, mask]), both)
+    def context(self, tokens: Tensor, mask: Tensor, clip: Tensor | None, negative: str = "") -> tuple[Tensor, Tensor]:
+        """What the decoder attends to, and its mask: B rows for the negative prompt or none, then B for the captions."""
+        away, real = self.tokenizer.encode([negative])  # the empty one is the null caption of training
+        B, T = len(tokens), max(tokens.shape[1], away.shape[1])
+        both, seen = tokens.new_zeros(2 * B, T), mask.new_zeros(2 * B, T)
+        both[:B, : away.shape[1]], seen[:B, : away.shape[1]] = away, real
+        both[B:, : tokens.shape[1]], seen[B:, : tokens.shape[1]] = tokens, mask
+        return self.decoder.context(both, seen, None if clip is None else torch.cat([torch.zeros_like(clip), clip]))
 
-    def guided(self, tokens: Tensor, mask: Tensor, clip: Tensor | None, guidance: float) -> Denoiser:
-        """The decoder for some captions, with classifier-free guidance in it."""
+    def guided(
+        self, tokens: Tensor, mask: Tensor, clip: Tensor | None, guidance: float, negative: str = ""
+    ) -> Denoiser:
+        """The decoder for some captions, with classifier-free guidance in it: towards them, away from ``negative``."""
         B = len(tokens)
-        context, context_mask = self.context(tokens, mask, clip)
+        context, context_mask = self.context(tokens, mask, clip, negative)
 
         def pair(x: Tensor, t: Tensor) -> Tensor:
             return self.decoder.denoise(x, t, context, context_mask)
@@ -193,12 +196,17 @@ class UnClip:
 
         return classifier_free(pair, guidance, conditional=conditional)
 
+    def negative(self, request: Request) -> str:
+        """The negative prompt as the model reads it; empty for none."""
+        return self.understand(request.negative_prompt, request.allow_unknown).text if request.negative_prompt else ""
+
     def denoiser(self, request: Request) -> Denoiser:
         """The guided denoiser of one picture of a request, for samplers and edits."""
         tokens, mask = self.tokenizer.encode([self.understand(request.prompt).text], multiple=8)
         with torch.no_grad():
             clip = self.embed(tokens, mask, [request.seed], request.prior)
-            return self.guided(tokens, mask, clip, self.guidance if request.guidance is None else request.guidance)
+            guidance = self.guidance if request.guidance is None else request.guidance
+            return self.guided(tokens, mask, clip, guidance, self.negative(request))
 
     @torch.no_grad()
     def steps_of(
@@ -209,6 +217,7 @@ class UnClip:
         steps: int | None = None,
         guidance: float | None = None,
         prior: str | None = None,
+        negative: str = "",
     ) -> Iterator[Step]:
         """Every denoising step of a batch, decoder first, then the upsampler; the last one's ``x`` is the result.
 
@@ -221,7 +230,7 @@ class UnClip:
             raise TranhError(f"{self.name} makes pictures of {' or '.join(map(str, self.sizes))} px, {size} was asked")
         tokens, mask = self.tokenizer.encode(prompts, multiple=8)
         clip = self.embed(tokens, mask, seeds, prior)
-        denoise = self.guided(tokens, mask, clip, self.guidance if guidance is None else guidance)
+        denoise = self.guided(tokens, mask, clip, self.guidance if guidance is None else guidance, negative)
         small = self.decoder.image_size
         noise = seeded(seeds, (3, small, small))
         count = steps or self.steps
@@ -261,14 +270,12 @@ class UnClip:
             One event per denoising step; the last one's ``result`` is :class:`Pictures`.
         """
         check(request)
-        prompt = self.understand(request.prompt, request.allow_unknown)
-        if request.negative_prompt:
-            raise TranhError(f"{self.name} was not trained with negative prompts: say what should be seen instead")
+        prompt, negative = self.understand(request.prompt, request.allow_unknown), self.negative(request)
         images, settings = [], []
         for k in range(request.count):
             seed, x, total = request.seed + k, torch.empty(0), 1
             for step in self.steps_of(
-                [prompt.text], [seed], request.size, request.steps, request.guidance, request.prior
+                [prompt.text], [seed], request.size, request.steps, request.guidance, request.prior, negative
             ):
                 x, total = step.x, step.steps
                 yield Event("draw", k * total + step.index, request.count * total)
@@ -283,6 +290,7 @@ class UnClip:
             "prompt": prompt.original,
             "understood": prompt.text,
             "language": prompt.language,
+            "negative_prompt": request.negative_prompt,
             "seed": seed,
             "steps": request.steps or self.steps,
             "guidance": self.guidance if request.guidance is None else request.guidance,
@@ -302,11 +310,13 @@ class UnClip:
         guidance: float | None = None,
         size: int | None = None,
         prior: str | None = None,
+        negative_prompt: str = "",
         allow_unknown: bool = False,
     ) -> list[Image.Image]:
         """Pictures for a prompt; see :class:`tranh.types.Request` for the arguments."""
         request = Request(
             prompt,
+            negative_prompt,
             count=count,
             seed=seed,
             steps=steps,

@@ -1,11 +1,13 @@
-"""The decoder as a folder that stock diffusers runs: ``PRXPixelPipeline`` with the CLIP embedding among the context.
+"""Parts of the hierarchy for other libraries: the decoder for stock diffusers, CLIP for transformers.
 
-The caption encoder and the prior stay here: :func:`embeds` gives what they say as ``prompt_embeds``.
+The decoder runs in ``PRXPixelPipeline`` with the CLIP embedding among the context; the caption encoder and the prior
+stay here, and :func:`embeds` gives what they say as ``prompt_embeds``.
 """
 
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from tranh.families.clip import to_transformers
 from tranh.nn.transformer import interleave_heads
+from tranh.recipes import models, run
 from tranh.recipes.unclip import LAST, UnClip
+from tranh.types import TranhError
 
 
 def export_decoder(system: UnClip, folder: Path) -> Path:
@@ -56,6 +61,34 @@ def export_decoder(system: UnClip, folder: Path) -> Path:
     return folder
 
 
+def export_to(library: str, source: str, folder: Path) -> Path:
+    """Write what ``library`` can run of a trained recipe or a model.
+
+    Args:
+        library: ``diffusers`` or ``transformers``.
+        source: the folder of a recipe's runs, or a model by name or path.
+        folder: a new one.
+
+    Raises:
+        TranhError: ``folder`` is taken, or the system lacks the part.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise TranhError(f"{folder} is not empty: export into a new folder")
+    if (Path(source) / "recipe.json").is_file():
+        with tempfile.TemporaryDirectory() as place:
+            system = models.load(run.export(Path(source), Path(place) / "system", "fp32"))
+    else:
+        system = models.load(source)
+    if not isinstance(system, UnClip):
+        raise TranhError(f"{source} is a {type(system).__name__}; only a hierarchy has parts for {library}")
+    if library == "diffusers":
+        return export_decoder(system, folder)
+    if system.clip is None:
+        raise TranhError(f"{source} has no CLIP, so there is nothing for transformers")
+    to_transformers(system.clip, folder)
+    return folder
+
+
 def _write(path: Path, value: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(value, indent=2), encoding="utf-8")
@@ -79,7 +112,7 @@ HOW_TO = """# The decoder, for diffusers
 ```python
 import tranh
 from diffusers import FlowMatchEulerDiscreteScheduler, PRXPixelPipeline, PRXTransformer2DModel
-from tranh.recipes.diffusers import embeds
+from tranh.recipes.elsewhere import embeds
 
 system = tranh.load("tranh-1")
 pipeline = PRXPixelPipeline(
