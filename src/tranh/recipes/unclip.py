@@ -173,7 +173,7 @@ class UnClip:
         return best_of(torch.stack(candidates), text)
 
     def context(self, tokens: Tensor, mask: Tensor, clip: Tensor | None, negative: str = "") -> tuple[Tensor, Tensor]:
-        """What the decoder attends to, and its mask: B rows for the negative prompt or none, then B for the captions."""
+        """What the decoder attends to, and its mask: B rows for the negative prompt or none, then B captions."""
         away, real = self.tokenizer.encode([negative])  # the empty one is the null caption of training
         B, T = len(tokens), max(tokens.shape[1], away.shape[1])
         both, seen = tokens.new_zeros(2 * B, T), mask.new_zeros(2 * B, T)
