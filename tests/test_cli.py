@@ -278,8 +278,10 @@ def recipes(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         asked["settings"] = settings
         return recipe
 
-    def train(recipe: Recipe, root: Path, minutes: float | None = None, only: str | None = None) -> Iterator[Event]:
-        asked.update(root=root, minutes=minutes, only=only)
+    def train(
+        recipe: Recipe, root: Path, minutes: float | None = None, only: str | None = None, force: bool = False
+    ) -> Iterator[Event]:
+        asked.update(root=root, minutes=minutes, only=only, force=force)
         yield Event("clip", 1, 2)
         yield Event("clip", 2, 2, result=types.SimpleNamespace(finished=asked["finished"]))
         if asked["finished"]:
@@ -294,8 +296,9 @@ def recipes(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def test_train(recipes: dict[str, Any]) -> None:
-    result = call("train", "quick", "decoder.batch=8", "lr=1e-3", "--minutes", "5", "--only", "clip")
+    result = call("train", "quick", "decoder.batch=8", "lr=1e-3", "--minutes", "5", "--only", "clip", "--force")
     assert result.exit_code == 0, result.output
+    assert recipes["force"]
     assert recipes["settings"] == ["decoder.batch=8", "lr=1e-3"]
     assert (recipes["root"], recipes["minutes"], recipes["only"]) == (Path("runs/quick"), 5.0, "clip")
     assert result.stdout == "runs/quick\n" and "decoder 2/2" in result.stderr
