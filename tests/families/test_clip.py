@@ -39,7 +39,7 @@ def test_transformers_reads_it(tmp_path):
 
 def test_untrained_loss_is_log_of_the_batch():
     figures = tiny()(batch(6), Phase("train", 0, 1, torch.Generator()))
-    assert abs(float(figures["loss"]) - math.log(6)) < 1.0
+    assert abs(figures["loss"].item() - math.log(6)) < 1.0
 
 
 def test_what_follows_the_end_is_not_read():

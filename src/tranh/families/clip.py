@@ -60,8 +60,8 @@ class Clip(Family):
         return F.normalize(self.visual_projection(self.vision_model(images)).float(), dim=-1)
 
     def embed_texts(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """(B, T) -> (B, D), unit length. The end-of-text token says where a caption ends; ``mask`` is not needed."""
-        return F.normalize(self.text_projection(self.text_model(tokens)).float(), dim=-1)
+        """(B, T) -> (B, D), unit length."""
+        return F.normalize(self.text_projection(self.text_model(tokens, mask)).float(), dim=-1)
 
     def forward(self, batch: Batch, phase: Phase) -> dict[str, Tensor]:
         image = self.embed_images(batch.images)

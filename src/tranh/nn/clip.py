@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tranh.nn.packed import Packing
 from tranh.nn.transformer import patchify
 
 
@@ -20,17 +21,17 @@ class _Attention(nn.Module):
         self.k_proj, self.v_proj = nn.Linear(dim, dim), nn.Linear(dim, dim)
         self.q_proj, self.out_proj = nn.Linear(dim, dim), nn.Linear(dim, dim)
 
-    def forward(self, x: Tensor, bias: Tensor | None) -> Tensor:
-        B, N, _ = x.shape
-
+    def forward(self, x: Tensor, bias: Tensor | None, packing: Packing | None) -> Tensor:
         def heads(y: Tensor) -> Tensor:
-            return y.view(B, N, self.heads, self.head_dim).transpose(1, 2)  # (B, H, N, D)
+            y = y if packing is None else packing.unpack(y)
+            return y.unflatten(-1, (self.heads, self.head_dim)).transpose(1, 2)  # (B, H, N, D)
 
         scores = (heads(self.q_proj(x)) * self.head_dim**-0.5) @ heads(self.k_proj(x)).transpose(-1, -2)
         if bias is not None:
             scores = scores + bias.to(scores.dtype)
         v = heads(self.v_proj(x))
-        return self.out_proj((torch.softmax(scores, dim=-1).to(v.dtype) @ v).transpose(1, 2).reshape(B, N, -1))
+        out = (torch.softmax(scores, dim=-1).to(v.dtype) @ v).transpose(1, 2).flatten(2)  # (B, N, H D)
+        return self.out_proj(out if packing is None else packing.pack(out))
 
 
 class _MLP(nn.Module):
@@ -48,8 +49,8 @@ class _Layer(nn.Module):
         self.self_attn, self.mlp = _Attention(dim, heads), _MLP(dim, 4 * dim)
         self.layer_norm1, self.layer_norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
 
-    def forward(self, x: Tensor, bias: Tensor | None) -> Tensor:
-        x = x + self.self_attn(self.layer_norm1(x), bias)
+    def forward(self, x: Tensor, bias: Tensor | None, packing: Packing | None) -> Tensor:
+        x = x + self.self_attn(self.layer_norm1(x), bias, packing)
         return x + self.mlp(self.layer_norm2(x))
 
 
@@ -58,9 +59,9 @@ class _Encoder(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(_Layer(dim, heads) for _ in range(depth))
 
-    def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, bias: Tensor | None = None, packing: Packing | None = None) -> Tensor:
         for layer in self.layers:
-            x = layer(x, bias)
+            x = layer(x, bias, packing)
         return x
 
 
@@ -85,12 +86,13 @@ class TextTower(nn.Module):
         self.encoder = _Encoder(dim, depth, heads)
         self.final_layer_norm = nn.LayerNorm(dim)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """tokens: (B, T) int64, each row holding ``eos``. -> (B, dim)."""
-        T = tokens.shape[1]
-        future = torch.full((T, T), -1e4, device=tokens.device).triu(1)
-        x = self.final_layer_norm(self.encoder(self.embeddings(tokens), future))
-        return x[torch.arange(len(x), device=x.device), (tokens == self.eos).int().argmax(-1)]
+    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """tokens: (B, T) int64, each row holding ``eos``; mask: bool (B, T), True up to there at least. -> (B, dim)."""
+        T, packing = tokens.shape[1], Packing(mask)
+        future = torch.full((T, T), -1e4, device=tokens.device).triu(1)  # padding comes last, so no one sees it
+        x = packing.unpack(self.encoder(packing.pack(self.embeddings(tokens)), future, packing))
+        end = (tokens == self.eos).int().argmax(-1)
+        return self.final_layer_norm(x[torch.arange(len(x), device=x.device), end])
 
 
 class _VisionEmbeddings(nn.Module):

@@ -58,40 +58,39 @@ def recipe() -> Recipe:
 
 
 def stages(data: Mapping[str, Any], *, upsample: bool = True) -> dict[str, Stage]:
-    """The stages of the hierarchy on some data, in the order they train."""
-    small = dict(data)
+    """The stages of the hierarchy on some data, in the order they train.
+
+    The decoder begins with 16 px patches (``draft``): four times fewer tokens while it learns what belongs where. Then
+    8 px patches take over its trunk and learn shape. Few tokens want large batches: Muon's cost is per step.
+    """
+    small, on_clip = dict(data), {"clip": "clip"}
+    labels = {"label_sizes": LABELS}
     out = {
-        "clip": Stage("clip", data=small, steps=1500, batch=256, lr=1e-3, muon_lr=2e-3, share=0.14, sample_every=10**9),
-        "prior": Stage(
-            "prior", data=small, parents={"clip": "clip"}, steps=1500, batch=128, share=0.1, sample_every=10**9
-        ),
-        "ar_prior": Stage(
-            "ar_prior", data=small, parents={"clip": "clip"}, steps=1000, batch=64, share=0.08, sample_every=10**9
-        ),
+        "clip": Stage("clip", data=small, steps=1500, batch=256, share=0.12),
+        "prior": Stage("prior", data=small, parents=on_clip, steps=1500, batch=128, share=0.07),
+        "ar_prior": Stage("ar_prior", data=small, parents=on_clip, steps=1000, batch=64, share=0.07),
         "draft": Stage(
             "decoder",
-            model={"patch_size": 16, "label_sizes": LABELS, "label_until": 2.0, "time_mean": 0.8},
+            model=labels | {"patch_size": 16, "label_until": 2.0, "time_mean": 0.8},
             data=small | {"patches": 4},
-            parents={"clip": "clip"},
+            parents=on_clip,
             steps=2000,
             batch=256,
-            lr=1e-3,
             muon_lr=4e-3,
             decay=0.05,
-            share=0.25,
+            share=0.2,
         ),
         "decoder": Stage(
             "decoder",
-            model={"label_sizes": LABELS},
+            model=labels,
             data=small | {"patches": 8},
-            parents={"clip": "clip"},
+            parents=on_clip,
             init="draft",
             steps=4000,
             batch=128,
-            lr=1e-3,
             muon_lr=4e-3,
             decay=0.5,
-            share=0.43,
+            share=0.54,
         ),
     }
     if upsample:
