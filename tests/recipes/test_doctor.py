@@ -193,7 +193,7 @@ class Deaf(Decoder):
 
 class Detached(Clip):
     def embed_texts(self, tokens, mask):
-        x = self.text_model(tokens).detach()
+        x = self.text_model(tokens, mask).detach()
         return F.normalize(self.text_projection(x).float(), dim=-1)
 
 
