@@ -23,6 +23,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from tranh.nn.pixels import to_images, to_pixels
 from tranh.types import Event, Request, TranhError
 
 RESULTS = "results.jsonl"
@@ -103,12 +104,12 @@ def pictures(out: Path, keys: Sequence[str]) -> Tensor:
         path = Path(out) / "pictures" / f"{key}.png"
         try:
             with Image.open(path, formats=("PNG",)) as image:
-                found.append(torch.from_numpy(np.array(image.convert("RGB"))))
+                found.append(np.array(image.convert("RGB")))
         except OSError as error:
             raise TranhError(
                 f"{path} cannot be read ({error}): delete {Path(out) / RESULTS} and evaluate again."
             ) from error
-    return torch.stack(found).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+    return to_images(np.stack(found))
 
 
 @contextmanager
@@ -164,12 +165,11 @@ def _checked(images: Tensor, count: int) -> Tensor:
         raise TranhError(
             f"{count} requests gave pictures of shape {list(images.shape)}; expected ({count}, 3, S, S), all finite."
         )
-    return images.detach().float().cpu().clamp(-1, 1).add(1).mul(127.5).round().div(127.5).sub(1)
+    return to_images(to_pixels(images))
 
 
 def _keep(out: Path, cases: Sequence[Case], images: Tensor) -> None:
-    pixels = images.add(1).mul(127.5).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
-    for case, picture in zip(cases, pixels, strict=True):
+    for case, picture in zip(cases, to_pixels(images), strict=True):
         path = out / "pictures" / f"{case.key}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part")

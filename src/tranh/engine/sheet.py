@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
+
+from tranh.nn.pixels import to_pixels
 
 SMALL = 11
 """Size of the letters in pixels."""
@@ -47,8 +48,7 @@ def sheet(images: Tensor, captions: Sequence[str], columns: int = 8, side: int =
     rows = -(-len(captions) // columns)
     page = Image.new("RGB", (columns * (side + gap) + gap, rows * (side + text + gap) + gap), "white")
     draw = ImageDraw.Draw(page)
-    pixels = ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
-    for k, (picture, lines) in enumerate(zip(pixels, wrapped, strict=True)):
+    for k, (picture, lines) in enumerate(zip(to_pixels(images), wrapped, strict=True)):
         x, y = gap + (k % columns) * (side + gap), gap + (k // columns) * (side + text + gap)
         smooth = Image.Resampling.NEAREST if side % picture.shape[0] == 0 else Image.Resampling.LANCZOS
         page.paste(Image.fromarray(picture).resize((side, side), smooth), (x, y))

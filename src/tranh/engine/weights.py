@@ -5,6 +5,7 @@ It knows nothing of files. Tensors that share memory (tied embeddings) are kept 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 
 import torch
@@ -30,6 +31,14 @@ def tensors_of(module: nn.Module) -> dict[str, Tensor]:
         seen.add(key)
         result[name] = tensor.detach()
     return result
+
+
+def fingerprint(tensors: Mapping[str, Tensor]) -> str:
+    """Names weights by their values, as float32, whatever file or dtype they were kept in: 16 hex digits."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(name.encode() + tensor.detach().float().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def load_tensors(module: nn.Module, tensors: Mapping[str, Tensor], origin: str) -> None:

@@ -5,7 +5,6 @@ Every score stands beside the verifier's own score on true pictures of the same 
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +12,6 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,7 +20,9 @@ from tranh.data.scenes.source import LANGUAGES, say
 from tranh.data.scenes.world import LEVELS, SPLITS, VERSION, Fact, Scene
 from tranh.engine import evaluate as engine
 from tranh.engine.files import write_json
+from tranh.engine.weights import fingerprint
 from tranh.metrics.scores import Outcome
+from tranh.nn.pixels import to_pixels
 from tranh.recipes import report, sets
 from tranh.recipes import second_opinion as second
 from tranh.recipes.judge import BATCH, SIDE, Detector, Judge, Verdict, on_renders, phrase, renders, shrunk
@@ -170,11 +170,7 @@ def evaluate(
 
 def weights_hash(verifier: Detector) -> str:
     """Names the weights a verdict was made with: 16 hex digits."""
-    digest = hashlib.sha256()
-    state = verifier.state_dict() if isinstance(verifier, torch.nn.Module) else {}
-    for key, tensor in sorted(state.items()):
-        digest.update(key.encode() + tensor.detach().float().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
+    return fingerprint(verifier.state_dict() if isinstance(verifier, torch.nn.Module) else {})
 
 
 def _known(**given: tuple[Sequence[str], Sequence[str]]) -> None:
@@ -195,15 +191,9 @@ def _counts(verdict: Verdict) -> tuple[dict[str, int], dict[str, int]]:
     return dict(asked), dict(right)
 
 
-def _bytes(images: Tensor) -> np.ndarray:
-    """(B, 64, 64, 3) uint8 of pictures in [-1, 1] of any size."""
-    pixels: np.ndarray = shrunk(images).add(1).mul(127.5).round().byte().permute(0, 2, 3, 1).numpy()
-    return pixels
-
-
 def _judged(judge: Judge, asked: Sequence[Asked], images: Tensor, counted: bool) -> list[dict[str, Any]]:
     out = []
-    for a, reading, pixels in zip(asked, judge.read(images), _bytes(images), strict=True):
+    for a, reading, pixels in zip(asked, judge.read(images), to_pixels(shrunk(images)), strict=True):
         verdict = judge.verdict(reading, a.scene, a.facts, counted)
         numbers = dict(zip(("asked", "right"), _counts(verdict), strict=True))
         wrong = [phrase(fact, a.scene) for fact in verdict.wrong]
@@ -222,7 +212,7 @@ def _truth(
             indices = range(start, min(start + BATCH, count))
             images = renders(level, split, indices, size)
             verdicts = on_renders(judge, level, split, indices, images)
-            for i, verdict, pixels in zip(indices, verdicts, _bytes(images), strict=True):
+            for i, verdict, pixels in zip(indices, verdicts, to_pixels(shrunk(images)), strict=True):
                 a = Asked(level, split, "", i, scene(level, split, i), "", ())
                 truth.outcomes.append(a.outcome(*_counts(verdict)))
                 truth.tally.render(pixels, a.scene)

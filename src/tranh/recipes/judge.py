@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import permutations
 from typing import Protocol
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -20,6 +21,7 @@ from tranh.data.scenes.labels import PICTURE_FIELDS, THING_FIELDS
 from tranh.data.scenes.layout import scene
 from tranh.data.scenes.world import FACT_GROUPS, RADIUS, Fact, Scene, place_of
 from tranh.families.verifier import Reading, Seen
+from tranh.nn.pixels import to_images
 from tranh.types import TranhError
 
 SIDE = 64
@@ -198,8 +200,7 @@ def _related(name: str, subject: Seen, other: Seen) -> bool:
 
 def renders(level: str, split: str, indices: Sequence[int], size: int = SIDE) -> Tensor:
     """The true pictures of scenes, (B, 3, size, size) in [-1, 1]."""
-    pixels = [torch.from_numpy(render(scene(level, split, i), size).copy()) for i in indices]
-    return torch.stack(pixels).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+    return to_images(np.stack([render(scene(level, split, i), size) for i in indices]))
 
 
 def ceiling(judge: Judge, level: str, split: str, count: int, size: int = SIDE) -> Iterator[Verdict]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from PIL.Image import Image
 
 from tranh.data.scenes.draw import render
@@ -11,6 +10,7 @@ from tranh.data.scenes.layout import scene
 from tranh.data.scenes.source import say
 from tranh.data.scenes.world import LEVELS, SPLITS
 from tranh.engine.sheet import sheet
+from tranh.nn.pixels import to_images
 from tranh.types import TranhError
 
 SOURCES = ("scenes",)
@@ -37,9 +37,9 @@ def preview(
         if given not in allowed:
             raise TranhError(f"there is no {what} {given!r}; allowed: {', '.join(allowed)}")
     scenes = [scene(level, split, i) for i in range(count)]
-    pixels = torch.from_numpy(np.stack([render(value, size) for value in scenes]))  # (N, S, S, 3) uint8
+    images = to_images(np.stack([render(value, size) for value in scenes]))
     captions = [
         " / ".join(say(value, spoken, "dense", level, split, i)[0] for spoken in SPOKEN[language])
         for i, value in enumerate(scenes)
     ]
-    return sheet(pixels.permute(0, 3, 1, 2).float() / 127.5 - 1, captions, columns=min(count, 6), side=size)
+    return sheet(images, captions, columns=min(count, 6), side=size)

@@ -18,6 +18,7 @@ from tranh.metrics import report as pages
 from tranh.metrics import scores as tables
 from tranh.metrics.report import Cell, Table, percent, points
 from tranh.metrics.scores import Outcome, exact, facts
+from tranh.nn.pixels import to_pixels
 from tranh.recipes.judge import CHANCE
 from tranh.recipes.second_opinion import Tally
 from tranh.recipes.sets import DISTANCE
@@ -200,9 +201,8 @@ def _tables(value: Mapping[str, Any]) -> list[Table]:
 
 
 def _png(image: Tensor) -> bytes:
-    pixels = image.clamp(-1, 1).add(1).mul(127.5).round().byte().permute(1, 2, 0).contiguous().numpy()
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
+    Image.fromarray(to_pixels(image[None])[0]).save(buffer, "PNG")
     return buffer.getvalue()
 
 

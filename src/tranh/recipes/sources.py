@@ -5,13 +5,13 @@ It knows every source by name; families and the loop know none.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from tranh.data.scenes.layout import scene
 from tranh.data.scenes.source import LANGUAGES, Scenes, cache_dir, say
 from tranh.data.scenes.world import LEVELS, VERSION
+from tranh.engine.files import write_bytes
 from tranh.engine.source import Source
 from tranh.text.tokenizer import Tokenizer
 from tranh.text.words import Words
@@ -42,18 +42,20 @@ def scenes_assets() -> Assets:
         contents = (Tokenizer.train(captions).save(), Words.count(captions).save())
         cache_dir().mkdir(parents=True, exist_ok=True)
         for path, content in zip(paths, contents, strict=True):
-            part = path.with_suffix(f".{os.getpid()}.part")
-            part.write_bytes(content)
-            os.replace(part, path)
+            write_bytes(path, content)
     return {name: path.read_bytes() for name, path in zip(names, paths, strict=True)}
 
 
 def assets_of(data: Mapping[str, Any]) -> Assets:
     """The assets of a stage's data."""
+    _check_source(data)
+    return scenes_assets()
+
+
+def _check_source(data: Mapping[str, Any]) -> None:
     name = data.get("source", "scenes")
     if name != "scenes":
         raise TranhError(f"data source {name!r} is unknown; allowed: scenes")
-    return scenes_assets()
 
 
 def source_of(data: Mapping[str, Any], assets: Assets, progress: Tick | None = None) -> Source:
@@ -63,8 +65,7 @@ def source_of(data: Mapping[str, Any], assets: Assets, progress: Tick | None = N
         TranhError: an unknown source or option.
     """
     options = {k: v for k, v in data.items() if k != "source"}
-    if data.get("source", "scenes") != "scenes":
-        raise TranhError(f"data source {data['source']!r} is unknown; allowed: scenes")
+    _check_source(data)
     tokenizer = Tokenizer.load(assets[TOKENIZER])
     try:
         return Scenes(tokenizer.encode, progress=progress, **options)

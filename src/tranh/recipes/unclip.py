@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -18,11 +18,13 @@ from tranh.data.scenes.labels import PATCH_FIELDS, THING_FIELDS
 from tranh.diffusion.guide import classifier_free
 from tranh.diffusion.sample import Step, euler, seeded
 from tranh.diffusion.schedule import linear
+from tranh.engine.weights import fingerprint
 from tranh.families.ar_prior import ArPrior
 from tranh.families.clip import Clip
 from tranh.families.decoder import Decoder
 from tranh.families.prior import Prior, best_of
 from tranh.families.upsampler import Upsampler
+from tranh.nn.pixels import to_pixels
 from tranh.recipes.sources import TOKENIZER, WORDS
 from tranh.text.lexicon import Lexicon
 from tranh.text.prompt import Prompt, understand
@@ -109,10 +111,9 @@ class Pictures:
     settings: list[dict[str, Any]]
 
 
-def to_images(x: Tensor) -> list[Image.Image]:
+def pictures(x: Tensor) -> list[Image.Image]:
     """(B, 3, H, W) in [-1, 1] -> PIL pictures."""
-    pixels = ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
-    return [Image.fromarray(p) for p in pixels]
+    return [Image.fromarray(pixels) for pixels in to_pixels(x)]
 
 
 class UnClip:
@@ -138,7 +139,13 @@ class UnClip:
         self.steps, self.guidance = int(card.get("steps", 16)), float(card.get("guidance", 2.0))
         self.prior_steps, self.upsampler_steps = int(card.get("prior_steps", 8)), int(card.get("upsampler_steps", 4))
         self.size = 256 if self.upsampler is not None else self.decoder.image_size
-        self.hash = _hash(parts)
+        self.parts = dict(parts)
+
+    @cached_property
+    def hash(self) -> str:
+        """Names the weights, in the settings of every picture; computed when first asked for, not on loading."""
+        tensors = ((f"{n}.{k}", v) for n, part in self.parts.items() for k, v in part.state_dict().items())
+        return fingerprint(dict(tensors))
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -278,7 +285,7 @@ class UnClip:
             ):
                 x, total = step.x, step.steps
                 yield Event("draw", k * total + step.index, request.count * total)
-            images += to_images(x)
+            images += pictures(x)
             settings.append(self.settings(request, prompt, seed))
         result = Pictures(images, list(prompt.notices), settings)
         yield Event("draw", request.count * total, request.count * total, result=result)
@@ -350,15 +357,6 @@ def _part(parts: Mapping[str, Family], name: str, kind: type[Any]) -> Any:
     if part is not None and not isinstance(part, kind):
         raise TranhError(f"part {name!r} is a {type(part).__name__}; it should be a {kind.__name__}")
     return part
-
-
-def _hash(parts: Mapping[str, Family]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(parts):
-        for key, tensor in sorted(parts[name].state_dict().items()):
-            digest.update(f"{name}.{key}".encode())
-            digest.update(tensor.detach().float().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
 
 
 def assemble(parts: dict[str, Family], assets: dict[str, bytes], card: dict[str, Any]) -> UnClip:

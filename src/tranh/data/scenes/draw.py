@@ -16,13 +16,12 @@ from .faces import EXPRESSIONS
 from .palette import BLACK, COLOUR, INK, PAPER, RGB, WHITE, contrast, css, luminance, mix, outline
 from .settings import draw_setting
 from .shapes import SHAPES, Detail, ellipse, place, polygon, rect
-from .world import Scene, Thing
+from .world import STRETCH, Scene, Thing
 
 PIXEL_GRID = 32
 """Blocks per side in the pixel style."""
 
 _STROKE = {"sketch": 1.9, "neon": 2.1, "modern": 2.6, "watercolour": 0.0}
-_PROPORTION = {"normal": (1.0, 1.0), "tall": (0.66, 1.0), "wide": (1.0, 0.66)}
 _SPECKS = (
     (-0.7, -0.5), (-0.3, -0.75), (0.15, -0.6), (0.6, -0.65), (-0.5, -0.1), (0.0, -0.2), (0.45, -0.15), (0.85, 0.1),
     (-0.85, 0.2), (-0.2, 0.25), (0.3, 0.35), (-0.55, 0.6), (0.05, 0.7), (0.6, 0.6), (-0.1, -0.95), (0.25, 0.95),
@@ -51,7 +50,7 @@ class _Pen:
 
     def __init__(self, thing: Thing, style: str, index: int) -> None:
         self.thing, self.style, self.index = thing, style, index
-        sx, sy = _PROPORTION[thing.proportion]
+        sx, sy = STRETCH[thing.proportion]
         self.cx, self.cy = 100 * thing.x, 100 * thing.y
         self.rx, self.ry = 100 * thing.radius * sx, 100 * thing.radius * sy
         self.body = COLOUR[thing.colour, thing.shade]

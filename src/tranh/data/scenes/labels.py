@@ -11,36 +11,16 @@ import torch
 from torch import Tensor
 
 from .facts import visible
-from .world import (
-    COLOURS,
-    EXPRESSIONS,
-    KINDS,
-    LIGHTS,
-    MATERIALS,
-    PROPORTIONS,
-    SETTINGS,
-    SHADES,
-    SIZES,
-    STYLES,
-    Scene,
-)  # fmt: skip
+from .world import FACT_GROUPS, Scene
 
 MAX_THINGS = 4
 
 ROLES = ("none", "front", "back", "inner", "outer")
 """What a thing is in a relation of overlap: covers another, is covered, is inside, has another inside."""
 
-THING_FIELDS: Mapping[str, Sequence[str]] = {
-    "kind": KINDS,
-    "colour": COLOURS,
-    "shade": SHADES,
-    "size": SIZES,
-    "proportion": PROPORTIONS,
-    "material": MATERIALS,
-    "expression": EXPRESSIONS,
-    "role": ROLES,
-}
-PICTURE_FIELDS: Mapping[str, Sequence[str]] = {"setting": SETTINGS, "light": LIGHTS, "style": STYLES}
+_OF_A_THING = ("kind", "colour", "shade", "size", "proportion", "material", "expression")
+THING_FIELDS: Mapping[str, Sequence[str]] = {**{group: FACT_GROUPS[group] for group in _OF_A_THING}, "role": ROLES}
+PICTURE_FIELDS: Mapping[str, Sequence[str]] = {group: FACT_GROUPS[group] for group in ("setting", "light", "style")}
 
 PATCH_FIELDS = ("kind", "colour", "shade", "size", "material")
 """Fields asked of the patches of a picture, as a free teacher of the decoder."""

@@ -27,6 +27,7 @@ from .world import (
     SHADELESS,
     SIZES,
     SPLITS,
+    STRETCH,
     STYLES,
     VERSION,
     Relation,
@@ -135,7 +136,7 @@ class _Draw:
 
 def extents(thing: Thing) -> tuple[float, float]:
     """Half width and half height of a thing's box, in canvas units."""
-    sx, sy = {"normal": (1.0, 1.0), "tall": (0.66, 1.0), "wide": (1.0, 0.66)}[thing.proportion]
+    sx, sy = STRETCH[thing.proportion]
     return thing.radius * sx, thing.radius * sy
 
 

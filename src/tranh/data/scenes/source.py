@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tranh.nn.pixels import to_images
 from tranh.text.normalise import strip_diacritics
 from tranh.types import Batch
 
@@ -155,7 +156,7 @@ class Scenes:
             captions.append(say(scenes[-1], spoken[language_of[k]], density, seed, split, step, k)[0])
             ids.append((LEVELS.index(level) << 40) + (SPLITS.index(split) << 36) + i)
         tokens, mask = self.tokenize(captions)
-        images = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)  # (B, 3, S, S)
+        images = to_images(np.stack(pixels))  # (B, 3, S, S)
         labels = encode(scenes)
         if self.patches:
             labels["patches"] = patches(labels, self.patches)

@@ -49,6 +49,10 @@ RADIUS = {"small": 0.115, "medium": 0.175, "large": 0.245}
 """Half the larger side of an object, in canvas units (the canvas is the unit square, y downwards)."""
 
 
+STRETCH = {"normal": (1.0, 1.0), "tall": (0.66, 1.0), "wide": (1.0, 0.66)}
+"""Width and height of each proportion, as shares of the larger side."""
+
+
 @dataclass(frozen=True)
 class Thing:
     """One object of a scene.
