@@ -64,6 +64,13 @@ def test_grids_fall_from_1_to_0(steps, shift, last):
     assert bool((ts.diff() < 0).all()) or last == 1 or shift * last > 0.9
 
 
+def test_each_share_of_the_training_times_is_drawn_once():
+    t = schedule.logit_normal(16, 0.0, 1.0, generator=torch.Generator().manual_seed(3))
+    shares = torch.special.ndtr(torch.logit(t.double()))
+    assert (shares * 16).floor().sort().values.tolist() == list(range(16))
+    assert not torch.equal(shares, shares.sort().values)
+
+
 def test_logit_normal_follows_mean_and_std():
     t = schedule.logit_normal(40_000, 0.8, 0.8, generator=torch.Generator().manual_seed(0))
     z = torch.logit(t.double())

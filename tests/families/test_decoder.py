@@ -80,3 +80,32 @@ def test_dropped_captions_are_the_empty_one():
     tokens, mask = drop_captions(b.tokens, b.mask, dropped, null=3)
     assert tokens[0].tolist() == [2, 3, 1, 0, 0, 0, 0, 0] and mask[0].sum() == 3
     assert torch.equal(tokens[1], b.tokens[1])
+
+
+def test_kept_patches_are_those_that_show_things():
+    seen = []
+
+    class Watched(Decoder):
+        def label_loss(self, tokens, labels, told):
+            seen.append((tokens.shape, labels))
+            return super().label_loss(tokens, labels, told)
+
+    torch.manual_seed(0)
+    family = Watched(**(tiny().config | {"keep": 3}))
+    b = batch()
+    labels = b.labels["patches"].clone()
+    labels[..., 0] = torch.tensor([0, 2, 0, 1])  # two of the four show something
+    phase = Phase("train", 0, 10, torch.Generator().manual_seed(0))
+    family(b.replace(labels={"patches": labels}), phase)
+    (shape, kept), *_ = seen
+    assert shape[:2] == kept.shape[:2] == (6, 3)
+    assert (kept[..., 0] != 0).sum(1).tolist() == [2] * 6
+
+
+def test_learns_from_some_patches_and_draws_all():
+    figures = overfit_one_batch(family := tiny(keep=3), batch(), steps=150)
+    assert figures[-1] < Decoder.overfit_below * figures[0]
+    b = batch()
+    with torch.no_grad():
+        out = family.denoise(b.images, torch.full((6,), 0.5), *family.context(b.tokens, b.mask, b.parts["clip.image"]))
+    assert out.shape == b.images.shape

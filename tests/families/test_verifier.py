@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tranh.data.scenes.facts import visible
-from tranh.data.scenes.labels import PICTURE_FIELDS, THING_FIELDS, encode
+from tranh.data.scenes.labels import PATCH_SIZES, PICTURE_FIELDS, THING_FIELDS, encode, patches
 from tranh.data.scenes.layout import scene
 from tranh.engine.contract import overfit_one_batch, same_after_saving
 from tranh.families.verifier import GRID, Reading, Verifier
@@ -66,6 +66,21 @@ def test_a_picture_does_not_depend_on_its_company(trained, batch):
         assert alone.picture == together[k].picture
         assert [s.fields for s in alone.things] == [s.fields for s in together[k].things]
         torch.testing.assert_close(family.features(batch.images[k : k + 1]), family.features(batch.images)[k : k + 1])
+
+
+def test_labels_of_the_cells_are_learned_too(batch):
+    family = build(patch_sizes=PATCH_SIZES)
+    told = batch.replace(labels={**batch.labels, "patches": patches(batch.labels, GRID)})
+    optimizer = torch.optim.AdamW(family.parameters(), 3e-3)
+    figures = []
+    for _ in range(40):
+        optimizer.zero_grad()
+        losses = family(told, None)
+        losses["loss"].backward()
+        optimizer.step()
+        figures.append(float(losses["patches"]))
+    assert figures[-1] < 0.5 * figures[0]
+    assert "patches" not in family(batch, None)
 
 
 def test_hidden_fields_teach_nothing(batch):

@@ -73,3 +73,22 @@ def test_tap_gives_the_middle():
 def test_bad_width_is_refused():
     with pytest.raises(ValueError, match="multiple of 4 x num_heads"):
         ImageTransformer(context_dim=8, hidden_size=30, num_heads=4)
+
+
+def test_patches_kept_in_any_order_are_the_patches():
+    torch.manual_seed(0)
+    net = ImageTransformer(context_dim=16, hidden_size=32, depth=2, num_heads=2, patch_size=4)
+    for p in net.parameters():
+        torch.nn.init.normal_(p, std=0.1)
+    x, t, context = torch.randn(2, 3, 16, 16), torch.rand(2), torch.randn(2, 5, 16)
+    everything = torch.stack([torch.randperm(16), torch.randperm(16)])
+    with torch.no_grad():
+        whole = patchify(net(x, t, context), 4)
+        kept = net(x, t, context, keep=everything)
+        some = net(x, t, context, keep=everything[:, :7])
+        changed = x.clone()
+        changed[:, :, :4, :4] += 1  # the first patch
+        without = torch.arange(1, 16).expand(2, -1)
+        torch.testing.assert_close(net(x, t, context, keep=without), net(changed, t, context, keep=without))
+    torch.testing.assert_close(kept, whole.gather(1, everything[..., None].expand(-1, -1, 48)))
+    assert some.shape == (2, 7, 48)

@@ -45,13 +45,17 @@ def shifted(steps: int, shift: float, last: float = 1e-3) -> Tensor:
 def logit_normal(count: int, mean: float = 0.8, std: float = 0.8, *, generator: torch.Generator) -> Tensor:
     """Times for training, sigmoid of a normal variable (Esser et al. 2024); a larger mean is more noise.
 
-    The default is JiT's: its time runs the other way, so its mean of -0.8 is 0.8 here.
+    Stratified: each of ``count`` equally likely ranges gets one, in random order, so a small batch sees every amount
+    of noise and its gradient varies less. The default is JiT's: its time runs the other way, so its mean of -0.8 is 0.8
+    here.
 
     Returns:
         (count,), float32, on the generator's device.
     """
-    z = torch.randn(count, generator=generator, device=generator.device)
-    return torch.sigmoid(mean + std * z)
+    device = generator.device
+    share = torch.randperm(count, generator=generator, device=device)
+    share = (share + torch.rand(count, generator=generator, device=device).clamp(1e-3, 1 - 1e-3)) / count
+    return torch.sigmoid(mean + std * torch.special.ndtri(share))
 
 
 def vp_coefficients(t: float) -> tuple[float, float]:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from tranh.diffusion import loss, schedule
 from tranh.nn.groups import split_matrices
 from tranh.nn.sequence import TextEncoder
-from tranh.nn.transformer import ImageTransformer
+from tranh.nn.transformer import ImageTransformer, patchify, take
 from tranh.types import Batch, Family, ParamGroup, Phase
 
 
@@ -35,6 +35,8 @@ class Decoder(Family):
         label_sizes: number of values of each label of a patch's thing; the middle layer is asked for them (a free
             teacher, in the place of REPA's). Empty for data without labels. label_tap: after which block;
             label_weight: of that loss at the start; it falls to 0 by ``label_until``, a share of the run.
+        keep: patches of each picture trained on, those that show things first and some of the rest, by the labels; all
+            if None. Things are what takes long to learn, and half of the patches take little more than half the time.
     """
 
     overfit: ClassVar[str] = "denoise"
@@ -67,6 +69,7 @@ class Decoder(Family):
         label_tap: int = 3,
         label_weight: float = 0.3,
         label_until: float = 0.7,
+        keep: int | None = None,
     ) -> None:
         super().__init__()
         self.config = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
@@ -75,6 +78,7 @@ class Decoder(Family):
         self.image_size, self.null = image_size, null
         self.drop, self.drop_clip, self.clip_noise = drop, drop_clip, clip_noise
         self.time_mean, self.time_std = time_mean, time_std
+        self.keep = keep
         self.label_tap, self.label_weight, self.label_until = label_tap, label_weight, label_until
         self.text = TextEncoder(vocab, text_dim, text_depth, text_heads, max_len)
         self.unet = ImageTransformer(
@@ -120,6 +124,11 @@ class Decoder(Family):
             return torch.randn(*shape, generator=phase.generator, device=phase.generator.device).to(device)
 
         t = schedule.logit_normal(B, self.time_mean, self.time_std, generator=phase.generator).to(device)
+        labels = batch.labels.get("patches")
+        keep = None
+        if self.keep is not None and labels is not None:
+            keep = ((labels[..., 0] != 0) + rand(*labels.shape[:2])).topk(self.keep).indices  # things first
+            labels = take(labels, keep)
         eps = randn(*batch.images.shape)
         dropped = rand(B) < self.drop
         tokens, mask = drop_captions(batch.tokens, batch.mask, dropped, self.null)
@@ -132,15 +141,16 @@ class Decoder(Family):
         context, context_mask = self.context(tokens, mask, clip)
         xt = loss.corrupt(batch.images, eps, t)
         tap = self.label_tap if len(self.label_heads) else None
-        out = self.unet(xt, t, context, context_mask, tap)
+        out = self.unet(xt, t, context, context_mask, tap, keep)
         x0, tapped = out if isinstance(out, tuple) else (out, None)
-        denoise = loss.velocity_loss(x0, batch.images, t).mean()
+        true = batch.images if keep is None else take(patchify(batch.images, self.unet.patch_size), keep)
+        denoise = loss.velocity_loss(x0, true, t).mean()
         figures = {"loss": denoise, "denoise": denoise.detach()}
         weight = self.label_weight * max(0.0, 1 - phase.progress / self.label_until)
-        if tapped is not None and weight > 0 and "patches" in batch.labels:
-            labels = self.label_loss(tapped, batch.labels["patches"], ~dropped)
-            figures["labels"] = labels.detach()
-            figures["loss"] = denoise + weight * labels
+        if tapped is not None and weight > 0 and labels is not None:
+            asked = self.label_loss(tapped, labels, ~dropped)
+            figures["labels"] = asked.detach()
+            figures["loss"] = denoise + weight * asked
         return figures
 
     def label_loss(self, tokens: Tensor, labels: Tensor, told: Tensor) -> Tensor:

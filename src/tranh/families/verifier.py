@@ -83,6 +83,7 @@ class Verifier(Family):
         picture_sizes: of each field of the whole picture.
         inner: value of the role field that means "inside another".
         widths: channels at 32 x 32, 16 x 16 and 8 x 8; depths: residual blocks on each.
+        patch_sizes: of each label of the cells (``labels["patches"]``), a free teacher in training; none by default.
     """
 
     overfit_below: ClassVar[float] = 0.1
@@ -95,11 +96,12 @@ class Verifier(Family):
         inner: int = 3,
         widths: Sequence[int] = (64, 128, 224),
         depths: Sequence[int] = (2, 3, 3),
+        patch_sizes: Sequence[int] = (),
     ) -> None:
         super().__init__()
         self.config = {
             "thing_sizes": list(thing_sizes), "picture_sizes": list(picture_sizes), "inner": inner,
-            "widths": list(widths), "depths": list(depths),
+            "widths": list(widths), "depths": list(depths), "patch_sizes": list(patch_sizes),
         }  # fmt: skip
         self.thing_sizes, self.picture_sizes, self.inner = list(thing_sizes), list(picture_sizes), inner
         a, b, c = widths
@@ -114,12 +116,14 @@ class Verifier(Family):
         self.join = nn.Conv2d(b, 2 * b, 3, padding=1)
         self.heads = nn.Conv2d(2 * b, ANCHORS * (3 + sum(thing_sizes)), 1)
         self.whole = nn.Linear(2 * c, sum(picture_sizes))
+        self.patch_sizes = [n + 1 for n in patch_sizes]  # 0 is the background
+        self.patches = nn.Conv2d(2 * b, sum(self.patch_sizes), 1) if patch_sizes else None
         with torch.no_grad():  # at the start almost no cell holds a centre
             self.heads.weight.mul_(0.3)
             assert self.heads.bias is not None
             self.heads.bias.view(ANCHORS, -1)[:, 0] = -4.0
 
-    def maps(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def maps(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Raw answers.
 
         Args:
@@ -127,7 +131,8 @@ class Verifier(Family):
 
         Returns:
             cells (B, A, 3 + fields, 16, 16): heat logit, x and y offset from the cell's middle in cells, field logits;
-            picture logits (B, sum of ``picture_sizes``); features (B, 2 c), for distances between sets.
+            picture logits (B, sum of ``picture_sizes``); features (B, 2 c), for distances between sets; what the cells'
+            answers are made of (B, 2 b, 16, 16).
         """
         x = F.pixel_unshuffle(images, 2).contiguous(memory_format=torch.channels_last)  # (B, 12, 32, 32)
         x = self.fine(self.stem(x))
@@ -136,10 +141,10 @@ class Verifier(Family):
         features = torch.cat([coarse.mean((2, 3)), coarse.amax((2, 3))], dim=1)  # (B, 2 c)
         joined = F.relu(self.join(self.norm(middle + F.interpolate(self.up(coarse), scale_factor=2))))
         cells = self.heads(joined).float().unflatten(1, (ANCHORS, -1))
-        return cells, self.whole(F.relu(features)).float(), features.float()
+        return cells, self.whole(F.relu(features)).float(), features.float(), joined
 
     def forward(self, batch: Batch, phase: Phase) -> dict[str, Tensor]:
-        cells, picture, _ = self.maps(batch.images)
+        cells, picture, _, joined = self.maps(batch.images)
         things, centres = batch.labels["things"], batch.labels["centres"]  # (B, 4, fields), (B, 4, 2)
         exists = things[..., -1] >= 0
         anchor = (things[..., -1] == self.inner).long()
@@ -173,8 +178,17 @@ class Verifier(Family):
             wrong = wrong + ((logits.argmax(-1) != target) & (target >= 0)).float()
         figures |= {"fields": loss_fields, "picture": loss_picture}
         total = loss_heat + 4 * loss_offset + loss_fields + 0.5 * loss_picture
+        if self.patches is not None and "patches" in batch.labels:
+            figures["patches"] = self._patch_loss(self.patches(joined), batch.labels["patches"])
+            total = total + figures["patches"]
         figures = {k: v.detach() for k, v in figures.items()}
         return {"loss": total, "right": (wrong == 0).float().mean().detach(), **figures}
+
+    def _patch_loss(self, answers: Tensor, labels: Tensor) -> Tensor:
+        """Mean cross-entropy of the cells' labels. answers: (B, sum, 16, 16); labels: (B, 256, fields)."""
+        logits = answers.float().flatten(2).transpose(1, 2).flatten(0, 1).split(self.patch_sizes, dim=-1)
+        losses = [_cross_entropy(one, labels[..., f].flatten()) for f, one in enumerate(logits)]
+        return torch.stack(losses).sum()
 
     def param_groups(self, phase: str) -> list[ParamGroup]:
         kernels = [m.weight for m in self.modules() if isinstance(m, _Conv)]
@@ -184,7 +198,7 @@ class Verifier(Family):
     @torch.no_grad()
     def read(self, images: Tensor) -> list[Reading]:
         """What each picture (B, 3, 64, 64) in [-1, 1] shows."""
-        cells, picture, _ = self.maps(images)
+        cells, picture, _, _ = self.maps(images)
         heat = cells[:, :, 0].sigmoid()  # (B, A, 16, 16)
         peaks = (heat == F.max_pool2d(heat, 3, 1, 1)) & (heat > THRESHOLD)
         whole = torch.stack([p.argmax(-1) for p in picture.split(self.picture_sizes, dim=-1)], dim=-1)

@@ -49,7 +49,8 @@ def rope_2d(rows: Tensor, cols: Tensor, head_dim: int, theta: float = 10000.0) -
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn feature i together with feature i + D / 2 by angle i. x: (B, H, N, D); cos, sin: (N, D / 2).
+    """Turn feature i together with feature i + D / 2 by angle i. x: (B, H, N, D); cos, sin: (N, D / 2), or
+    (B, 1, N, D / 2) where each picture has tokens of its own.
 
     diffusers turns neighbours (2 i, 2 i + 1) instead, which is the same network with the features of each head in
     another order, and nearly four times slower on a CPU; :func:`interleave_heads` changes weights over.
@@ -200,6 +201,11 @@ def unpatchify(x: Tensor, p: int, height: int, width: int) -> Tensor:
     return x.view(B, height // p, width // p, C, p, p).permute(0, 3, 1, 4, 2, 5).reshape(B, C, height, width)
 
 
+def take(tokens: Tensor, keep: Tensor) -> Tensor:
+    """Some tokens of each row: tokens (B, N, D), keep int64 (B, K) -> (B, K, D)."""
+    return tokens.gather(1, keep[..., None].expand(-1, -1, tokens.shape[-1]))
+
+
 class ImageTransformer(nn.Module):
     """Denoiser backbone of every transformer in the project.
 
@@ -266,6 +272,7 @@ class ImageTransformer(nn.Module):
         context: Tensor,
         mask: Tensor | None = None,
         tap: int | None = None,
+        keep: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
         """One pass.
 
@@ -275,16 +282,21 @@ class ImageTransformer(nn.Module):
             context: tokens to attend to, (B, T, context_dim); never updated.
             mask: which context tokens are real, bool (B, T); None means all.
             tap: also return the image tokens after this many blocks.
+            keep: numbers of the patches to work on, int64 (B, K), None for all: the others are not there at all.
 
         Returns:
-            (B, out_channels, H, W); with ``tap``, the pair of that and the tokens (B, N, hidden_size).
+            (B, out_channels, H, W), or with ``keep`` the patches (B, K, out_channels p^2); with ``tap``, the pair of
+            that and the tokens (B, N, hidden_size).
         """
         _, _, H, W = x.shape
-        h = self.img_in(patchify(x, self.patch_size))  # (B, N, D)
+        patches = patchify(x, self.patch_size)
+        h = self.img_in(patches if keep is None else take(patches, keep))  # (B, N, D)
         packing = None if mask is None else Packing(mask)
         c = self.txt_in(context if packing is None else packing.pack(context))  # (B, T, D), or (n, D) packed
         vec = self.time_in(timestep_embedding(t, 256).to(h.dtype))  # (B, D)
         cos, sin = self.rope(H, W, x.device)
+        if keep is not None:
+            cos, sin = cos[keep][:, None], sin[keep][:, None]
         rope = (cos.to(h.dtype), sin.to(h.dtype))
         bias = None
         if mask is not None:  # (B, 1, 1, T + N), zero where a key may be seen
@@ -294,5 +306,7 @@ class ImageTransformer(nn.Module):
             if i == tap:
                 tapped = h
             h = block(h, c, vec, rope, bias, packing)
-        out = unpatchify(self.final_layer(h, vec), self.patch_size, H, W)
+        out = self.final_layer(h, vec)
+        if keep is None:
+            out = unpatchify(out, self.patch_size, H, W)
         return out if tap is None else (out, tapped)

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from tranh.data.scenes.labels import PATCH_FIELDS, THING_FIELDS
+from tranh.data.scenes.labels import PATCH_SIZES
 from tranh.diffusion.guide import classifier_free
 from tranh.diffusion.sample import Step, euler, seeded
 from tranh.diffusion.schedule import linear
@@ -43,7 +43,6 @@ PARTS = ("clip", "prior", "ar_prior", "decoder", "upsampler")
 
 SCENES = {"source": "scenes"}
 ALL = {"one": 0.25, "two": 0.35, "full": 0.4}
-LABELS = [len(THING_FIELDS[field]) for field in PATCH_FIELDS]
 
 
 def recipe() -> Recipe:
@@ -66,7 +65,7 @@ def stages(data: Mapping[str, Any], *, upsample: bool = True) -> dict[str, Stage
     8 px patches take over its trunk and learn shape. Few tokens want large batches: Muon's cost is per step.
     """
     small, on_clip = dict(data), {"clip": "clip"}
-    labels = {"label_sizes": LABELS}
+    labels = {"label_sizes": list(PATCH_SIZES)}
     out = {
         "clip": Stage("clip", data=small, steps=1500, batch=256, share=0.12),
         "prior": Stage("prior", data=small, parents=on_clip, steps=1500, batch=128, share=0.07),

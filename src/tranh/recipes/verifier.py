@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tranh.data.scenes.labels import PICTURE_FIELDS, ROLES, THING_FIELDS
-from tranh.families.verifier import Verifier
+from tranh.data.scenes.labels import PATCH_SIZES, PICTURE_FIELDS, ROLES, THING_FIELDS
+from tranh.families.verifier import GRID, Verifier
 from tranh.types import Family, Recipe, Stage, TranhError
 
 
@@ -22,10 +22,17 @@ def recipe() -> Recipe:
             "thing_sizes": [len(words) for words in THING_FIELDS.values()],
             "picture_sizes": [len(words) for words in PICTURE_FIELDS.values()],
             "inner": ROLES.index("inner"),
+            "patch_sizes": list(PATCH_SIZES),
         },
-        data={"source": "scenes", "levels": {"one": 0.2, "two": 0.3, "full": 0.5}, "count": 40000, "split": "judge"},
-        steps=6000,
-        batch=64,
+        data={
+            "source": "scenes",
+            "levels": {"one": 0.15, "two": 0.25, "full": 0.6},
+            "split": "judge",
+            "count": 40000,
+            "patches": GRID,
+        },
+        steps=12000,
+        batch=32,
         lr=1e-3,
         warmup=100,
         decay=0.4,

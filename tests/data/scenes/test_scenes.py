@@ -10,7 +10,7 @@ import torch
 
 from tranh.data.scenes.draw import render, svg
 from tranh.data.scenes.facts import THRESHOLD, canonical, difference, visible
-from tranh.data.scenes.labels import MAX_THINGS, PATCH_FIELDS, THING_FIELDS, encode, patches
+from tranh.data.scenes.labels import MAX_THINGS, PATCH_FIELDS, PATCH_SIZES, THING_FIELDS, encode, patches
 from tranh.data.scenes.layout import HELD_OUT, combinations, held_out, is_unseen, scene
 from tranh.data.scenes.world import (
     COLOURS,
@@ -142,3 +142,12 @@ def test_labels_of_patches_name_the_topmost_thing():
     kinds = found[0, :, PATCH_FIELDS.index("kind")].view(8, 8)
     assert kinds[0, 0] == 0 and kinds[3, 3] == 1 + KINDS.index("circle") and kinds[2, 2] == 1 + KINDS.index("square")
     assert found.dtype == torch.int64
+    assert all(int(found[..., i].max()) <= most for i, most in enumerate(PATCH_SIZES))
+
+
+def test_labels_of_patches_say_where_in_its_thing_a_patch_lies():
+    thing = Thing("square", "red", "normal", "large", "normal", "flat", None, 0.5, 0.5)
+    found = patches(encode([Scene("plain_white", "plain", "flat", (thing,), (), ((0,),))]), 16)[0].view(16, 16, -1)
+    column, row = found[..., -2], found[..., -1]
+    assert (column[8, :] * (column[8, :] > 0)).unique_consecutive().tolist() == [0, 2, 3, 4, 5, 6, 7, 0]
+    assert torch.equal(column, row.T) and torch.equal(column > 0, found[..., 0] > 0)

@@ -22,8 +22,14 @@ _OF_A_THING = ("kind", "colour", "shade", "size", "proportion", "material", "exp
 THING_FIELDS: Mapping[str, Sequence[str]] = {**{group: FACT_GROUPS[group] for group in _OF_A_THING}, "role": ROLES}
 PICTURE_FIELDS: Mapping[str, Sequence[str]] = {group: FACT_GROUPS[group] for group in ("setting", "light", "style")}
 
-PATCH_FIELDS = ("kind", "colour", "shade", "size", "material")
-"""Fields asked of the patches of a picture, as a free teacher of the decoder."""
+PATCH_FIELDS = ("kind", "colour", "shade", "size", "proportion", "material", "expression")
+"""Fields asked of the patches of a picture, as a free teacher of the decoder and the verifier."""
+
+BINS = 8
+"""Where in its thing a patch lies, sideways and downwards, is asked in this many steps over 1.5 times the thing."""
+
+PATCH_SIZES = (*(len(THING_FIELDS[field]) for field in PATCH_FIELDS), BINS, BINS)
+"""Number of values of each label of :func:`patches`, the 0 of the background not counted."""
 
 _ROLE = {"in_front_of": ("front", "back"), "inside": ("inner", "outer")}
 
@@ -59,7 +65,7 @@ def encode(scenes: Sequence[Scene]) -> dict[str, Tensor]:
     return {"things": things, "centres": centres, "extents": extents, "picture": picture}
 
 
-def patches(labels: Mapping[str, Tensor], grid: int, fields: Sequence[str] = PATCH_FIELDS) -> Tensor:
+def patches(labels: Mapping[str, Tensor], grid: int) -> Tensor:
     """What each patch of a picture shows.
 
     Args:
@@ -67,8 +73,9 @@ def patches(labels: Mapping[str, Tensor], grid: int, fields: Sequence[str] = PAT
         grid: patches per side.
 
     Returns:
-        (B, grid * grid, fields) int64: the value plus one of the topmost thing whose box covers at least a quarter of
-        the patch, 0 where there is none, -1 where the fact cannot be seen.
+        (B, grid * grid, len(PATCH_SIZES)) int64: PATCH_FIELDS of the topmost thing whose box covers at least a quarter
+        of the patch, then the patch's column and row in that thing, each plus one; 0 where there is none, -1 where the
+        fact cannot be seen.
     """
     low = torch.arange(grid) / grid
     centres, r = labels["centres"], labels["extents"][..., None]  # (B, 4, 2), (B, 4, 1)
@@ -78,8 +85,13 @@ def patches(labels: Mapping[str, Tensor], grid: int, fields: Sequence[str] = PAT
     things = labels["things"]
     hit = (share >= 0.25) & (things[..., 0] >= 0)[:, :, None, None]
     top = (torch.arange(1, MAX_THINGS + 1)[None, :, None, None] * hit).amax(1).flatten(1)  # (B, N), 0 for none
-    columns = [list(THING_FIELDS).index(f) for f in fields]
+    columns = [list(THING_FIELDS).index(f) for f in PATCH_FIELDS]
     values = things[..., columns]  # (B, 4, F)
     values = torch.where(values >= 0, values + 1, -1)
     values = torch.cat([torch.zeros_like(values[:, :1]), values], dim=1)  # background first
-    return values.gather(1, top[..., None].expand(-1, -1, len(columns)))
+    values = values.gather(1, top[..., None].expand(-1, -1, len(columns)))  # (B, N, F)
+    middle = torch.stack(torch.meshgrid(low, low, indexing="xy"), dim=-1).flatten(0, 1) + 0.5 / grid  # (N, 2): x, y
+    at = (top - 1).clamp_min(0)[..., None].expand(-1, -1, 2)
+    inner = (middle - centres.gather(1, at)) / r.expand(-1, -1, 2).gather(1, at).clamp_min(1e-6)
+    place = ((inner / 1.5 + 1) / 2 * BINS).long().clamp(0, BINS - 1) + 1
+    return torch.cat([values, place * (top > 0)[..., None]], dim=-1)
