@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tranh.engine.muon import Muon
 from tranh.types import Family, ParamGroup, Stage, TranhError
 
 BETAS = (0.9, 0.95)  # the shorter second moment of transformers trained with large batches
@@ -30,10 +31,7 @@ def _adamw(groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
 
 
 def _muon(groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
-    # match_rms_adamw scales each matrix's update to the size AdamW's would have, so that both learning rates mean the
-    # same and do not depend on width (Liu et al. 2025). torch runs Newton-Schulz in bf16: with AVX-512 BF16, 2.8 ms
-    # for a 256 x 256 matrix on one core, against 5.1 ms in fp32; batching equal shapes gains nothing.
-    return torch.optim.Muon(groups, lr=lr, momentum=0.95, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
+    return Muon(groups, lr=lr)
 
 
 MAKERS = {"adamw": _adamw, "muon": _muon}

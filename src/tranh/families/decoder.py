@@ -15,10 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tranh.diffusion import loss, schedule
+from tranh.diffusion.guide import classifier_free
 from tranh.nn.groups import split_matrices
 from tranh.nn.sequence import TextEncoder
 from tranh.nn.transformer import ImageTransformer, patchify, take
-from tranh.types import Batch, Family, ParamGroup, Phase
+from tranh.types import Batch, Denoiser, Family, ParamGroup, Phase
 
 
 class Decoder(Family):
@@ -168,12 +169,47 @@ class Decoder(Family):
         return torch.stack(losses).mean()
 
     def adopt(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Weights of a decoder with patches of another size: all but the layers that touch pixels are taken over."""
+        """Weights of another decoder, with or without CLIP, with patches of any size: what fits is taken over."""
         own = self.state_dict()
-        return {k: own[k] if k in own and own[k].shape != v.shape else v for k, v in tensors.items()}
+        return own | {k: v for k, v in tensors.items() if k in own and own[k].shape == v.shape}
 
     def param_groups(self, phase: str) -> list[ParamGroup]:
         return split_matrices(self)
+
+    def pair_context(
+        self, tokens: Tensor, mask: Tensor, clip: Tensor | None, away: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Context and mask of 2 B rows: B times what to move away from, then B captions.
+
+        Args:
+            tokens, mask: captions, (B, T); clip: CLIP image embeddings (B, D), None for none.
+            away: tokens and mask (1, T') of a caption to move away from; the empty one by default.
+        """
+        everyone = torch.ones(1, dtype=torch.bool, device=tokens.device)
+        other, real = away if away is not None else drop_captions(tokens[:1], mask[:1], everyone, self.null)
+        T, B = max(tokens.shape[1], other.shape[1]), len(tokens)
+
+        def both(a: Tensor, b: Tensor) -> Tensor:
+            return torch.cat([F.pad(x, (0, T - x.shape[1])) for x in (a.expand(B, -1), b)])
+
+        embeddings = None if clip is None else torch.cat([torch.zeros_like(clip), clip])
+        return self.context(both(other, tokens), both(real, mask), embeddings)
+
+    def guided(
+        self,
+        tokens: Tensor,
+        mask: Tensor,
+        clip: Tensor | None,
+        guidance: float,
+        away: tuple[Tensor, Tensor] | None = None,
+    ) -> Denoiser:
+        """The denoiser of B captions, with classifier-free guidance in it; arguments of :meth:`pair_context`."""
+        B, (context, seen) = len(tokens), self.pair_context(tokens, mask, clip, away)
+        return classifier_free(
+            lambda x, t: self.denoise(x, t, context, seen),
+            guidance,
+            conditional=lambda x, t: self.denoise(x, t, context[B:], seen[B:]),
+        )
 
     def denoise(self, xt: Tensor, t: Tensor, context: Tensor, mask: Tensor) -> Tensor:
         """x_0 estimate of noisy pictures (B, 3, S, S) at times (B,), given a context."""

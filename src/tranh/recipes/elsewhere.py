@@ -98,7 +98,8 @@ def _write(path: Path, value: dict[str, Any]) -> None:
 def embeds(system: UnClip, prompt: str, seed: int = 0) -> dict[str, Tensor]:
     """The context of one prompt, and of no prompt, by the names ``PRXPixelPipeline`` gives them."""
     tokens, mask = system.tokenizer.encode([system.understand(prompt).text], multiple=8)
-    context, seen = system.context(tokens, mask, system.embed(tokens, mask, [seed]))
+    away = system.tokenizer.encode([""])
+    context, seen = system.decoder.pair_context(tokens, mask, system.embed(tokens, mask, [seed]), away)
     return {
         "negative_prompt_embeds": context[:1],
         "negative_prompt_attention_mask": seen[:1],

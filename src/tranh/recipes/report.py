@@ -204,5 +204,3 @@ def _png(image: Tensor) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(to_pixels(image[None])[0]).save(buffer, "PNG")
     return buffer.getvalue()
-
-

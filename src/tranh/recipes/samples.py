@@ -11,13 +11,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from tranh.diffusion.guide import classifier_free
 from tranh.diffusion.sample import euler, run, seeded
 from tranh.diffusion.schedule import linear
 from tranh.engine.frozen import Frozen, attach
 from tranh.engine.sheet import sheet
 from tranh.engine.source import Source, on_device
-from tranh.families.decoder import Decoder, drop_captions
+from tranh.families.decoder import Decoder
 from tranh.families.upsampler import Upsampler
 from tranh.types import Batch, Family, Stage
 
@@ -46,15 +45,7 @@ def sampler_of(stage: Stage, source: Source, parents: Mapping[str, Frozen]) -> S
 
 def decode(family: Decoder, batch: Batch, guidance: float = 2.0) -> Tensor:
     """Pictures for the captions of a batch, from the true CLIP embeddings: what the decoder alone can do."""
-    everyone = torch.ones(len(batch), dtype=torch.bool, device=batch.tokens.device)
-    tokens, mask = drop_captions(batch.tokens, batch.mask, everyone, family.null)
-    clip = batch.parts.get("clip.image")
-    context, seen = family.context(
-        torch.cat([tokens, batch.tokens]),
-        torch.cat([mask, batch.mask]),
-        None if clip is None else torch.cat([torch.zeros_like(clip), clip]),
-    )
-    guided = classifier_free(lambda x, t: family.denoise(x, t, context, seen), guidance)
+    guided = family.guided(batch.tokens, batch.mask, batch.parts.get("clip.image"), guidance)
     noise = seeded(range(len(batch)), batch.images.shape[1:], batch.images.device)()
     return run(euler(guided, noise, linear(STEPS, last=1 / STEPS))).clamp(-1, 1)
 

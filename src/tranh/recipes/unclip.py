@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,9 +16,9 @@ from PIL import Image
 from torch import Tensor
 
 from tranh.data.scenes.labels import PATCH_SIZES
-from tranh.diffusion.guide import classifier_free
 from tranh.diffusion.sample import Step, euler, seeded
 from tranh.diffusion.schedule import linear
+from tranh.engine.step import computing
 from tranh.engine.weights import fingerprint
 from tranh.families.ar_prior import ArPrior
 from tranh.families.clip import Clip
@@ -61,37 +62,36 @@ def recipe() -> Recipe:
 def stages(data: Mapping[str, Any], *, upsample: bool = True) -> dict[str, Stage]:
     """The stages of the hierarchy on some data, in the order they train.
 
-    The decoder begins with 16 px patches (``draft``): four times fewer tokens while it learns what belongs where. Then
-    8 px patches take over its trunk and learn shape. Few tokens want large batches: Muon's cost is per step.
+    The decoder begins as a ``draft``: told by the caption alone, with small steps on the patches that show things. Then
+    it gets the CLIP embedding, every patch, and large batches for the details.
     """
     small, on_clip = dict(data), {"clip": "clip"}
-    labels = {"label_sizes": list(PATCH_SIZES)}
+    with_labels, labels = small | {"patches": 8}, {"label_sizes": list(PATCH_SIZES)}
     out = {
-        "clip": Stage("clip", data=small, steps=1500, batch=256, share=0.12),
-        "prior": Stage("prior", data=small, parents=on_clip, steps=1500, batch=128, share=0.07),
-        "ar_prior": Stage("ar_prior", data=small, parents=on_clip, steps=1000, batch=64, share=0.07),
+        "clip": Stage("clip", data=small, steps=1500, batch=256, share=0.1),
+        "prior": Stage("prior", data=small, parents=on_clip, steps=1500, batch=128, share=0.06),
+        "ar_prior": Stage("ar_prior", data=small, parents=on_clip, steps=1000, batch=64, share=0.06),
         "draft": Stage(
             "decoder",
-            model=labels | {"patch_size": 16, "label_until": 2.0, "time_mean": 0.8},
-            data=small | {"patches": 4},
-            parents=on_clip,
-            steps=2000,
-            batch=256,
+            model=labels | {"clip_dim": None, "keep": 24, "label_until": 2.0, "time_mean": 0.8},
+            data=with_labels,
+            steps=6000,
+            batch=32,
             muon_lr=4e-3,
-            decay=0.05,
-            share=0.2,
+            decay=0.1,
+            share=0.48,
         ),
         "decoder": Stage(
             "decoder",
             model=labels,
-            data=small | {"patches": 8},
+            data=with_labels,
             parents=on_clip,
             init="draft",
-            steps=4000,
+            steps=1000,
             batch=128,
             muon_lr=4e-3,
-            decay=0.5,
-            share=0.54,
+            decay=0.8,
+            share=0.3,
         ),
     }
     if upsample:
@@ -121,7 +121,8 @@ class UnClip:
     Args:
         parts: ``clip`` and ``prior`` (both or neither), ``decoder``; ``ar_prior`` and ``upsampler`` if trained.
         assets: tokenizer and known words.
-        card: what people should know; ``steps``, ``guidance``, ``prior_steps`` and ``name`` are read from it.
+        card: what people should know; ``name``, ``steps``, ``guidance``, ``prior_steps``, ``upsampler_steps`` and
+            ``precision`` (fp32, or bf16 for matrix products: twice as fast) are read from it.
     """
 
     def __init__(self, parts: Mapping[str, Family], assets: Mapping[str, bytes], card: Mapping[str, Any]) -> None:
@@ -137,6 +138,7 @@ class UnClip:
         self.card, self.name = dict(card), str(card.get("name", "unclip"))
         self.steps, self.guidance = int(card.get("steps", 16)), float(card.get("guidance", 2.0))
         self.prior_steps, self.upsampler_steps = int(card.get("prior_steps", 8)), int(card.get("upsampler_steps", 4))
+        self.precision = str(card.get("precision", "fp32"))
         self.size = 256 if self.upsampler is not None else self.decoder.image_size
         self.parts = dict(parts)
 
@@ -172,34 +174,32 @@ class UnClip:
         if self.clip is None or self.prior is None:
             return None
         chosen = self.priors[prior or self.prior]
-        text = self.clip.embed_texts(tokens, mask)
+        text = self.clip.embed_texts(tokens, mask).float()
         noise = seeded([seed ^ 0x5EED for seed in seeds], (text.shape[-1],))
-        candidates = [chosen.sample(tokens, mask, text, noise(), steps=self.prior_steps) for _ in range(2)]
+        candidates = [chosen.sample(tokens, mask, text, noise(), steps=self.prior_steps).float() for _ in range(2)]
         return best_of(torch.stack(candidates), text)
-
-    def context(self, tokens: Tensor, mask: Tensor, clip: Tensor | None, negative: str = "") -> tuple[Tensor, Tensor]:
-        """What the decoder attends to, and its mask: B rows for the negative prompt or none, then B captions."""
-        away, real = self.tokenizer.encode([negative])  # the empty one is the null caption of training
-        B, T = len(tokens), max(tokens.shape[1], away.shape[1])
-        both, seen = tokens.new_zeros(2 * B, T), mask.new_zeros(2 * B, T)
-        both[:B, : away.shape[1]], seen[:B, : away.shape[1]] = away, real
-        both[B:, : tokens.shape[1]], seen[B:, : tokens.shape[1]] = tokens, mask
-        return self.decoder.context(both, seen, None if clip is None else torch.cat([torch.zeros_like(clip), clip]))
 
     def guided(
         self, tokens: Tensor, mask: Tensor, clip: Tensor | None, guidance: float, negative: str = ""
     ) -> Denoiser:
         """The decoder for some captions, with classifier-free guidance in it: towards them, away from ``negative``."""
-        B = len(tokens)
-        context, context_mask = self.context(tokens, mask, clip, negative)
+        away = self.tokenizer.encode([negative])  # the empty one is the null caption of training
+        with self.computing():
+            denoise = self.decoder.guided(tokens, mask, clip, guidance, away)
+        return self.quickly(denoise)
 
-        def pair(x: Tensor, t: Tensor) -> Tensor:
-            return self.decoder.denoise(x, t, context, context_mask)
+    def computing(self) -> AbstractContextManager[None]:
+        """Products in the precision of the card."""
+        return computing(next(self.decoder.parameters()).device, self.precision)
 
-        def conditional(x: Tensor, t: Tensor) -> Tensor:
-            return self.decoder.denoise(x, t, context[B:], context_mask[B:])
+    def quickly(self, denoise: Denoiser) -> Denoiser:
+        """The same denoiser in the precision of the card; pictures stay float32."""
 
-        return classifier_free(pair, guidance, conditional=conditional)
+        def inside(x: Tensor, t: Tensor) -> Tensor:
+            with self.computing():
+                return denoise(x, t).float()
+
+        return inside
 
     def negative(self, request: Request) -> str:
         """The negative prompt as the model reads it; empty for none."""
@@ -209,7 +209,8 @@ class UnClip:
         """The guided denoiser of one picture of a request, for samplers and edits."""
         tokens, mask = self.tokenizer.encode([self.understand(request.prompt).text], multiple=8)
         with torch.no_grad():
-            clip = self.embed(tokens, mask, [request.seed], request.prior)
+            with self.computing():
+                clip = self.embed(tokens, mask, [request.seed], request.prior)
             guidance = self.guidance if request.guidance is None else request.guidance
             return self.guided(tokens, mask, clip, guidance, self.negative(request))
 
@@ -234,7 +235,8 @@ class UnClip:
         if size not in self.sizes:
             raise TranhError(f"{self.name} makes pictures of {' or '.join(map(str, self.sizes))} px, {size} was asked")
         tokens, mask = self.tokenizer.encode(prompts, multiple=8)
-        clip = self.embed(tokens, mask, seeds, prior)
+        with self.computing():
+            clip = self.embed(tokens, mask, seeds, prior)
         denoise = self.guided(tokens, mask, clip, self.guidance if guidance is None else guidance, negative)
         small = self.decoder.image_size
         noise = seeded(seeds, (3, small, small))
@@ -248,9 +250,8 @@ class UnClip:
             upsampler, level = self.upsampler, torch.full((len(prompts),), AUGMENT)
             low = (1 - AUGMENT) * x + AUGMENT * noise()
             start = seeded([seed ^ 0xB16 for seed in seeds], (3, size, size))()
-            for step in euler(
-                lambda xt, t: upsampler.denoise(xt, t, low, level), start, linear(self.upsampler_steps, last=LAST)
-            ):
+            enlarge = self.quickly(lambda xt, t: upsampler.denoise(xt, t, low, level))
+            for step in euler(enlarge, start, linear(self.upsampler_steps, last=LAST)):
                 yield Step(count + step.index, total, step.t, step.x, step.x0)
 
     def generate_batch(
