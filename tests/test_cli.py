@@ -287,8 +287,8 @@ def recipes(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         if asked["finished"]:
             yield Event("decoder", 2, 2, result=types.SimpleNamespace(finished=True))
 
-    def export(root: Path, out: Path, dtype: str) -> Path:
-        asked.update(root=root, dtype=dtype)
+    def export(root: Path, out: Path, dtype: str, card: dict[str, Any]) -> Path:
+        asked.update(root=root, dtype=dtype, card=card)
         return out
 
     pretend(monkeypatch, "run", find=find, override=override, train=train, export=export, plan=lambda r: "the plan")
@@ -319,6 +319,15 @@ def test_dry_run_trains_nothing(recipes: dict[str, Any]) -> None:
 def test_unknown_recipe(recipes: dict[str, Any]) -> None:
     result = call("train", "quik")
     assert result.exit_code == 1 and result.stderr == "no recipe is called 'quik'; there are: quick\n"
+
+
+def test_export_with_a_card(recipes: dict[str, Any], tmp_path: Path) -> None:
+    card = tmp_path / "card.json"
+    card.write_text('{"name": "mine", "guidance": 3}')
+    assert call("export", "runs/quick", "mine", "--card", str(card)).exit_code == 0
+    assert recipes["card"] == {"name": "mine", "guidance": 3}
+    result = call("export", "runs/quick", "mine", "--card", str(tmp_path / "none.json"))
+    assert result.exit_code == 1 and "none.json" in result.stderr
 
 
 def test_export(recipes: dict[str, Any]) -> None:

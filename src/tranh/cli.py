@@ -359,6 +359,9 @@ def export(
     to: Annotated[Target, typer.Option(help="For whom: this project, or the part that another library runs.")] = (
         Target.tranh
     ),
+    card: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="JSON: what people should know (name, summary, guidance, ...).")
+    ] = None,
 ) -> None:
     """Write a trained recipe as one self-contained folder, which `--model DIR` and `tranh.load(DIR)` open.
 
@@ -366,14 +369,16 @@ def export(
     take a run or the name of a model.
 
     \b
-    tranh export runs/quick my-model --dtype int8
+    tranh export runs/quick my-model --dtype int8 --card card.json
     tranh "một ngôi sao vàng" --model my-model
     tranh export my-model my-decoder --to diffusers
     """
+    from tranh.engine.files import read_json
     from tranh.recipes import run as recipes
 
     if to is Target.tranh:
-        typer.echo(recipes.export(Path(run), folder, dtype.value))
+        told = read_json(card) if card is not None else {}
+        typer.echo(recipes.export(Path(run), folder, dtype.value, told))
         return
     from tranh.recipes.elsewhere import export_to
 

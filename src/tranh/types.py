@@ -138,7 +138,7 @@ class Stage:
         ema: widths of the weight averages kept, as a share of the steps so far (EDM2); one is chosen after training.
         precision: dtype of the computation; weights are always kept in float32.
         sample_every, save_every: steps between sample grids and between checkpoints.
-        init: a run whose weights are the start, or None.
+        init: a run, or a part of an exported model, whose weights are the start; or None.
         share: share of the recipe's minutes given to this stage when ``--minutes`` is used.
         seed: of weights, data order and noise.
     """

@@ -6,12 +6,13 @@ import torch
 from PIL import Image
 
 from tranh.engine import checkpoint, find
-from tranh.engine.files import read_json, read_tensors
+from tranh.engine.files import read_json, read_tensors, write_tensors
 from tranh.engine.fit import fit_steps
 from tranh.engine.frozen import load
 from tranh.engine.log import draw_loss, read_log
 from tranh.engine.rundir import RunDir
 from tranh.engine.step import Stepper, make_accelerator
+from tranh.engine.system import pack
 from tranh.engine.train import train
 from tranh.engine.weights import tensors_of
 from tranh.types import TranhError
@@ -194,6 +195,12 @@ def test_init_starts_from_a_run(tmp_path):
     assert all(torch.equal(a[k], b[k]) for k, _ in family.named_parameters() if k in a)
     assert torch.equal(a["mean"], b["mean"]) and family.prepared == 0
     assert second.recipe()["init"] == first.hash()
+    exported = tmp_path / "part.safetensors"
+    write_tensors(exported, pack(family, "int8"))
+    third = RunDir(tmp_path / "d")
+    list(train(toys.stage(steps=1, lr=0.0, muon_lr=0.0, init=str(exported), ema=()), family, toys.Source(), third))
+    c = read_tensors(third.weights)
+    assert all((a[k] - c[k]).abs().max() <= a[k].abs().max() / 120 for k, _ in family.named_parameters() if k in a)
     with pytest.raises(TranhError, match="no run with weights"):
         next(train(toys.stage(init=str(tmp_path / "none")), family, toys.Source(), RunDir(tmp_path / "c")))
 

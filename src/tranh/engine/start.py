@@ -13,6 +13,7 @@ from tranh.engine.frozen import TILE, Frozen, attach
 from tranh.engine.rundir import RunDir
 from tranh.engine.source import Source
 from tranh.engine.step import global_seed, seed_of
+from tranh.engine.system import dequantize
 from tranh.engine.weights import load_tensors
 from tranh.types import Batch, Family, Stage, TranhError
 
@@ -27,13 +28,18 @@ def init_hash(stage: Stage, run: RunDir) -> str | None:
 
 
 def _init_file(path: str) -> Path:
-    """Weights of a run to begin from: the chosen ones if it is finished, else those of its newest checkpoint."""
+    """Weights to begin from: those of a file, or of a run: the chosen ones, or of its newest checkpoint."""
+    if path.endswith(".safetensors") and Path(path).is_file():
+        return Path(path)
     run = RunDir(Path(path))
     if run.finished:
         return run.weights
     found = checkpoint.newest(run)
     if found is None:
-        raise TranhError(f"init={path} is no run with weights: give the folder of a run that has begun.")
+        raise TranhError(
+            f"init={path} is no run with weights: give the folder of a run that has begun, or a part of an exported "
+            "model (MODEL/parts/decoder.safetensors)."
+        )
     return found.path / "model.safetensors"
 
 
@@ -50,7 +56,7 @@ def start(stage: Stage, family: Family, batches: Iterator[Batch]) -> None:
     """What comes before the first step: the weights of ``init``, buffers with them, or else ``Family.prepare``."""
     if stage.init is not None:
         file = _init_file(stage.init)
-        load_tensors(family, family.adopt(read_tensors(file)), str(file))
+        load_tensors(family, family.adopt(dequantize(read_tensors(file))), str(file))
         return
     family.eval()
     with global_seed(seed_of(stage.seed, "prepare"), next(family.parameters()).device):

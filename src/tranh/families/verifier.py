@@ -7,7 +7,7 @@ are found as peaks of a heat map (CenterNet, Zhou et al. 2019), so they come as 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -114,14 +114,16 @@ class Verifier(Family):
         self.up = nn.Conv2d(c, b, 1)
         self.norm = _Norm(b)
         self.join = nn.Conv2d(b, 2 * b, 3, padding=1)
+        self.deep = nn.Sequential(nn.Conv2d(2 * b, 2 * b, 1), nn.ReLU(), nn.Conv2d(2 * b, 2 * b, 1))
         self.heads = nn.Conv2d(2 * b, ANCHORS * (3 + sum(thing_sizes)), 1)
-        self.whole = nn.Linear(2 * c, sum(picture_sizes))
+        self.whole = nn.Sequential(nn.LayerNorm(2 * c), nn.Linear(2 * c, sum(picture_sizes)))
         self.patch_sizes = [n + 1 for n in patch_sizes]  # 0 is the background
         self.patches = nn.Conv2d(2 * b, sum(self.patch_sizes), 1) if patch_sizes else None
         with torch.no_grad():  # at the start almost no cell holds a centre
             self.heads.weight.mul_(0.3)
             assert self.heads.bias is not None
             self.heads.bias.view(ANCHORS, -1)[:, 0] = -4.0
+            self.deep[2].weight.zero_()
 
     def maps(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Raw answers.
@@ -140,8 +142,9 @@ class Verifier(Family):
         coarse = self.coarse(self.down_c(F.pixel_unshuffle(middle, 2)))  # (B, c, 8, 8)
         features = torch.cat([coarse.mean((2, 3)), coarse.amax((2, 3))], dim=1)  # (B, 2 c)
         joined = F.relu(self.join(self.norm(middle + F.interpolate(self.up(coarse), scale_factor=2))))
+        joined = joined + self.deep(joined)
         cells = self.heads(joined).float().unflatten(1, (ANCHORS, -1))
-        return cells, self.whole(F.relu(features)).float(), features.float(), joined
+        return cells, self.whole(features).float(), features.float(), joined
 
     def forward(self, batch: Batch, phase: Phase) -> dict[str, Tensor]:
         cells, picture, _, joined = self.maps(batch.images)
@@ -195,17 +198,25 @@ class Verifier(Family):
         chosen = {id(p) for p in kernels}
         return [ParamGroup(kernels, "muon"), ParamGroup([p for p in self.parameters() if id(p) not in chosen])]
 
+    def adopt(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Weights of a verifier with other heads: what fits is taken over."""
+        own = self.state_dict()
+        return own | {k: v for k, v in tensors.items() if k in own and own[k].shape == v.shape}
+
     @torch.no_grad()
     def read(self, images: Tensor) -> list[Reading]:
         """What each picture (B, 3, 64, 64) in [-1, 1] shows."""
         cells, picture, _, _ = self.maps(images)
         heat = cells[:, :, 0].sigmoid()  # (B, A, 16, 16)
         peaks = (heat == F.max_pool2d(heat, 3, 1, 1)) & (heat > THRESHOLD)
+        # The cells around a peak were asked the same in training: the mean of their answers, by heat, errs less.
+        answers = F.avg_pool2d(cells[:, :, 3:].flatten(0, 1) * heat.flatten(0, 1)[:, None], 3, 1, 1)
+        answers = answers.unflatten(0, heat.shape[:2])
         whole = torch.stack([p.argmax(-1) for p in picture.split(self.picture_sizes, dim=-1)], dim=-1)
         found: list[list[Seen]] = [[] for _ in images]
         for b, a, row, column in peaks.nonzero().tolist():
             at = cells[b, a, :, row, column]
-            fields = tuple(int(logits.argmax()) for logits in at[3:].split(self.thing_sizes))
+            fields = tuple(int(x.argmax()) for x in answers[b, a, :, row, column].split(self.thing_sizes))
             x, y = (column + 0.5 + float(at[1])) / GRID, (row + 0.5 + float(at[2])) / GRID
             found[b].append(Seen(x, y, fields, float(heat[b, a, row, column])))
         return [
