@@ -91,7 +91,7 @@ def test_kept_patches_are_those_that_show_things():
             return super().label_loss(tokens, labels, told)
 
     torch.manual_seed(0)
-    family = Watched(**(tiny().config | {"keep": 3}))
+    family = Watched(**(tiny().config | {"keep": 3, "keep_until": 1.0}))
     b = batch()
     labels = b.labels["patches"].clone()
     labels[..., 0] = torch.tensor([0, 2, 0, 1])  # two of the four show something
@@ -100,6 +100,10 @@ def test_kept_patches_are_those_that_show_things():
     (shape, kept), *_ = seen
     assert shape[:2] == kept.shape[:2] == (6, 3)
     assert (kept[..., 0] != 0).sum(1).tolist() == [2] * 6
+    blind = Watched(**(tiny().config | {"keep": 2, "keep_until": 0.0}))
+    told = [blind(b.replace(labels={"patches": labels}), Phase("train", 0, 10, phase.generator)) for _ in range(8)]
+    shares = torch.stack([(kept[..., 0] != 0).float().mean() for _, kept in seen[1:]])
+    assert len(told) == 8 and 0.3 < shares.mean() < 0.7  # by chance: half of the patches show something
 
 
 def test_learns_from_some_patches_and_draws_all():

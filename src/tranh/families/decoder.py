@@ -36,8 +36,9 @@ class Decoder(Family):
         label_sizes: number of values of each label of a patch's thing; the middle layer is asked for them (a free
             teacher, in the place of REPA's). Empty for data without labels. label_tap: after which block;
             label_weight: of that loss at the start; it falls to 0 by ``label_until``, a share of the run.
-        keep: patches of each picture trained on, those that show things first and some of the rest, by the labels; all
-            if None. Things are what takes long to learn, and half of the patches take little more than half the time.
+        keep: patches of each picture trained on, all if None. Those that show things come first, by the labels, where
+            the noisy picture shows things too (times below ``keep_until``); above it the choice would tell what only
+            the caption may, and is by chance.
     """
 
     overfit: ClassVar[str] = "denoise"
@@ -71,6 +72,7 @@ class Decoder(Family):
         label_weight: float = 0.3,
         label_until: float = 0.7,
         keep: int | None = None,
+        keep_until: float = 0.7,
     ) -> None:
         super().__init__()
         self.config = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
@@ -79,7 +81,7 @@ class Decoder(Family):
         self.image_size, self.null = image_size, null
         self.drop, self.drop_clip, self.clip_noise = drop, drop_clip, clip_noise
         self.time_mean, self.time_std = time_mean, time_std
-        self.keep = keep
+        self.keep, self.keep_until = keep, keep_until
         self.label_tap, self.label_weight, self.label_until = label_tap, label_weight, label_until
         self.text = TextEncoder(vocab, text_dim, text_depth, text_heads, max_len)
         self.unet = ImageTransformer(
@@ -128,7 +130,8 @@ class Decoder(Family):
         labels = batch.labels.get("patches")
         keep = None
         if self.keep is not None and labels is not None:
-            keep = ((labels[..., 0] != 0) + rand(*labels.shape[:2])).topk(self.keep).indices  # things first
+            first = (labels[..., 0] != 0) & (t < self.keep_until)[:, None]
+            keep = (first + rand(*labels.shape[:2])).topk(self.keep).indices
             labels = take(labels, keep)
         eps = randn(*batch.images.shape)
         dropped = rand(B) < self.drop

@@ -10,15 +10,15 @@ from tranh.types import Recipe
 
 
 def recipe() -> Recipe:
-    """The draft and decoder stages of ``quick``, same data, size and number of steps, without CLIP."""
-    made = {
-        name: replace(stage, parents={}, model={**stage.model, "clip_dim": None})
-        for name, stage in quick().stages.items()
-        if stage.family == "decoder"
+    """The reader, draft and decoder stages of ``quick``, same data, size and number of steps, without CLIP."""
+    stages = quick().stages
+    alone = {
+        name: replace(stages[name], parents={}, model={**stages[name].model, "clip_dim": None})
+        for name in ("draft", "decoder")
     }
     return Recipe(
         name="direct",
-        stages=made,
+        stages={"reader": stages["reader"], **alone},
         system="tranh.recipes.unclip:assemble",
         parts=PARTS,
         cost="two cores: about 80 minutes",

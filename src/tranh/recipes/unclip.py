@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from tranh.data.scenes.labels import PATCH_SIZES
+from tranh.data.scenes.labels import PATCH_SIZES, PICTURE_SIZES, THING_SIZES
 from tranh.diffusion.sample import Step, euler, seeded
 from tranh.diffusion.schedule import linear
 from tranh.engine.step import computing
@@ -62,8 +62,8 @@ def recipe() -> Recipe:
 def stages(data: Mapping[str, Any], *, upsample: bool = True) -> dict[str, Stage]:
     """The stages of the hierarchy on some data, in the order they train.
 
-    The decoder begins as a ``draft``: told by the caption alone, with small steps on the patches that show things. Then
-    it gets the CLIP embedding, every patch, and large batches for the details.
+    A ``reader`` learns the words first. From it the decoder begins as a ``draft``: told by the caption alone, in small
+    steps on some of the patches. Then it gets the CLIP embedding, every patch, and large batches for the details.
     """
     small, on_clip = dict(data), {"clip": "clip"}
     with_labels, labels = small | {"patches": 8}, {"label_sizes": list(PATCH_SIZES)}
@@ -71,15 +71,26 @@ def stages(data: Mapping[str, Any], *, upsample: bool = True) -> dict[str, Stage
         "clip": Stage("clip", data=small, steps=1500, batch=256, share=0.1),
         "prior": Stage("prior", data=small, parents=on_clip, steps=1500, batch=128, share=0.06),
         "ar_prior": Stage("ar_prior", data=small, parents=on_clip, steps=1000, batch=64, share=0.06),
+        "reader": Stage(
+            "reader",
+            model={"thing_sizes": list(THING_SIZES), "picture_sizes": list(PICTURE_SIZES)},
+            data=small,
+            steps=1200,
+            batch=128,
+            muon_lr=4e-3,
+            decay=0.5,
+            share=0.05,
+        ),
         "draft": Stage(
             "decoder",
             model=labels | {"clip_dim": None, "keep": 24, "label_until": 2.0, "time_mean": 0.8},
             data=with_labels,
+            init="reader",
             steps=6000,
             batch=32,
             muon_lr=4e-3,
             decay=0.1,
-            share=0.48,
+            share=0.45,
         ),
         "decoder": Stage(
             "decoder",
@@ -91,7 +102,7 @@ def stages(data: Mapping[str, Any], *, upsample: bool = True) -> dict[str, Stage
             batch=128,
             muon_lr=4e-3,
             decay=0.8,
-            share=0.3,
+            share=0.28,
         ),
     }
     if upsample:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tranh.data.scenes.labels import PATCH_SIZES, PICTURE_FIELDS, ROLES, THING_FIELDS
+from tranh.data.scenes.labels import PATCH_SIZES, PICTURE_SIZES, ROLES, THING_SIZES
 from tranh.families.verifier import GRID, Verifier
 from tranh.types import Family, Recipe, Stage, TranhError
 
@@ -19,8 +19,8 @@ def recipe() -> Recipe:
     stage = Stage(
         family="verifier",
         model={
-            "thing_sizes": [len(words) for words in THING_FIELDS.values()],
-            "picture_sizes": [len(words) for words in PICTURE_FIELDS.values()],
+            "thing_sizes": list(THING_SIZES),
+            "picture_sizes": list(PICTURE_SIZES),
             "inner": ROLES.index("inner"),
             "patch_sizes": list(PATCH_SIZES),
         },

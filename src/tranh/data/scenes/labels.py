@@ -22,6 +22,10 @@ _OF_A_THING = ("kind", "colour", "shade", "size", "proportion", "material", "exp
 THING_FIELDS: Mapping[str, Sequence[str]] = {**{group: FACT_GROUPS[group] for group in _OF_A_THING}, "role": ROLES}
 PICTURE_FIELDS: Mapping[str, Sequence[str]] = {group: FACT_GROUPS[group] for group in ("setting", "light", "style")}
 
+THING_SIZES = tuple(len(words) for words in THING_FIELDS.values())
+PICTURE_SIZES = tuple(len(words) for words in PICTURE_FIELDS.values())
+"""Number of values of each field."""
+
 PATCH_FIELDS = ("kind", "colour", "shade", "size", "proportion", "material", "expression")
 """Fields asked of the patches of a picture, as a free teacher of the decoder and the verifier."""
 
