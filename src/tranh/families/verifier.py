@@ -114,7 +114,8 @@ class Verifier(Family):
         self.up = nn.Conv2d(c, b, 1)
         self.norm = _Norm(b)
         self.join = nn.Conv2d(b, 2 * b, 3, padding=1)
-        self.deep = nn.Sequential(nn.Conv2d(2 * b, 2 * b, 1), nn.ReLU(), nn.Conv2d(2 * b, 2 * b, 1))
+        last = nn.Conv2d(2 * b, 2 * b, 1)
+        self.deep = nn.Sequential(nn.Conv2d(2 * b, 2 * b, 1), nn.ReLU(), last)
         self.heads = nn.Conv2d(2 * b, ANCHORS * (3 + sum(thing_sizes)), 1)
         self.whole = nn.Sequential(nn.LayerNorm(2 * c), nn.Linear(2 * c, sum(picture_sizes)))
         self.patch_sizes = [n + 1 for n in patch_sizes]  # 0 is the background
@@ -123,7 +124,7 @@ class Verifier(Family):
             self.heads.weight.mul_(0.3)
             assert self.heads.bias is not None
             self.heads.bias.view(ANCHORS, -1)[:, 0] = -4.0
-            self.deep[2].weight.zero_()
+            last.weight.zero_()
 
     def maps(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Raw answers.
