@@ -14,8 +14,8 @@ TINY = {
              "text_heads=2"],
     "prior": ["clip_dim=16", "dim=32", "depth=1", "heads=2"],
     "ar_prior": ["clip_dim=16", "components=8", "codes=16", "dim=32", "depth=1", "heads=2"],
-    "draft": ["clip_dim=16", "text_dim=32", "text_depth=1", "text_heads=2", "hidden_size=64", "depth=2", "num_heads=2",
-              "label_tap=1"],
+    "reader": ["text_dim=32", "text_depth=1", "text_heads=2"],
+    "draft": ["text_dim=32", "text_depth=1", "text_heads=2", "hidden_size=64", "depth=2", "num_heads=2", "label_tap=1"],
     "decoder": ["clip_dim=16", "text_dim=32", "text_depth=1", "text_heads=2", "hidden_size=64", "depth=2",
                 "num_heads=2", "label_tap=1"],
 }  # fmt: skip
@@ -38,9 +38,9 @@ def test_the_whole_hierarchy_trains_resumes_exports_and_loads(tiny, tmp_path):
     root = tmp_path / "mine"
     drive(tiny, root, only="clip")
     events = drive(tiny, root)
-    assert [e.stage for e in events if e.result] == ["prior", "ar_prior", "draft", "decoder"]
+    assert [e.stage for e in events if e.result] == ["prior", "ar_prior", "reader", "draft", "decoder"]
     before = {name: RunDir(root / name).hash() for name in tiny.stages}
-    assert len(drive(tiny, root)) == 5  # nothing is trained twice
+    assert len(drive(tiny, root)) == 6  # nothing is trained twice
     assert before == {name: RunDir(root / name).hash() for name in tiny.stages}
     assert (root / "decoder" / "samples" / "step_000004.png").exists()
     system = models.load(run.export(root, tmp_path / "out", "fp32"))

@@ -62,8 +62,8 @@ def recipe() -> Recipe:
 def stages(data: Mapping[str, Any], *, upsample: bool = True) -> dict[str, Stage]:
     """The stages of the hierarchy on some data, in the order they train.
 
-    A ``reader`` learns the words first. From it the decoder begins as a ``draft``: told by the caption alone, in small
-    steps on some of the patches. Then it gets the CLIP embedding, every patch, and large batches for the details.
+    A ``reader`` learns the words first. From it the decoder begins as a ``draft``, told by dense captions alone, on some
+    of the patches. Then it gets the CLIP embedding, every caption, every patch, and large batches for the details.
     """
     small, on_clip = dict(data), {"clip": "clip"}
     with_labels, labels = small | {"patches": 8}, {"label_sizes": list(PATCH_SIZES)}
@@ -84,10 +84,10 @@ def stages(data: Mapping[str, Any], *, upsample: bool = True) -> dict[str, Stage
         "draft": Stage(
             "decoder",
             model=labels | {"clip_dim": None, "keep": 24, "label_until": 2.0, "time_mean": 0.8},
-            data=with_labels,
+            data=with_labels | {"dense": 1.0},
             init="reader",
-            steps=6000,
-            batch=32,
+            steps=3000,
+            batch=64,
             muon_lr=4e-3,
             decay=0.1,
             share=0.45,
