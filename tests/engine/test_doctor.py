@@ -334,6 +334,26 @@ def test_watching_warns_once_and_keeps_what_it_found(tmp_path, caplog):
     assert kept["step"] == 200 and [f["name"] for f in kept["findings"] if not f["ok"]] == ["loss falls"]
 
 
+def test_watching_looks_at_the_network_ever_less_often(tmp_path, caplog):
+    run, asked = RunDir(tmp_path), []
+
+    def events():
+        with run.log.open("w") as file:
+            for line in curve([1.0 - k / 400 for k in range(200)]):
+                file.write(json.dumps(line) + "\n")
+                file.flush()
+                yield Event("reader", line["step"] + 1, 200, {"loss": line["loss"]})
+
+    def look(progress):
+        asked.append(progress)
+        return Finding("captions", False, "not read", "Look.")
+
+    with caplog.at_level(logging.WARNING, "tranh.doctor"):
+        list(watch(events(), run, Stage("reader", steps=200, warmup=5), every=20, look=look))
+    assert asked == [0.1, 0.2, 0.4, 0.8]
+    assert [r.message for r in caplog.records] == ["step 20: captions FAULT: not read. Look."]
+
+
 def test_findings_read_well():
     bad = Finding("learning rate", False, "lr is 0", "Set it.", stage="prior")
     assert str(bad) == "prior: learning rate FAULT: lr is 0. Set it."

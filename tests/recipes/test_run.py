@@ -1,9 +1,12 @@
 """Recipes: found, overridden, trained stage by stage, resumed, exported and loaded again."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tranh.engine.doctor import behaviour
+from tranh.engine.files import read_json
 from tranh.engine.rundir import RunDir
 from tranh.recipes import models, run
 from tranh.recipes.elsewhere import export_to
@@ -52,6 +55,16 @@ def test_the_whole_hierarchy_trains_resumes_exports_and_loads(tiny, tmp_path):
     assert (tmp_path / "decoder/transformer/config.json").exists() and (tmp_path / "clip/config.json").exists()
     with pytest.raises(TranhError, match="not empty"):
         export_to("transformers", str(root), tmp_path / "clip")
+
+
+def test_whether_captions_are_read_is_asked_in_passing(tiny, tmp_path, monkeypatch):
+    drive(tiny, tmp_path / "plain", only="reader")
+    monkeypatch.setattr(run.doctor, "watch", partial(run.doctor.watch, every=2))
+    drive(tiny, tmp_path / "watched", only="reader")
+    plain, watched = (RunDir(tmp_path / name / "reader") for name in ("plain", "watched"))
+    assert plain.hash() == watched.hash()
+    names = {f["name"] for f in read_json(watched.path / "doctor.json")["findings"]}
+    assert names & {behaviour.BELONG, behaviour.REACHES}
 
 
 def test_a_stage_needs_its_parents(tiny, tmp_path):

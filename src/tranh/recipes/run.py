@@ -12,17 +12,21 @@ import json
 import pkgutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from tranh.engine import doctor
 from tranh.engine import find as families
+from tranh.engine.doctor.batches import reads_captions
+from tranh.engine.doctor.behaviour import captions_tell
+from tranh.engine.doctor.finding import Finding
 from tranh.engine.files import read_json, write_json
 from tranh.engine.fit import fit_steps
 from tranh.engine.frozen import Frozen, attach
 from tranh.engine.frozen import load as load_frozen
 from tranh.engine.rundir import RunDir
-from tranh.engine.source import Source
+from tranh.engine.source import Source, on_device
 from tranh.engine.start import settle
 from tranh.engine.system import export_system
 from tranh.engine.table import table
@@ -177,7 +181,7 @@ def train(
             stage, family, source, run, name=name, parents=parents, assets=assets[name],
             sample=sampler_of(stage, source, parents),
         )  # fmt: skip
-        events = doctor.watch(events, run, stage, family)
+        events = doctor.watch(events, run, stage, family, look=partial(_captions_tell, stage, family, source, parents))
         finished = False
         for event in events:
             finished = event.result is not None and event.result.finished
@@ -199,6 +203,21 @@ def examine_first(
     found = doctor.before(family, batches, stage, parents=parents)
     if not force:
         doctor.refuse(found)
+
+
+def _captions_tell(
+    stage: Stage, family: Family, source: Source, parents: Mapping[str, Frozen], progress: float
+) -> Finding | None:
+    """Does a network that is being trained read its captions? It is left in training mode and draws no random number."""
+    if not reads_captions(family):
+        return None
+    device = next(family.parameters()).device
+    batch = attach(on_device(source.validation(0, stage.batch), device), parents)
+    family.eval()
+    try:
+        return captions_tell(family, batch, progress)
+    finally:
+        family.train()
 
 
 def plan(recipe: Recipe) -> str:

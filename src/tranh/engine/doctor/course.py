@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
 from statistics import median
 from typing import Any
@@ -144,11 +144,21 @@ def during(lines: Sequence[Line], stage: Stage, family: Family | None = None) ->
 
 
 def watch(
-    events: Iterator[Event], run: RunDir, stage: Stage, family: Family | None = None, *, every: int = 200
+    events: Iterator[Event],
+    run: RunDir,
+    stage: Stage,
+    family: Family | None = None,
+    *,
+    every: int = 200,
+    look: Callable[[float], Finding | None] | None = None,
 ) -> Iterator[Event]:
     """Pass the events of a training on, and judge its log every ``every`` steps.
 
     A finding that is not ok is said once, as a warning line, and all are kept in ``doctor.json``.
+
+    Args:
+        look: asks the network itself, given the share of the training behind it; called after ``every`` steps and then
+            each time their number has doubled, so that it costs next to nothing.
     """
     lines: list[Line] = []
     told: set[tuple[str, bool]] = set()
@@ -159,6 +169,10 @@ def watch(
             if event.done and (event.done % every == 0 or event.result is not None) and run.log.exists():
                 size = _read_more(run, size, lines)
                 findings = during(lines, stage, family)
+                steps, left = divmod(event.done, every)
+                if look is not None and not left and steps & (steps - 1) == 0:
+                    seen = look(event.done / max(1, stage.steps))
+                    findings += [] if seen is None else [seen]
                 for f in findings:
                     if not f.ok and (f.name, f.sure) not in told:
                         told.add((f.name, f.sure))
