@@ -199,7 +199,6 @@ def generate(
     if len(prompt) > 1 and any(" " in word for word in prompt):
         ctx.fail(f"{len(prompt)} prompts were given; one is drawn at a time: put all of it into one pair of quotes")
     from tranh.engine.picture import save_picture
-    from tranh.recipes import models
     from tranh.types import Request
 
     paths = _targets(ctx, output, format, [seed] if count == 1 else range(seed, seed + count))
@@ -208,7 +207,7 @@ def generate(
         " ".join(prompt), negative_prompt=negative, count=count, seed=seed, steps=steps, guidance=guidance, size=size,
         prior=prior and prior.value, **tolerance,
     )  # fmt: skip
-    pictures = _last(models.load(model).generate_events(request))
+    pictures = _last(_drawing(model).generate_events(request))
     for notice in pictures.notices:
         typer.echo(f"note: {notice}", err=True)
     for image, settings, path in zip(pictures.images, pictures.settings, paths, strict=True):
@@ -228,6 +227,19 @@ def _targets(ctx: typer.Context, output: Path | None, format: Format | None, see
         ctx.fail(f"{output} names another kind of file than --format {format.value}: leave one of them out")
     seeds = list(seeds)
     return [output] if len(seeds) == 1 else [output.with_stem(f"{output.stem}-{seed}") for seed in seeds]
+
+
+def _drawing(name: str) -> Any:
+    """A model that makes pictures."""
+    from tranh.recipes import models
+    from tranh.types import TranhError, capabilities
+
+    model = models.load(name)
+    if "generates" not in (able := capabilities(model)):
+        raise TranhError(
+            f"{name} makes no pictures (it {', '.join(able) or 'does nothing'}): name another model, see `tranh models`"
+        )
+    return model
 
 
 def _last(events: Iterable[Event]) -> Any:
@@ -316,7 +328,7 @@ def evaluate(
 
     folder = out or Path("evaluation") / Path(model).name
     events = evaluation.evaluate(
-        models.load(model), models.verifier(), folder, count=count, levels=_list(levels), languages=_list(languages),
+        _drawing(model), models.verifier(), folder, count=count, levels=_list(levels), languages=_list(languages),
         splits=_list(splits), size=size, steps=steps, guidance=guidance,
     )  # fmt: skip
     _last(events)

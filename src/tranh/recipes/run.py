@@ -208,7 +208,7 @@ def examine_first(
 def _captions_tell(
     stage: Stage, family: Family, source: Source, parents: Mapping[str, Frozen], progress: float
 ) -> Finding | None:
-    """Does a network that is being trained read its captions? It is left in training mode and draws no random number."""
+    """Does a network that is being trained read its captions? It is left as it was, in training mode."""
     if not reads_captions(family):
         return None
     device = next(family.parameters()).device

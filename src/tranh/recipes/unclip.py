@@ -62,8 +62,8 @@ def recipe() -> Recipe:
 def stages(data: Mapping[str, Any], *, upsample: bool = True) -> dict[str, Stage]:
     """The stages of the hierarchy on some data, in the order they train.
 
-    A ``reader`` learns the words first. From it the decoder begins as a ``draft``, told by dense captions alone, on some
-    of the patches. Then it gets the CLIP embedding, every caption, every patch, and large batches for the details.
+    A ``reader`` learns the words first. From it the decoder begins as a ``draft``, told by dense captions alone, on
+    some of the patches. Then it gets the CLIP embedding, every caption, every patch, and large batches.
     """
     small, on_clip = dict(data), {"clip": "clip"}
     with_labels, labels = small | {"patches": 8}, {"label_sizes": list(PATCH_SIZES)}
