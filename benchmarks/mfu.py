@@ -15,6 +15,7 @@ import time
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from tranh.engine.muon import block_rows
 from tranh.engine.step import Stepper, make_accelerator
 from tranh.families.decoder import Decoder
 from tranh.types import Batch, Stage
@@ -77,13 +78,14 @@ def main() -> None:
 
 
 def _muon_flops(family: Decoder, iterations: int = 5) -> float:
-    """Newton-Schulz of Muon: per iteration two square products and one rectangular, of the smaller side."""
+    """Newton-Schulz of Muon: per iteration and block two products of the smaller side with the larger, one square."""
     total = 0.0
     for group in family.param_groups("train"):
         if group.optimizer == "muon":
-            for p in group.params:
-                small, large = sorted(p.shape)
-                total += iterations * (2 * small * small * large * 2 + 2 * small**3)
+            for rows, columns in (p.shape for p in group.params):
+                block = block_rows(rows)
+                small, large = sorted((block, columns))
+                total += rows // block * iterations * (2 * small * small * large * 2 + 2 * small**3)
     return total
 
 
