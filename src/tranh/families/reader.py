@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tranh.nn.asked import cross_entropy
 from tranh.nn.groups import split_matrices
 from tranh.nn.sequence import TextEncoder
 from tranh.types import Batch, Family, ParamGroup, Phase
@@ -91,17 +92,11 @@ class Reader(Family):
         answers = of_kinds[b, kind[b, i], 1:].split(self.of_things[1:], dim=-1)
         count = (kind >= 0).sum(1, keepdim=True)
         asked = torch.cat([batch.labels["picture"], count], dim=1)
-        losses = [_cross_entropy(one, targets[:, f]) for f, one in enumerate(answers)]
-        losses += [_cross_entropy(one, asked[:, f]) for f, one in enumerate(whole.split(self.of_picture, dim=-1))]
+        losses = [cross_entropy(one, targets[:, f]) for f, one in enumerate(answers)]
+        losses += [cross_entropy(one, asked[:, f]) for f, one in enumerate(whole.split(self.of_picture, dim=-1))]
         loss = exists.sum(1).mean() + torch.stack(losses).sum()
         right = ((of_kinds[..., 0] > 0) == (number > 0)).all(1).float().mean()
         return {"loss": loss, "kinds_right": right.detach()}
 
     def param_groups(self, phase: str) -> list[ParamGroup]:
         return split_matrices(self)
-
-
-def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    """Mean over the rows that are asked (target >= 0); zero if none is."""
-    asked = (target >= 0).sum().clamp(min=1)
-    return F.cross_entropy(logits, target.clamp(min=-1), ignore_index=-1, reduction="sum") / asked

@@ -7,7 +7,7 @@ are found as peaks of a heat map (CenterNet, Zhou et al. 2019), so they come as 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tranh.nn.asked import cross_entropy
 from tranh.types import Batch, Family, ParamGroup, Phase
 
 GRID = 16
@@ -172,13 +173,13 @@ class Verifier(Family):
         loss_fields = at.new_zeros(())
         for f, logits in enumerate(answers):
             target = things[b, i, f]
-            loss_fields = loss_fields + _cross_entropy(logits, target)
+            loss_fields = loss_fields + cross_entropy(logits, target)
             missed = (logits.argmax(-1) != target) & (target >= 0)
             wrong = wrong.index_put((b,), missed.float(), accumulate=True)
         loss_picture = at.new_zeros(())
         for f, logits in enumerate(picture.split(self.picture_sizes, dim=-1)):
             target = batch.labels["picture"][:, f]
-            loss_picture = loss_picture + _cross_entropy(logits, target)
+            loss_picture = loss_picture + cross_entropy(logits, target)
             wrong = wrong + ((logits.argmax(-1) != target) & (target >= 0)).float()
         figures |= {"fields": loss_fields, "picture": loss_picture}
         total = loss_heat + 4 * loss_offset + loss_fields + 0.5 * loss_picture
@@ -191,18 +192,13 @@ class Verifier(Family):
     def _patch_loss(self, answers: Tensor, labels: Tensor) -> Tensor:
         """Mean cross-entropy of the cells' labels. answers: (B, sum, 16, 16); labels: (B, 256, fields)."""
         logits = answers.float().flatten(2).transpose(1, 2).flatten(0, 1).split(self.patch_sizes, dim=-1)
-        losses = [_cross_entropy(one, labels[..., f].flatten()) for f, one in enumerate(logits)]
+        losses = [cross_entropy(one, labels[..., f].flatten()) for f, one in enumerate(logits)]
         return torch.stack(losses).sum()
 
     def param_groups(self, phase: str) -> list[ParamGroup]:
         kernels = [m.weight for m in self.modules() if isinstance(m, _Conv)]
         chosen = {id(p) for p in kernels}
         return [ParamGroup(kernels, "muon"), ParamGroup([p for p in self.parameters() if id(p) not in chosen])]
-
-    def adopt(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Weights of a verifier with other heads: what fits is taken over."""
-        own = self.state_dict()
-        return own | {k: v for k, v in tensors.items() if k in own and own[k].shape == v.shape}
 
     @torch.no_grad()
     def read(self, images: Tensor) -> list[Reading]:
@@ -229,9 +225,3 @@ class Verifier(Family):
     def features(self, images: Tensor) -> Tensor:
         """(B, 2 c) features for Frechet distance and precision/recall; named after this network, never FID."""
         return self.maps(images)[2]
-
-
-def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    """Mean over the asked rows (target >= 0); zero if none is."""
-    asked = (target >= 0).sum().clamp(min=1)
-    return F.cross_entropy(logits, target.clamp(min=-1), ignore_index=-1, reduction="sum") / asked

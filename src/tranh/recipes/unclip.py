@@ -185,9 +185,10 @@ class UnClip:
         if self.clip is None or self.prior is None:
             return None
         chosen = self.priors[prior or self.prior]
-        text = self.clip.embed_texts(tokens, mask).float()
-        noise = seeded([seed ^ 0x5EED for seed in seeds], (text.shape[-1],))
-        candidates = [chosen.sample(tokens, mask, text, noise(), steps=self.prior_steps).float() for _ in range(2)]
+        with self.computing():
+            text = self.clip.embed_texts(tokens, mask).float()
+            noise = seeded([seed ^ 0x5EED for seed in seeds], (text.shape[-1],))
+            candidates = [chosen.sample(tokens, mask, text, noise(), steps=self.prior_steps).float() for _ in range(2)]
         return best_of(torch.stack(candidates), text)
 
     def guided(
@@ -220,8 +221,7 @@ class UnClip:
         """The guided denoiser of one picture of a request, for samplers and edits."""
         tokens, mask = self.tokenizer.encode([self.understand(request.prompt).text], multiple=8)
         with torch.no_grad():
-            with self.computing():
-                clip = self.embed(tokens, mask, [request.seed], request.prior)
+            clip = self.embed(tokens, mask, [request.seed], request.prior)
             guidance = self.guidance if request.guidance is None else request.guidance
             return self.guided(tokens, mask, clip, guidance, self.negative(request))
 
@@ -246,8 +246,7 @@ class UnClip:
         if size not in self.sizes:
             raise TranhError(f"{self.name} makes pictures of {' or '.join(map(str, self.sizes))} px, {size} was asked")
         tokens, mask = self.tokenizer.encode(prompts, multiple=8)
-        with self.computing():
-            clip = self.embed(tokens, mask, seeds, prior)
+        clip = self.embed(tokens, mask, seeds, prior)
         denoise = self.guided(tokens, mask, clip, self.guidance if guidance is None else guidance, negative)
         small = self.decoder.image_size
         noise = seeded(seeds, (3, small, small))
