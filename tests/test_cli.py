@@ -328,6 +328,8 @@ def test_export_with_a_card(recipes: dict[str, Any], tmp_path: Path) -> None:
     assert recipes["card"] == {"name": "mine", "guidance": 3}
     result = call("export", "runs/quick", "mine", "--card", str(tmp_path / "none.json"))
     assert result.exit_code == 1 and "none.json" in result.stderr
+    result = call("export", "runs/quick", "mine", "--card", str(card), "--to", "diffusers")
+    assert result.exit_code == 1 and "--to diffusers" in result.stderr
 
 
 def test_export(recipes: dict[str, Any]) -> None:

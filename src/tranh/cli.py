@@ -387,6 +387,7 @@ def export(
     """
     from tranh.engine.files import read_json
     from tranh.recipes import run as recipes
+    from tranh.types import TranhError
 
     if to is Target.tranh:
         told = read_json(card) if card is not None else {}
@@ -394,6 +395,8 @@ def export(
         return
     from tranh.recipes.elsewhere import export_to
 
+    if card is not None:
+        raise TranhError(f"a card belongs to a model of this project; `--to {to.value}` writes none: leave --card out")
     typer.echo(export_to(to.value, run, folder))
 
 

@@ -77,7 +77,7 @@ def test_begins_from_larger_patches():
 def test_dropped_captions_are_the_empty_one():
     b = batch()
     dropped = torch.tensor([True, False, True, False, False, False])
-    tokens, mask = drop_captions(b.tokens, b.mask, dropped, null=3)
+    tokens, mask = drop_captions(b.tokens, b.mask, dropped)
     assert tokens[0].tolist() == [2, 3, 1, 0, 0, 0, 0, 0] and mask[0].sum() == 3
     assert torch.equal(tokens[1], b.tokens[1])
 

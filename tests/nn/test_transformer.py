@@ -52,14 +52,6 @@ def test_a_row_does_not_depend_on_its_company():
     torch.testing.assert_close(together, alone, atol=1e-4, rtol=1e-3)
 
 
-def test_patches_of_two_sizes_share_positions():
-    coarse, fine = build(patch_size=8, rope_unit=4), build(patch_size=4, rope_unit=4)
-    (cos_c, _), (cos_f, _) = (n.rope(16, 16, torch.device("cpu")) for n in (coarse, fine))
-    assert cos_c.shape == (4, 8) and cos_f.shape == (16, 8)
-    # The middle of the first 8 px patch lies between the first two 4 px patches: at half a unit.
-    torch.testing.assert_close(cos_c[0, 0], torch.tensor(0.5).cos())
-
-
 def test_patchify_round_trip():
     x = torch.randn(2, 3, 8, 12)
     assert torch.equal(unpatchify(patchify(x, 4), 4, 8, 12), x)

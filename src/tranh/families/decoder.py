@@ -16,9 +16,11 @@ from torch import Tensor, nn
 
 from tranh.diffusion import loss, schedule
 from tranh.diffusion.guide import classifier_free
+from tranh.nn.asked import cross_entropy
 from tranh.nn.groups import split_matrices
 from tranh.nn.sequence import TextEncoder
 from tranh.nn.transformer import ImageTransformer, patchify, take
+from tranh.text.tokenizer import BOS, EOS, NULL
 from tranh.types import Batch, Denoiser, Family, ParamGroup, Phase
 
 
@@ -26,10 +28,10 @@ class Decoder(Family):
     """Caption tokens and a few tokens made of the CLIP embedding are the context of one image transformer.
 
     Args:
-        vocab, max_len: of the tokenizer; null: id of the token that stands for the empty caption.
+        vocab, max_len: of the tokenizer.
         clip_dim: size of the CLIP embedding, None for none; clip_tokens: context tokens made of it.
         text_dim, text_depth, text_heads: of the caption encoder, trained with the rest.
-        image_size, patch_size, rope_unit, hidden_size, depth, num_heads, mlp_ratio: of the image transformer.
+        image_size, patch_size, hidden_size, depth, num_heads, mlp_ratio: of the image transformer.
         drop: share of examples whose caption and embedding are dropped together; drop_clip: embedding alone.
         clip_noise: length of the noise added to the embedding in training, so that a prior's small errors are known.
         time_mean, time_std: of the logit-normal distribution of training times.
@@ -49,7 +51,6 @@ class Decoder(Family):
         *,
         vocab: int,
         max_len: int = 128,
-        null: int = 3,
         clip_dim: int | None = 128,
         clip_tokens: int = 2,
         text_dim: int = 256,
@@ -57,7 +58,6 @@ class Decoder(Family):
         text_heads: int = 4,
         image_size: int = 64,
         patch_size: int = 8,
-        rope_unit: int = 8,
         hidden_size: int = 384,
         depth: int = 6,
         num_heads: int = 6,
@@ -78,7 +78,7 @@ class Decoder(Family):
         self.config = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
         self.config["label_sizes"] = list(label_sizes)
         self.parents = ("clip",) if clip_dim else ()
-        self.image_size, self.null = image_size, null
+        self.image_size = image_size
         self.drop, self.drop_clip, self.clip_noise = drop, drop_clip, clip_noise
         self.time_mean, self.time_std = time_mean, time_std
         self.keep, self.keep_until = keep, keep_until
@@ -86,7 +86,6 @@ class Decoder(Family):
         self.text = TextEncoder(vocab, text_dim, text_depth, text_heads, max_len)
         self.unet = ImageTransformer(
             patch_size=patch_size,
-            rope_unit=rope_unit,
             context_dim=text_dim,
             hidden_size=hidden_size,
             depth=depth,
@@ -135,7 +134,7 @@ class Decoder(Family):
             labels = take(labels, keep)
         eps = randn(*batch.images.shape)
         dropped = rand(B) < self.drop
-        tokens, mask = drop_captions(batch.tokens, batch.mask, dropped, self.null)
+        tokens, mask = drop_captions(batch.tokens, batch.mask, dropped)
         clip = batch.parts.get("clip.image")
         if clip is not None:
             noisy = F.normalize(
@@ -166,7 +165,7 @@ class Decoder(Family):
         """
         labels = torch.where(told[:, None, None], labels, -1)
         losses = [
-            F.cross_entropy(head(tokens).flatten(0, 1).float(), labels[..., i].flatten(), ignore_index=-1)
+            cross_entropy(head(tokens).flatten(0, 1).float(), labels[..., i].flatten())
             for i, head in enumerate(self.label_heads)
         ]
         return torch.stack(losses).mean()
@@ -189,7 +188,7 @@ class Decoder(Family):
             away: tokens and mask (1, T') of a caption to move away from; the empty one by default.
         """
         everyone = torch.ones(1, dtype=torch.bool, device=tokens.device)
-        other, real = away if away is not None else drop_captions(tokens[:1], mask[:1], everyone, self.null)
+        other, real = away if away is not None else drop_captions(tokens[:1], mask[:1], everyone)
         T, B = max(tokens.shape[1], other.shape[1]), len(tokens)
 
         def both(a: Tensor, b: Tensor) -> Tensor:
@@ -221,7 +220,7 @@ class Decoder(Family):
         return out
 
 
-def drop_captions(tokens: Tensor, mask: Tensor, dropped: Tensor, null: int) -> tuple[Tensor, Tensor]:
+def drop_captions(tokens: Tensor, mask: Tensor, dropped: Tensor) -> tuple[Tensor, Tensor]:
     """Replace the captions of some rows by the empty one: <bos> <null> <eos>, the rest padding.
 
     Args:
@@ -229,6 +228,6 @@ def drop_captions(tokens: Tensor, mask: Tensor, dropped: Tensor, null: int) -> t
     """
     T = tokens.shape[1]
     empty = torch.zeros(T, dtype=tokens.dtype, device=tokens.device)
-    empty[:3] = torch.tensor([2, null, 1], dtype=tokens.dtype, device=tokens.device)
+    empty[:3] = torch.tensor([BOS, NULL, EOS], dtype=tokens.dtype, device=tokens.device)
     real = torch.arange(T, device=tokens.device) < 3
     return torch.where(dropped[:, None], empty, tokens), torch.where(dropped[:, None], real, mask)

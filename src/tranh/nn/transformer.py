@@ -212,8 +212,6 @@ class ImageTransformer(nn.Module):
     Args:
         in_channels, out_channels: of the pictures; diffusers needs them equal.
         patch_size: side of a patch in pixels; height and width must be its multiples.
-        rope_unit: pixels per unit of position, ``patch_size`` if None; the same unit lets networks with patches of
-            different sizes share their trunk.
         context_dim: width of the context tokens as they arrive.
         hidden_size, depth, num_heads, mlp_ratio: of the trunk; ``hidden_size / num_heads`` is a multiple of 4.
         bottleneck_size: if given, patches enter through a narrower linear map first (JiT, Li and He 2025).
@@ -225,7 +223,6 @@ class ImageTransformer(nn.Module):
         in_channels: int = 3,
         out_channels: int | None = None,
         patch_size: int = 8,
-        rope_unit: int | None = None,
         context_dim: int,
         hidden_size: int = 256,
         depth: int = 8,
@@ -239,7 +236,6 @@ class ImageTransformer(nn.Module):
                 f"hidden_size {hidden_size} must be a multiple of 4 x num_heads ({4 * num_heads}): choose another pair"
             )
         self.patch_size, self.hidden_size, self.head_dim = patch_size, hidden_size, hidden_size // num_heads
-        self.rope_unit = rope_unit or patch_size
         patch_in = in_channels * patch_size**2
         self.img_in: nn.Module
         if bottleneck_size is None:
@@ -255,13 +251,8 @@ class ImageTransformer(nn.Module):
     def rope(self, height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
         key = (height, width, device)
         if key not in self._rope:
-            per = self.patch_size / self.rope_unit
-            # The middle of patch i lies at (i + 1/2) per - 1/2 units, which is i where the unit is a patch.
-            middle = [
-                (torch.arange(n // self.patch_size, device=device, dtype=torch.float64) + 0.5) * per - 0.5
-                for n in (height, width)
-            ]
-            rows, cols = torch.meshgrid(*middle, indexing="ij")
+            sides = (torch.arange(n // self.patch_size, device=device, dtype=torch.float64) for n in (height, width))
+            rows, cols = torch.meshgrid(*sides, indexing="ij")
             self._rope[key] = rope_2d(rows.flatten(), cols.flatten(), self.head_dim)
         return self._rope[key]
 

@@ -62,9 +62,10 @@ def test_levels_hold_what_they_promise(level):
         assert {s.style for s in scenes} == set(STYLES)
 
 
-def test_train_never_shows_what_is_held_out():
+@pytest.mark.parametrize("count", [200, pytest.param(40_000, marks=pytest.mark.soak)])
+def test_train_never_shows_what_is_held_out(count):
     for level in LEVELS:
-        for i in range(200):
+        for i in range(count):
             assert not any(held_out(*c) for c in combinations(scene(level, "train", i)))
             assert is_unseen(scene(level, "unseen", i))
 
