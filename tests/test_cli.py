@@ -348,13 +348,15 @@ def test_evaluate(system: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
         yield Event("report", 1, 1, result={})
 
     pretend(monkeypatch, "evaluate", evaluate=measure)
-    result = call("evaluate", "models/mine", "--levels", "one, two", "--count", "10", "--languages", "vi")
+    said = "--levels 'one, two' --count 10 --languages vi --prior none"
+    result = call("evaluate", "models/mine", *shlex.split(said))
     assert result.exit_code == 0, result.output
     assert result.stdout == "| một | 97 % |\nevaluation/mine/report.html\n"
     assert asked["folder"] == Path("evaluation/mine")
     assert (asked["model"], asked["verifier"]) == (system, "verifier") and system.loaded == ["models/mine"]
     assert (asked["levels"], asked["languages"], asked["splits"]) == (("one", "two"), ("vi",), ("test", "unseen"))
     assert (asked["count"], asked["size"], asked["steps"], asked["guidance"]) == (10, 64, None, None)
+    assert asked["prior"] == "none"
 
 
 @pytest.mark.parametrize(

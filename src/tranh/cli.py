@@ -114,6 +114,7 @@ class Format(str, Enum):
 class Prior(str, Enum):
     diffusion = "diffusion"
     autoregressive = "autoregressive"
+    none = "none"
 
 
 class Target(str, Enum):
@@ -181,7 +182,8 @@ def generate(
     format: Annotated[Format | None, typer.Option(help="Kind of file.", show_default="by its name")] = None,
     negative: Annotated[str, typer.Option(help="What the picture should not show.", show_default=False)] = "",
     prior: Annotated[
-        Prior | None, typer.Option(help="Which prior of the hierarchy.", show_default="the model's own")
+        Prior | None,
+        typer.Option(help="Which prior of the hierarchy; none: the caption alone.", show_default="the model's own"),
     ] = None,
     allow_unknown: Annotated[
         bool, typer.Option("--allow-unknown", help="Draw a prompt with words the model was never taught.")
@@ -315,6 +317,7 @@ def evaluate(
     size: Annotated[int, typer.Option(min=1, help="Pixels per side.")] = 64,
     steps: Annotated[int | None, typer.Option(min=1, help="Denoising steps.", show_default="the model's own")] = None,
     guidance: Annotated[float | None, typer.Option(help="Guidance scale.", show_default="the model's own")] = None,
+    prior: Annotated[Prior | None, typer.Option(help="As for `generate`.", show_default="the model's own")] = None,
 ) -> None:
     """Measure how faithful a model is, by the verifier; writes JSON and a report with pictures.
 
@@ -329,7 +332,7 @@ def evaluate(
     folder = out or Path("evaluation") / Path(model).name
     events = evaluation.evaluate(
         _drawing(model), models.verifier(), folder, count=count, levels=_list(levels), languages=_list(languages),
-        splits=_list(splits), size=size, steps=steps, guidance=guidance,
+        splits=_list(splits), size=size, steps=steps, guidance=guidance, prior=prior and prior.value,
     )  # fmt: skip
     _last(events)
     typer.echo((folder / "report.md").read_text("utf-8"))

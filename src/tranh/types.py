@@ -196,7 +196,8 @@ class Request:
         steps: denoising steps; guidance: classifier-free guidance scale; None means the system's own.
         size: side of the picture in pixels; None means the system's own.
         image, mask, strength: for edits.
-        prior: which prior of the hierarchy, ``diffusion`` or ``autoregressive``; None means the system's own.
+        prior: which prior of the hierarchy, ``diffusion`` or ``autoregressive``; ``none`` draws from the caption
+            alone; None means the system's own.
         allow_unknown: draw although the prompt has words the model was never taught.
     """
 

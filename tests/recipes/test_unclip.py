@@ -1,5 +1,7 @@
 """The assembled hierarchy: requests, seeds, refusals, and stock diffusers drawing the same picture."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 import torch
@@ -42,10 +44,13 @@ def test_a_negative_prompt_changes_the_picture(system):
         system.generate("a red circle", negative_prompt="a giraffe")
 
 
-@pytest.mark.parametrize("prior", ["diffusion", "autoregressive"])
-def test_both_priors_drive_the_decoder(system, prior):
-    events = list(system.generate_events(Request("a red circle", size=64, prior=prior)))
-    assert events[-1].done == events[-1].total and events[-1].result.images[0].size == (64, 64)
+def test_each_prior_and_none_drive_the_decoder(system):
+    drawn = []
+    for prior in ("diffusion", "autoregressive", "none"):
+        *_, last = system.generate_events(Request("a red circle", size=64, prior=prior))
+        assert last.done == last.total and last.result.settings[0]["prior"] == prior
+        drawn.append(pixels(last.result.images[0]))
+    assert not any(np.array_equal(a, b) for a, b in combinations(drawn, 2))
 
 
 def test_large_pictures_come_from_the_upsampler(system):
@@ -70,7 +75,7 @@ def test_settings_repeat_the_picture(system):
         (Request("a red circle", steps=0), "1 to 1000"),
         (Request("a red circle", seed=-1), "2\\^62"),
         (Request("a red circle", guidance=-2.0), "0 to 100"),
-        (Request("a red circle", prior="psychic"), "diffusion, autoregressive"),
+        (Request("a red circle", prior="psychic"), "diffusion, autoregressive, none"),
         (Request("a red circle " * 60), "128"),
     ],
 )

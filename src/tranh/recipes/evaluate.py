@@ -91,6 +91,7 @@ def evaluate(
     size: int | None = SIDE,
     steps: int | None = None,
     guidance: float | None = None,
+    prior: str | None = None,
     density: str = "dense",
     seed: int = 0,
     batch: int = 32,
@@ -104,7 +105,7 @@ def evaluate(
         out_dir: gets ``report.json report.md report.html samples.png results.jsonl pictures/``; the same call continues
             what was stopped, a larger ``count`` adds to it.
         languages: the first is what others are compared with, on the same scenes and seeds.
-        size, steps, guidance: None means the system's own.
+        size, steps, guidance: None means the system's own; prior: of a hierarchy, one of its own or ``none``.
         prompts, samples: prompts per level that are drawn several times, to measure diversity; 0 prompts for none.
 
     Yields:
@@ -120,8 +121,8 @@ def evaluate(
     judge, out = Judge(verifier), Path(out_dir)
     size = size or int(getattr(system, "size", SIDE))
     protocol = {
-        "scenes": VERSION, "density": density, "size": size, "steps": steps, "guidance": guidance, "seed": seed,
-        "model": str(getattr(system, "hash", "unknown")), "verifier": weights_hash(verifier),
+        "scenes": VERSION, "density": density, "size": size, "steps": steps, "guidance": guidance, "prior": prior,
+        "seed": seed, "model": str(getattr(system, "hash", "unknown")), "verifier": weights_hash(verifier),
     }  # fmt: skip
     asked = [_asked(*where, density) for where in product(levels, splits, languages, range(count))]
     again = [
@@ -136,7 +137,8 @@ def evaluate(
     ]
 
     def generate(requests: list[Request]) -> Tensor:
-        return system.generate_batch([r.prompt for r in requests], [r.seed for r in requests], size, steps, guidance)
+        prompts, seeds = [r.prompt for r in requests], [r.seed for r in requests]
+        return system.generate_batch(prompts, seeds, size, steps, guidance, **({"prior": prior} if prior else {}))
 
     def judged(cases: Sequence[engine.Case], images: Tensor) -> list[dict[str, Any]]:
         return _judged(judge, [by_key[case.key] for case in cases], images, density == "dense")

@@ -175,14 +175,14 @@ class UnClip:
         Args:
             tokens, mask: (B, T).
             seeds: one per row.
-            prior: ``diffusion`` or ``autoregressive``; None takes the first there is.
+            prior: ``diffusion`` or ``autoregressive``; ``none`` for no embedding; None takes the first there is.
 
         Returns:
             (B, D), or None for a system without CLIP.
         """
-        if prior is not None and prior not in self.priors:
-            raise TranhError(f"{self.name} has no prior {prior!r}; it has: {', '.join(self.priors) or 'none'}")
-        if self.clip is None or self.prior is None:
+        if prior not in (None, "none", *self.priors):
+            raise TranhError(f"{self.name} has no prior {prior!r}; it has: {', '.join((*self.priors, 'none'))}")
+        if self.clip is None or self.prior is None or prior == "none":
             return None
         chosen = self.priors[prior or self.prior]
         with self.computing():
