@@ -15,6 +15,7 @@ from tranh.nn.caption import CaptionPrefix
 from tranh.nn.codes import Buckets, PcaCodes
 from tranh.nn.groups import split_matrices
 from tranh.nn.sequence import SequenceTransformer
+from tranh.nn.transformer import timestep_embedding
 from tranh.types import Batch, Family, ParamGroup, Phase
 
 PREPARE_ROWS = 16_384
@@ -42,8 +43,8 @@ class ArPrior(Family):
         *,
         vocab: int,
         clip_dim: int = 128,
-        components: int = 64,
-        codes: int = 256,
+        components: int = 48,
+        codes: int = 32,
         dim: int = 256,
         depth: int = 4,
         heads: int = 4,
@@ -73,8 +74,9 @@ class ArPrior(Family):
         self.positions = nn.Parameter(0.02 * torch.randn(components, dim))
         self.transformer = SequenceTransformer(dim, depth, heads, causal=True)
         self.head = nn.Linear(dim, codes)
-        for embedding in (self.dot_in, self.code_in):
-            nn.init.normal_(embedding.weight, std=0.02)
+        for embedding in (self.dot_in, self.code_in):  # codes are in order of value: near ones begin alike
+            rows = len(embedding.weight)
+            embedding.weight.data.copy_(0.03 * timestep_embedding(torch.linspace(0, 1, rows), dim))
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
