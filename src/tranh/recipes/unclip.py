@@ -68,9 +68,9 @@ def stages(data: Mapping[str, Any], *, upsample: bool = True) -> dict[str, Stage
     small, on_clip = dict(data), {"clip": "clip"}
     with_labels, labels = small | {"patches": 8}, {"label_sizes": list(PATCH_SIZES)}
     out = {
-        "clip": Stage("clip", data=small, steps=1500, batch=256, share=0.1),
-        "prior": Stage("prior", data=small, parents=on_clip, steps=1500, batch=128, share=0.06),
-        "ar_prior": Stage("ar_prior", data=small, parents=on_clip, steps=1000, batch=64, share=0.06),
+        "clip": Stage("clip", data=small, steps=1500, batch=256, share=0.07),
+        "prior": Stage("prior", data=small, parents=on_clip, steps=1500, batch=128, share=0.04),
+        "ar_prior": Stage("ar_prior", data=small, parents=on_clip, steps=1000, batch=64, share=0.03),
         "reader": Stage(
             "reader",
             model={"thing_sizes": list(THING_SIZES), "picture_sizes": list(PICTURE_SIZES)},
@@ -87,10 +87,10 @@ def stages(data: Mapping[str, Any], *, upsample: bool = True) -> dict[str, Stage
             data=with_labels | {"dense": 1.0},
             init="reader",
             steps=3000,
-            batch=64,
+            batch=96,
             muon_lr=4e-3,
             decay=0.1,
-            share=0.45,
+            share=0.5,
         ),
         "decoder": Stage(
             "decoder",
@@ -102,7 +102,7 @@ def stages(data: Mapping[str, Any], *, upsample: bool = True) -> dict[str, Stage
             batch=128,
             muon_lr=4e-3,
             decay=0.8,
-            share=0.28,
+            share=0.31,
         ),
     }
     if upsample:
