@@ -90,7 +90,7 @@ def stages(data: Mapping[str, Any], *, upsample: bool = True) -> dict[str, Stage
             batch=96,
             muon_lr=4e-3,
             decay=0.1,
-            share=0.5,
+            share=0.2,
         ),
         "decoder": Stage(
             "decoder",
@@ -101,8 +101,8 @@ def stages(data: Mapping[str, Any], *, upsample: bool = True) -> dict[str, Stage
             steps=1000,
             batch=128,
             muon_lr=4e-3,
-            decay=0.8,
-            share=0.31,
+            decay=0.6,
+            share=0.61,
         ),
     }
     if upsample:
