@@ -20,7 +20,7 @@ from tranh.nn.asked import cross_entropy
 from tranh.nn.groups import split_matrices
 from tranh.nn.sequence import TextEncoder
 from tranh.nn.transformer import ImageTransformer, patchify, take
-from tranh.text.tokenizer import BOS, EOS, NULL
+from tranh.text.tokenizer import EMPTY
 from tranh.types import Batch, Denoiser, Family, ParamGroup, Phase
 
 
@@ -228,6 +228,6 @@ def drop_captions(tokens: Tensor, mask: Tensor, dropped: Tensor) -> tuple[Tensor
     """
     T = tokens.shape[1]
     empty = torch.zeros(T, dtype=tokens.dtype, device=tokens.device)
-    empty[:3] = torch.tensor([BOS, NULL, EOS], dtype=tokens.dtype, device=tokens.device)
-    real = torch.arange(T, device=tokens.device) < 3
+    empty[: len(EMPTY)] = torch.tensor(EMPTY, dtype=tokens.dtype, device=tokens.device)
+    real = torch.arange(T, device=tokens.device) < len(EMPTY)
     return torch.where(dropped[:, None], empty, tokens), torch.where(dropped[:, None], real, mask)

@@ -21,6 +21,6 @@ def recipe() -> Recipe:
         stages={"reader": stages["reader"], **alone},
         system="tranh.recipes.unclip:assemble",
         parts=PARTS,
-        cost="two cores: about 80 minutes",
+        cost="two cores: about 95 minutes, as much as `quick` gives the same stages",
         expected="see the comparison with `quick` in the README",
     )

@@ -137,8 +137,9 @@ def evaluate(
     ]
 
     def generate(requests: list[Request]) -> Tensor:
-        prompts, seeds = [r.prompt for r in requests], [r.seed for r in requests]
-        return system.generate_batch(prompts, seeds, size, steps, guidance, **({"prior": prior} if prior else {}))
+        said, seeds = [r.prompt for r in requests], [r.seed for r in requests]
+        chosen = {"prior": prior} if prior else {}  # a system that is no hierarchy need not know the word
+        return system.generate_batch(said, seeds, size, steps, guidance, **chosen)
 
     def judged(cases: Sequence[engine.Case], images: Tensor) -> list[dict[str, Any]]:
         return _judged(judge, [by_key[case.key] for case in cases], images, density == "dense")

@@ -20,6 +20,9 @@ PAD, EOS, BOS, NULL = 0, 1, 2, 3
 SPECIAL = ("<pad>", "<eos>", "<bos>", "<null>")
 """Tokens that stand for no text, by id. ``<null>`` is the empty caption of classifier-free guidance."""
 
+EMPTY = (BOS, NULL, EOS)
+"""The empty caption, whole."""
+
 FORMAT = 1
 
 
@@ -82,7 +85,7 @@ class Tokenizer:
 
     def null(self) -> tuple[Tensor, Tensor]:
         """The empty caption of classifier-free guidance: tokens (1, 3) and mask (1, 3)."""
-        tokens = torch.tensor([[BOS, NULL, EOS]], dtype=torch.int64)
+        tokens = torch.tensor([EMPTY], dtype=torch.int64)
         return tokens, torch.ones_like(tokens, dtype=torch.bool)
 
     def ids(self, caption: str) -> list[int]:
