@@ -48,6 +48,8 @@ def test_the_whole_hierarchy_trains_resumes_exports_and_loads(tiny, tmp_path):
     assert (root / "decoder" / "samples" / "step_000004.png").exists()
     system = models.load(run.export(root, tmp_path / "out", "fp32"))
     assert system.name == "mine"
+    kept = read_json(tmp_path / "out" / "system.json")["parts"]
+    assert all(kept[name]["config"] == part.config for name, part in system.parts.items())  # defaults may change
     *_, last = system.generate_events(Request("a red circle", steps=2))
     assert last.result.images[0].size == (64, 64)
     export_to("diffusers", str(root), tmp_path / "decoder")

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tranh.nn.norm import RMSNorm
 from tranh.nn.packed import Packing
-from tranh.nn.transformer import RMSNorm
 
 HIDDEN = -1e9
 """Added to the score of a key that may not be seen; finite, so that a query which sees nothing is no NaN."""

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tranh.nn.norm import RMSNorm
 from tranh.nn.packed import Packing
 
 
@@ -72,18 +73,6 @@ def interleave_heads(state: Mapping[str, Tensor], head_dim: int) -> dict[str, Te
             heads[: 2 if parts == 3 else 1] = heads[: 2 if parts == 3 else 1, :, order]  # queries and keys, not values
             out[name] = heads.view_as(weight)
     return out
-
-
-class RMSNorm(nn.Module):
-    """Root-mean-square norm over the last axis (Zhang and Sennrich 2019), computed in float32."""
-
-    def __init__(self, dim: int, eps: float = 1e-6) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(dim))
-        self.eps = eps
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.rms_norm(x, (x.shape[-1],), self.weight.to(x.dtype), self.eps)
 
 
 class MLPEmbedder(nn.Module):

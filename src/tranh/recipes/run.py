@@ -123,13 +123,15 @@ def _set(stage: Stage, key: str, text: str, only: bool) -> Stage:
 
 
 def resolve(recipe: Recipe, root: Path, assets: Mapping[str, Assets]) -> Recipe:
-    """The recipe with what only its data and its place can tell: vocabulary, caption length, folders of ``init``."""
+    """The recipe with all it leaves open: vocabulary and caption length of its data, folders of ``init``, and every
+    default of its families, so that what was trained can be built again when the defaults are others."""
     stages = {}
     for name, stage in recipe.stages.items():
         tokenizer = Tokenizer.load(assets[name][TOKENIZER])
         told = {"vocab": len(tokenizer), "max_len": tokenizer.max_length}
         accepted = inspect.signature(families.family(stage.family)).parameters
-        model = {k: v for k, v in told.items() if k in accepted} | dict(stage.model)
+        defaults = {k: p.default for k, p in accepted.items() if p.default is not p.empty}
+        model = defaults | {k: v for k, v in told.items() if k in accepted} | dict(stage.model)
         init = str(root / stage.init) if stage.init is not None and stage.init in recipe.stages else stage.init
         stages[name] = replace(stage, model=model, init=init)
     return replace(recipe, stages=stages)
