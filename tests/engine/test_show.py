@@ -1,7 +1,6 @@
 """Progress, parameter table, source helper and contract functions."""
 
 import io
-import threading
 
 import engine_toys as toys
 import pytest
@@ -11,7 +10,6 @@ from torch import nn
 
 from tranh.engine import progress, table
 from tranh.engine.contract import overfit_one_batch, same_after_saving
-from tranh.engine.source import ahead
 from tranh.types import Event, TranhError
 
 
@@ -55,22 +53,6 @@ def test_table_of_parameters():
         and text.splitlines()[-1].split() == ["total", "42", "trained", "44", "100.0%"]
     )
     assert table.rows(nn.Sequential(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))))[0][1] == "2 x [2, 2], 2 x [2]"
-
-
-def test_batches_are_made_ahead():
-    seen = []
-
-    def make(step):
-        seen.append((step, threading.current_thread() is threading.main_thread()))
-        return toys.make_batch(step, 2)
-
-    with ahead(make, on=True) as get:
-        for step in (5, 6, 7, 20):
-            assert torch.equal(get(step).images, toys.make_batch(step, 2).images)
-    assert {s for s, _ in seen} >= {5, 6, 7, 8, 20} and not any(main for _, main in seen)
-    with ahead(make, on=False) as get:
-        get(3)
-    assert seen[-1] == (3, True)
 
 
 def test_one_batch_is_learned_by_heart():

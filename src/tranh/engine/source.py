@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+import os
+from collections.abc import Iterator
 from dataclasses import fields
 from typing import Protocol
 
 import torch
+from torch.utils.data import DataLoader, Dataset
 
-from tranh.types import Batch
+from tranh.types import Batch, Stage
 
 
 class Source(Protocol):
     """Captioned pictures in an order that is a pure function of the seed, so a resumed run sees what it would have.
 
-    On a GPU ``batch`` is called from a background thread, one step ahead.
+    For a GPU ``batch`` is called by several processes, some steps ahead.
     """
 
     def batch(self, step: int, size: int, seed: int) -> Batch:
@@ -44,22 +44,27 @@ def on_device(batch: Batch, device: torch.device) -> Batch:
     return batch.replace(**moved, **named)
 
 
-@contextmanager
-def ahead(make: Callable[[int], Batch], on: bool) -> Iterator[Callable[[int], Batch]]:
-    """A function that gives batch k and, if ``on``, already makes batch k + 1 in the background.
+class _Order(Dataset[Batch]):
+    def __init__(self, source: Source, size: int, seed: int) -> None:
+        self.source, self.size, self.seed = source, size, seed
 
-    On a CPU it is off: the network uses every core, and a second OpenMP pool only gets in its way.
+    def __getitem__(self, step: int) -> Batch:
+        return self.source.batch(step, self.size, self.seed)
+
+
+def in_order(source: Source, stage: Stage, first: int, workers: int = 0) -> Iterator[Batch]:
+    """Batches ``first``, ``first + 1``, ... of a stage's training order, to its last.
+
+    Args:
+        workers: processes that make them ahead of time; 0 makes each when it is asked for. On a CPU the network uses
+            every core and anything beside it only gets in its way; a GPU has to be fed. The order is the same.
     """
-    if not on:
-        yield make
-        return
-    waiting: dict[int, Future[Batch]] = {}
-    with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
+    order = _Order(source, stage.batch, stage.seed)
+    steps = range(first, stage.steps)
+    own = torch.Generator()  # a loader draws a number when it begins, which must not be one of the training's
+    return iter(DataLoader(order, batch_size=None, sampler=steps, num_workers=workers, generator=own))
 
-        def get(step: int) -> Batch:
-            future = waiting.pop(step, None) or pool.submit(make, step)
-            waiting.clear()
-            waiting[step + 1] = pool.submit(make, step + 1)
-            return future.result()
 
-        yield get
+def workers_for(device: torch.device) -> int:
+    """How many processes should make batches for a network on this device."""
+    return 0 if device.type == "cpu" else max(1, (os.cpu_count() or 1) - 2)

@@ -25,7 +25,7 @@ from tranh.engine.log import Log, draw_loss, plain, read_log
 from tranh.engine.optim import rate
 from tranh.engine.rundir import RunDir
 from tranh.engine.score import held_out
-from tranh.engine.source import Source, ahead, on_device
+from tranh.engine.source import Source, in_order, on_device, workers_for
 from tranh.engine.start import PREPARE_BATCHES, init_hash, settle, start
 from tranh.engine.step import Report, Stepper, global_seed, make_accelerator
 from tranh.engine.stop import Stop
@@ -158,34 +158,31 @@ class _Loop:
         stage, device = self.stage, self.stepper.device
         self.family.train()
 
-        def make(step: int) -> Batch:
-            return self.source.batch(step, stage.batch, stage.seed)
-
-        with ahead(make, on=device.type != "cpu") as get:
-            while self.course.step < stage.steps:
-                begun = time.perf_counter()
-                step = self.course.step
-                batch = attach(on_device(get(step), device), self.parents)
-                report = self.stepper(batch, step)
-                self._note(step, batch, report, time.perf_counter() - begun)
-                if len(self.course.streak) >= self.max_bad:
-                    raise self._give_up()
-                figures = dict(report.figures)
-                last = self.course.step == stage.steps
-                if self.course.step % stage.sample_every == 0 or last:
-                    self._draw()
-                if self.course.step % stage.save_every == 0 or last or stop.asked:
+        batches = in_order(self.source, stage, self.course.step, workers_for(device))
+        while self.course.step < stage.steps:
+            begun = time.perf_counter()
+            step = self.course.step
+            batch = attach(on_device(next(batches), device), self.parents)
+            report = self.stepper(batch, step)
+            self._note(step, batch, report, time.perf_counter() - begun)
+            if len(self.course.streak) >= self.max_bad:
+                raise self._give_up()
+            figures = dict(report.figures)
+            last = self.course.step == stage.steps
+            if self.course.step % stage.sample_every == 0 or last:
+                self._draw()
+            if self.course.step % stage.save_every == 0 or last or stop.asked:
+                self._save()
+            figures["images_per_second"] = len(batch) / max(1e-9, time.perf_counter() - begun)
+            try:
+                yield Event(self.title, self.course.step, stage.steps, figures)
+            except GeneratorExit:  # whoever listened has left: keep what was learned
+                if not sys.is_finalizing() and self.stepper.finite():  # a dying interpreter cannot save
                     self._save()
-                figures["images_per_second"] = len(batch) / max(1e-9, time.perf_counter() - begun)
-                try:
-                    yield Event(self.title, self.course.step, stage.steps, figures)
-                except GeneratorExit:  # whoever listened has left: keep what was learned
-                    if not sys.is_finalizing() and self.stepper.finite():  # a dying interpreter cannot save
-                        self._save()
-                    raise
-                if stop.asked:
-                    self._save()
-                    return
+                raise
+            if stop.asked:
+                self._save()
+                return
 
     def _note(self, step: int, batch: Batch, report: Report, seconds: float) -> None:
         """Count the step and write its line."""
