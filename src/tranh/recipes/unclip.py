@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -51,16 +51,16 @@ def recipe() -> Recipe:
     data = SCENES | {"levels": ALL}
     return Recipe(
         name="unclip",
-        stages=stages(data),
+        stages=stages(data, longer=5),
         system="tranh.recipes.unclip:assemble",
         parts=PARTS,
-        cost="two cores: about 8 hours; any GPU: under an hour",
+        cost="two cores: about 10 hours",
         expected="see the table of tranh-1 in the README",
     )
 
 
-def stages(data: Mapping[str, Any], *, upsample: bool = True) -> dict[str, Stage]:
-    """The stages of the hierarchy on some data, in the order they train.
+def stages(data: Mapping[str, Any], *, longer: float = 1, upsample: bool = True) -> dict[str, Stage]:
+    """The stages of the hierarchy on some data, in the order they train: two hours of two cores, ``longer`` times.
 
     A ``reader`` learns the words first. From it the decoder begins as a ``draft``, told by dense captions alone, on
     some of the patches. Then it gets the CLIP embedding, every caption, every patch, and large batches.
@@ -68,14 +68,14 @@ def stages(data: Mapping[str, Any], *, upsample: bool = True) -> dict[str, Stage
     small, on_clip = dict(data), {"clip": "clip"}
     with_labels, labels = small | {"patches": 8}, {"label_sizes": list(PATCH_SIZES)}
     out = {
-        "clip": Stage("clip", data=small, steps=1500, batch=256, share=0.07),
-        "prior": Stage("prior", data=small, parents=on_clip, steps=1500, batch=128, share=0.04),
-        "ar_prior": Stage("ar_prior", data=small, parents=on_clip, steps=1000, batch=64, share=0.03),
+        "clip": Stage("clip", data=small, steps=250, batch=256, share=0.07),
+        "prior": Stage("prior", data=small, parents=on_clip, steps=250, batch=128, share=0.04),
+        "ar_prior": Stage("ar_prior", data=small, parents=on_clip, steps=200, batch=64, share=0.03),
         "reader": Stage(
             "reader",
             model={"thing_sizes": list(THING_SIZES), "picture_sizes": list(PICTURE_SIZES)},
             data=small,
-            steps=1200,
+            steps=600,
             batch=128,
             muon_lr=4e-3,
             decay=0.5,
@@ -86,7 +86,7 @@ def stages(data: Mapping[str, Any], *, upsample: bool = True) -> dict[str, Stage
             model=labels | {"clip_dim": None, "keep": 24, "label_until": 2.0, "time_mean": 0.8},
             data=with_labels | {"dense": 1.0},
             init="reader",
-            steps=3000,
+            steps=750,
             batch=96,
             muon_lr=4e-3,
             decay=0.1,
@@ -98,7 +98,7 @@ def stages(data: Mapping[str, Any], *, upsample: bool = True) -> dict[str, Stage
             data=with_labels,
             parents=on_clip,
             init="draft",
-            steps=1000,
+            steps=1100,
             batch=128,
             muon_lr=4e-3,
             decay=0.6,
@@ -107,9 +107,9 @@ def stages(data: Mapping[str, Any], *, upsample: bool = True) -> dict[str, Stage
     }
     if upsample:
         out["upsampler"] = Stage(
-            "upsampler", data=small | {"size": 256, "count": 3000}, steps=1500, batch=16, share=0.12
+            "upsampler", data=small | {"size": 256, "count": 3000}, steps=400, batch=16, share=0.12
         )
-    return out
+    return {name: replace(stage, steps=round(longer * stage.steps)) for name, stage in out.items()}
 
 
 @dataclass(frozen=True)
