@@ -1,0 +1,80 @@
+"""What lies at a path: every source is asked, the surest first. It decodes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, cast
+
+from tranh.data.item import Collection, is_picture
+from tranh.data.sources import classes, coco, cub, digits, folder, genome, hub, idx, parquet, shards, sidecars
+from tranh.types import TranhError
+
+
+class _Module(Protocol):
+    found: Callable[[Path], str | None]
+    read: Callable[[Path], Collection]
+
+
+SOURCES = {
+    "digits": digits,
+    "coco": coco,
+    "cub": cub,
+    "genome": genome,
+    "idx": idx,
+    "shards": shards,
+    "parquet": parquet,
+    "folder": folder,
+    "sidecars": sidecars,
+    "classes": classes,
+    "hub": hub,
+}
+"""In the order they are asked: what has a mark of its own first, then plain folders."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a path was seen to be: the source's name, why, and how to read it."""
+
+    kind: str
+    why: str
+    path: Path
+
+    def read(self) -> Collection:
+        """Its pictures."""
+        return cast(_Module, SOURCES[self.kind]).read(self.path)
+
+
+def detect(path: str | Path, kind: str | None = None) -> Found:
+    """Look at a path.
+
+    Args:
+        kind: what it is to be read as; None looks.
+
+    Raises:
+        TranhError: it is nothing that can be read, with what was looked for.
+    """
+    place = Path(path)
+    if kind is not None and kind not in SOURCES:
+        raise TranhError(f"{kind!r} is no kind of source; there are: {', '.join(SOURCES)}")
+    for name, module in SOURCES.items():
+        why = cast(_Module, module).found(place) if kind in (None, name) else None
+        if why:
+            return Found(name, why, place)
+    raise TranhError(_why_not(place, kind))
+
+
+def _why_not(path: Path, kind: str | None) -> str:
+    if not path.exists():
+        return f"{path}: there is nothing. Give a folder, .tar shards, a .parquet or a COCO .json, `digits`, or a hub id."
+    if kind is not None:
+        return f"{path} cannot be read as {kind}. Leave the kind out to see what it looks like."
+    pictures = sum(is_picture(p) for p in path.rglob("*")) if path.is_dir() else 0
+    if pictures:
+        return (
+            f"{path} holds {pictures} pictures, but nothing that says what they show: put a metadata.jsonl beside them "
+            '({"file_name": "a.jpg", "text": "a red circle"} a line), a .txt of the same name beside each, or each into '
+            "a folder named after what it shows."
+        )
+    return f"{path} holds no pictures: no metadata.jsonl, shards, parquet, COCO, CUB, IDX files or picture files."

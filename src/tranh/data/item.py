@@ -1,0 +1,106 @@
+"""A captioned picture as it lies somewhere: its bytes are not read and its captions not changed before they are asked for.
+
+Every source of ``data/sources`` is a ``Collection`` of these. It knows neither decoding nor training.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from PIL import Image
+
+SUFFIXES = frozenset(".avif .bmp .gif .jfif .jpeg .jpg .jp2 .png .ppm .pgm .tga .tif .tiff .webp".split())
+"""Names of picture files."""
+
+SPLITS = {
+    "train": "train", "training": "train", "val": "validation", "valid": "validation", "validation": "validation",
+    "dev": "validation", "test": "test", "testing": "test",
+}  # fmt: skip
+"""Names that folders and columns give to splits, and ours."""
+
+CAPTIONS = re.compile(r"(?:text|caption|prompt|description|alt)s?(?:[_-](?P<language>[a-z]{2,3}))?", re.IGNORECASE)
+"""Names of the fields that hold captions; ``text_vi`` says the language."""
+
+
+@dataclass(frozen=True)
+class Caption:
+    """One caption; ``language`` is a code such as ``en`` or ``vi``, empty where the source does not say."""
+
+    text: str
+    language: str = ""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One picture.
+
+    Attributes:
+        key: names it within its collection, always the same.
+        read: gives the encoded picture; fails with OSError where it is not there.
+        captions: none, one or several.
+        split: ``train``, ``validation``, ``test``, or empty where the source does not say.
+        label: of a class, where there are classes.
+        broken: what is wrong with what the source says of it; empty if nothing.
+        box: the part of the picture that is meant: left, top, width, height in pixels; None for all of it.
+    """
+
+    key: str
+    read: Callable[[], bytes]
+    captions: tuple[Caption, ...] = ()
+    split: str = ""
+    label: str | None = None
+    broken: str = ""
+    box: tuple[int, int, int, int] | None = None
+
+
+class Collection(Protocol):
+    """Captioned pictures in a fixed order, each found without reading the others."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Item: ...
+
+
+def png(pixels: np.ndarray) -> bytes:
+    """(H, W) or (H, W, 3) uint8 as a file, for sources that hold numbers."""
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    return out.getvalue()
+
+
+def is_picture(name: str | Path) -> bool:
+    """Does the name look like a picture's? Files of the system (``._a.jpg``, ``.thumb.png``) do not."""
+    path = Path(name)
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+def split_of(parts: Iterable[str]) -> str:
+    """The split that the nearest folder name says, empty for none."""
+    return next((SPLITS[part.lower()] for part in reversed(list(parts)) if part.lower() in SPLITS), "")
+
+
+def captions_in(record: Mapping[str, Any]) -> tuple[Caption, ...]:
+    """Captions of a record: its fields called text, caption, prompt, ..., each a string or a list of them."""
+    found = []
+    for name, value in record.items():
+        match = CAPTIONS.fullmatch(str(name))
+        if match:
+            language = (match["language"] or "").lower()
+            found += [Caption(text, language) for text in _texts(value)]
+    return tuple(found)
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, Mapping):
+        return _texts(value.get("text", value.get("raw", [])))
+    if isinstance(value, Iterable):
+        return [text for one in value for text in _texts(one)]
+    return []
