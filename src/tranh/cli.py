@@ -388,7 +388,7 @@ def export(
     tranh "một ngôi sao vàng" --model my-model
     tranh export my-model my-decoder --to diffusers
     """
-    from tranh.engine.files import read_json
+    from tranh.files import read_json
     from tranh.recipes import run as recipes
     from tranh.types import TranhError
 

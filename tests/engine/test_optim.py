@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tranh.engine import find
-from tranh.engine.files import read_tensors, write_tensors
+from tranh.files import read_tensors, write_tensors
 from tranh.engine.optim import Optimizers, rate
 from tranh.types import ParamGroup, TranhError
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tranh.engine import checkpoint, find
-from tranh.engine.files import read_tensors
+from tranh.files import read_tensors
 from tranh.engine.log import CLOCK, read_log
 from tranh.engine.rundir import RunDir
 from tranh.engine.train import train

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tranh.engine import find, system
 from tranh.engine.contract import figures_of
-from tranh.engine.files import sha256, write_tensors
+from tranh.files import sha256, write_tensors
 from tranh.engine.rundir import RunDir
 from tranh.engine.system import dequantize, export_system, load_system, quantize
 from tranh.engine.train import train

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from tranh.engine import checkpoint, find
-from tranh.engine.files import read_json, read_tensors, write_tensors
+from tranh.files import read_json, read_tensors, write_tensors
 from tranh.engine.fit import fit_steps
 from tranh.engine.frozen import load
 from tranh.engine.log import draw_loss, read_log

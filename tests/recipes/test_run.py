@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tranh.engine.doctor import behaviour
-from tranh.engine.files import read_json
+from tranh.files import read_json
 from tranh.engine.rundir import RunDir
 from tranh.recipes import models, run
 from tranh.recipes.elsewhere import export_to

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from tranh.engine import find
-from tranh.engine.files import read_tensors
+from tranh.files import read_tensors
 from tranh.engine.rundir import RunDir
 from tranh.engine.source import on_device
 from tranh.engine.step import computing

@@ -18,7 +18,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from tranh.engine.files import read_json, sha256, write_bytes, write_json
+from tranh.files import read_json, sha256, write_bytes, write_json
 from tranh.types import Stage, TranhError
 
 FORMAT = 1

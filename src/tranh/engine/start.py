@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from tranh.engine import checkpoint
-from tranh.engine.files import read_tensors, sha256
+from tranh.files import read_tensors, sha256
 from tranh.engine.frozen import TILE, Frozen, attach
 from tranh.engine.rundir import RunDir
 from tranh.engine.source import Source

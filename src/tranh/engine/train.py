@@ -19,7 +19,7 @@ from PIL.Image import Image
 
 from tranh.engine import checkpoint
 from tranh.engine.ema import choose, label
-from tranh.engine.files import sha256, write_bytes, write_json, write_tensors
+from tranh.files import sha256, write_bytes, write_json, write_tensors
 from tranh.engine.frozen import Frozen, attach
 from tranh.engine.log import Log, draw_loss, plain, read_log
 from tranh.engine.optim import rate

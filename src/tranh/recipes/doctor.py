@@ -21,7 +21,7 @@ from tranh.engine.doctor import Diagnosis, Finding, before, behaviour, during, l
 from tranh.engine.doctor.batches import pictures, reads_captions
 from tranh.engine.doctor.course import STEPS
 from tranh.engine.doctor.finding import any_fault, fault, placed
-from tranh.engine.files import read_json, read_tensors
+from tranh.files import read_json, read_tensors
 from tranh.engine.frozen import Frozen, attach, load
 from tranh.engine.log import read_log
 from tranh.engine.rundir import RunDir

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from tranh.engine.files import replacing, write_bytes
+from tranh.files import replacing, write_bytes
 from tranh.engine.sheet import sheet
 from tranh.metrics import report as pages
 from tranh.metrics import scores as tables

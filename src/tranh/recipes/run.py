@@ -21,7 +21,7 @@ from tranh.engine import find as families
 from tranh.engine.doctor.batches import reads_captions
 from tranh.engine.doctor.behaviour import captions_tell
 from tranh.engine.doctor.finding import Finding
-from tranh.engine.files import read_json, write_json
+from tranh.files import read_json, write_json
 from tranh.engine.fit import fit_steps
 from tranh.engine.frozen import Frozen, attach
 from tranh.engine.frozen import load as load_frozen

@@ -11,7 +11,7 @@ from typing import Any
 from tranh.data.scenes.layout import scene
 from tranh.data.scenes.source import LANGUAGES, Scenes, cache_dir, say
 from tranh.data.scenes.world import LEVELS, VERSION
-from tranh.engine.files import write_bytes
+from tranh.files import write_bytes
 from tranh.engine.source import Source
 from tranh.text.tokenizer import Tokenizer
 from tranh.text.words import Words

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from tranh.engine.files import write_json
+from tranh.files import write_json
 from tranh.engine.rundir import RunDir
 from tranh.types import TranhError
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from tranh.engine import files
-from tranh.engine.files import read_json, read_tensors, replacing, write_bytes, write_json, write_tensors
+from tranh.files import read_json, read_tensors, replacing, write_bytes, write_json, write_tensors
 from tranh.engine.weights import load_tensors, tensors_of
 from tranh.types import TranhError
 
