@@ -54,7 +54,7 @@ def recipe() -> Recipe:
         stages=stages(data, longer=5),
         system="tranh.recipes.unclip:assemble",
         parts=PARTS,
-        cost="two cores: about 10 hours",
+        cost="two cores: about 10 hours, by the speed of each stage; not yet run in one go",
         expected="see the table of tranh-1 in the README",
     )
 
