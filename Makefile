@@ -46,14 +46,9 @@ $(VENV)/.dev: $(VENV)/.runtime
 
 demo: $(VENV)/.runtime
 	@mkdir -p out
-ifneq ($(wildcard src/tranh/models/tranh-1/system.json),)
 	$(BIN)/tranh "a large red circle above a small blue square" -o out/english.png
 	$(BIN)/tranh "một hình tròn đỏ lớn ở trên một hình vuông xanh dương nhỏ" -o out/vietnamese.png
 	@echo "two pictures: $(CURDIR)/out/english.png and $(CURDIR)/out/vietnamese.png"
-else
-	@echo "the weights of tranh-1 are not in this version yet: drawing the world they are learned from"
-	$(BIN)/tranh data preview scenes --level two -o out/scenes.png
-endif
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

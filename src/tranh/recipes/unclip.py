@@ -36,7 +36,7 @@ from tranh.types import Denoiser, Event, Family, Recipe, Request, Stage, TranhEr
 LAST = 0.08
 """Last time of the sampling grid: from there the decoder's estimate is the picture. Above the loss's floor of 0.05."""
 
-AUGMENT = 0.08
+AUGMENT = 0.03
 """Share of noise added to the decoder's picture before it is enlarged."""
 
 PARTS = ("clip", "prior", "ar_prior", "decoder", "upsampler")
@@ -54,7 +54,7 @@ def recipe() -> Recipe:
         stages=stages(data, longer=5),
         system="tranh.recipes.unclip:assemble",
         parts=PARTS,
-        cost="two cores: about 10 hours",
+        cost="two cores: about 10 hours, by the speed of each stage; not yet run in one go",
         expected="see the table of tranh-1 in the README",
     )
 
@@ -107,7 +107,12 @@ def stages(data: Mapping[str, Any], *, longer: float = 1, upsample: bool = True)
     }
     if upsample:
         out["upsampler"] = Stage(
-            "upsampler", data=small | {"size": 256, "count": 3000}, steps=400, batch=16, share=0.12
+            "upsampler",
+            model={"augment": 0.1},
+            data=small | {"size": 256, "count": 3000},
+            steps=800,
+            batch=16,
+            share=0.12,
         )
     return {name: replace(stage, steps=round(longer * stage.steps)) for name, stage in out.items()}
 
