@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from tranh.engine import files
-from tranh.files import read_json, read_tensors, replacing, write_bytes, write_json, write_tensors
+from tranh import files
 from tranh.engine.weights import load_tensors, tensors_of
+from tranh.files import read_json, read_tensors, replacing, write_bytes, write_json, write_tensors
 from tranh.types import TranhError
 
 

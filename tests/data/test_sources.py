@@ -33,7 +33,7 @@ def test_is_told_by_looking_and_every_picture_opens(laid):
 @pytest.mark.parametrize(
     ("build", "index", "captions", "split", "label"),
     [
-        (lay.folder, 0, {("one, \"two\"", "")}, "test", None),
+        (lay.folder, 0, {('one, "two"', "")}, "test", None),
         (lay.sidecars, 2, {("first 2", ""), ("second 2", ""), ("tiếng Việt", "vi")}, "", None),
         (lay.classes, 0, {("dog", ""), ("domestic dog", ""), ("Canis familiaris", "")}, "train", "n02084071"),
         (lay.shards, 4, {("caption 000010001", "")}, "", None),

@@ -15,9 +15,9 @@ from tranh.engine import checkpoint, find
 from tranh.engine.doctor import Diagnosis, Finding, before, behaviour, during, lineage, refuse, watch, weights
 from tranh.engine.doctor import batches as data
 from tranh.engine.doctor.course import chance
-from tranh.files import read_json
 from tranh.engine.rundir import RunDir
 from tranh.engine.train import train
+from tranh.files import read_json
 from tranh.types import Batch, Event, Family, Stage, TranhError
 
 

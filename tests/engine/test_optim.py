@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tranh.engine import find
-from tranh.files import read_tensors, write_tensors
 from tranh.engine.optim import Optimizers, rate
+from tranh.files import read_tensors, write_tensors
 from tranh.types import ParamGroup, TranhError
 
 

@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from tranh.engine import checkpoint, find
-from tranh.files import read_tensors
 from tranh.engine.log import CLOCK, read_log
 from tranh.engine.rundir import RunDir
 from tranh.engine.train import train
+from tranh.files import read_tensors
 
 
 @pytest.fixture(autouse=True)

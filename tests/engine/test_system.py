@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from tranh.engine import find, system
 from tranh.engine.contract import figures_of
-from tranh.files import sha256, write_tensors
 from tranh.engine.rundir import RunDir
 from tranh.engine.system import dequantize, export_system, load_system, quantize
 from tranh.engine.train import train
+from tranh.files import sha256, write_tensors
 from tranh.types import TranhError
 
 ASSEMBLER = "tranh.recipes.toy_for_tests:assemble"

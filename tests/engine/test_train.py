@@ -6,7 +6,6 @@ import torch
 from PIL import Image
 
 from tranh.engine import checkpoint, find
-from tranh.files import read_json, read_tensors, write_tensors
 from tranh.engine.fit import fit_steps
 from tranh.engine.frozen import load
 from tranh.engine.log import draw_loss, read_log
@@ -15,6 +14,7 @@ from tranh.engine.step import Stepper, make_accelerator
 from tranh.engine.system import pack
 from tranh.engine.train import train
 from tranh.engine.weights import tensors_of
+from tranh.files import read_json, read_tensors, write_tensors
 from tranh.types import TranhError
 
 

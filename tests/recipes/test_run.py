@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tranh.engine.doctor import behaviour
-from tranh.files import read_json
 from tranh.engine.rundir import RunDir
+from tranh.files import read_json
 from tranh.recipes import models, run
 from tranh.recipes.elsewhere import export_to
 from tranh.types import Recipe, Request, TranhError

@@ -23,7 +23,37 @@ MAIL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.]+")
 HASHTAG = re.compile(r"(?<!\w)#(\w+)")
 FILE_NAME = re.compile(r"(?<!\S)[\w-]+\.(?:jpe?g|png|gif|webp|tiff?)(?!\S)", re.IGNORECASE)
 STOP_WORDS = frozenset(
-    "a an the of and in on at is are with to for by this that it its là và của các những một thì mà ở có cho".split()
+    [
+        "a",
+        "an",
+        "the",
+        "of",
+        "and",
+        "in",
+        "on",
+        "at",
+        "is",
+        "are",
+        "with",
+        "to",
+        "for",
+        "by",
+        "this",
+        "that",
+        "it",
+        "its",
+        "là",
+        "và",
+        "của",
+        "các",
+        "những",
+        "một",
+        "thì",
+        "mà",
+        "ở",
+        "có",
+        "cho",
+    ]
 )
 
 
@@ -82,8 +112,7 @@ def stop_words(text: str) -> str:
 
 
 ALL: dict[str, Step] = {
-    f.__name__: f
-    for f in (nfc, entities, markup, controls, addresses, repeats, tone_marks, lower, stop_words, spaces)
+    f.__name__: f for f in (nfc, entities, markup, controls, addresses, repeats, tone_marks, lower, stop_words, spaces)
 }
 """Every step, in the order in which they make sense."""
 

@@ -67,7 +67,9 @@ def decode(
     if not data:
         raise BrokenPicture("empty", "the file is empty")
     if len(data) > MOST_BYTES:
-        raise BrokenPicture("too large", f"the file has {len(data) / 2**20:.0f} MiB; at most {MOST_BYTES >> 20} are read")
+        raise BrokenPicture(
+            "too large", f"the file has {len(data) / 2**20:.0f} MiB; at most {MOST_BYTES >> 20} are read"
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # our own limit is checked below, and reports name what is odd
@@ -128,7 +130,15 @@ def to_rgb(image: Image.Image, background: tuple[int, int, int]) -> tuple[Image.
         above = image.convert("RGBA")
         below = Image.new("RGBA", image.size, (*background, 255))
         return Image.alpha_composite(below, above).convert("RGB"), ["alpha"]
-    names = {"CMYK": "cmyk", "P": "palette", "L": "grey", "1": "black and white", "YCbCr": "ycbcr", "LAB": "lab", "HSV": "hsv"}
+    names = {
+        "CMYK": "cmyk",
+        "P": "palette",
+        "L": "grey",
+        "1": "black and white",
+        "YCbCr": "ycbcr",
+        "LAB": "lab",
+        "HSV": "hsv",
+    }
     return image.convert("RGB"), [names.get(mode, mode)]
 
 
@@ -150,5 +160,7 @@ def _cut(image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
     right, bottom = min(left + width, image.width), min(top + height, image.height)
     left, top = max(left, 0), max(top, 0)
     if right <= left or bottom <= top:
-        raise BrokenPicture("empty box", f"the box {box} is outside the picture of {image.width} x {image.height} pixels")
+        raise BrokenPicture(
+            "empty box", f"the box {box} is outside the picture of {image.width} x {image.height} pixels"
+        )
     return image.crop((left, top, right, bottom))

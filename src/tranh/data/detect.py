@@ -67,7 +67,9 @@ def detect(path: str | Path, kind: str | None = None) -> Found:
 
 def _why_not(path: Path, kind: str | None) -> str:
     if not path.exists():
-        return f"{path}: there is nothing. Give a folder, .tar shards, a .parquet or a COCO .json, `digits`, or a hub id."
+        return (
+            f"{path}: there is nothing. Give a folder, .tar shards, a .parquet or a COCO .json, `digits`, or a hub id."
+        )
     if kind is not None:
         return f"{path} cannot be read as {kind}. Leave the kind out to see what it looks like."
     pictures = sum(is_picture(p) for p in path.rglob("*")) if path.is_dir() else 0

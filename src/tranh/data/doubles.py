@@ -79,7 +79,9 @@ class Seen:
 
     def find(self, new: Print, near: bool = True) -> Double | None:
         """The first earlier picture that this one repeats, exactly if there is such a one."""
-        row = self.base.execute("SELECT key, split FROM seen WHERE sha = ? ORDER BY id LIMIT 1", (new.sha256,)).fetchone()
+        row = self.base.execute(
+            "SELECT key, split FROM seen WHERE sha = ? ORDER BY id LIMIT 1", (new.sha256,)
+        ).fetchone()
         if row:
             return Double(*row, exact=True)
         if not near:
@@ -100,7 +102,8 @@ class Seen:
         """Remember a picture."""
         signs = new.signs.to_bytes(8, "big")
         cursor = self.base.execute(
-            "INSERT INTO seen(key, split, sha, signs, thumb) VALUES (?,?,?,?,?)", (key, split, new.sha256, signs, new.thumb)
+            "INSERT INTO seen(key, split, sha, signs, thumb) VALUES (?,?,?,?,?)",
+            (key, split, new.sha256, signs, new.thumb),
         )
         rows = [(quarter, cursor.lastrowid) for quarter in _quarters(new.signs)]
         self.base.executemany("INSERT INTO quarters VALUES (?,?)", rows)

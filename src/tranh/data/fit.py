@@ -53,9 +53,7 @@ def white_balance(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.clip(pixels * (means.mean() / means) + 0.5, 0, 255).astype(np.uint8))
 
 
-ENHANCE: dict[str, Callable[[Image.Image], Image.Image]] = {
-    f.__name__: f for f in (denoise, white_balance, contrast)
-}
+ENHANCE: dict[str, Callable[[Image.Image], Image.Image]] = {f.__name__: f for f in (denoise, white_balance, contrast)}
 """What may be done to every picture, in this order."""
 
 

@@ -15,7 +15,24 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
-SUFFIXES = frozenset(".avif .bmp .gif .jfif .jpeg .jpg .jp2 .png .ppm .pgm .tga .tif .tiff .webp".split())
+SUFFIXES = frozenset(
+    [
+        ".avif",
+        ".bmp",
+        ".gif",
+        ".jfif",
+        ".jpeg",
+        ".jpg",
+        ".jp2",
+        ".png",
+        ".ppm",
+        ".pgm",
+        ".tga",
+        ".tif",
+        ".tiff",
+        ".webp",
+    ]
+)
 """Names of picture files."""
 
 SPLITS = {

@@ -33,7 +33,9 @@ CHUNK = 50
 """Items that a worker is given at once."""
 ENOUGH = 100
 """Items seen before their share of broken ones says anything."""
-FAULTY = frozenset(("cut short", "damaged", "no picture", "empty", "missing file", "broken entry", "too large", "empty box"))
+FAULTY = frozenset(
+    ("cut short", "damaged", "no picture", "empty", "missing file", "broken entry", "too large", "empty box")
+)
 """Kinds that mean the source is broken; others (too small, a double, no caption) are a matter of choice."""
 
 Results = tuple[list[Ready | Left], Words]
@@ -91,7 +93,11 @@ def prepare(
     seen = Seen(out / SEEN)
     try:
         starts = range(len(state.shards) * PER_SHARD, total, PER_SHARD)
-        chunks = [range(i, min(i + CHUNK, s + PER_SHARD, total)) for s in starts for i in range(s, min(s + PER_SHARD, total), CHUNK)]
+        chunks = [
+            range(i, min(i + CHUNK, s + PER_SHARD, total))
+            for s in starts
+            for i in range(s, min(s + PER_SHARD, total), CHUNK)
+        ]
         results = (mapper or processes(workers))(found, options, chunks)
         for start in starts:
             items = range(start, min(start + PER_SHARD, total))
@@ -175,28 +181,27 @@ def _shard(
     name = f"shard-{len(state.shards):05d}.tar"
     left: list[Left] = []
     kept = 0
-    with replacing(out / name) as temporary:
-        with tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as archive:
-            done = items.start
-            while done < items.stop:
-                made, words = next(results)
-                state.words.add(words)
-                for one in made:
-                    state.seen += 1
-                    done += 1
-                    bad = one if isinstance(one, Left) else _double(one, seen, options.near)
-                    if bad is not None:
-                        left.append(bad)
-                        state.left[bad.kind] += 1
-                        continue
-                    assert isinstance(one, Ready)
-                    _add(archive, f"{state.kept:09d}", one)
-                    state.kept, kept = state.kept + 1, kept + 1
-                    state.splits[one.split or "unsaid"] += 1
-                    state.changed.update(one.changed)
-                    state.odd.update(one.odd)
-                _check_broken(state, options)
-                yield Event("prepare", done, total, {"kept": state.kept, "left out": state.seen - state.kept})
+    with replacing(out / name) as temporary, tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as archive:
+        done = items.start
+        while done < items.stop:
+            made, words = next(results)
+            state.words.add(words)
+            for one in made:
+                state.seen += 1
+                done += 1
+                bad = one if isinstance(one, Left) else _double(one, seen, options.near)
+                if bad is not None:
+                    left.append(bad)
+                    state.left[bad.kind] += 1
+                    continue
+                assert isinstance(one, Ready)
+                _add(archive, f"{state.kept:09d}", one)
+                state.kept, kept = state.kept + 1, kept + 1
+                state.splits[one.split or "unsaid"] += 1
+                state.changed.update(one.changed)
+                state.odd.update(one.odd)
+            _check_broken(state, options)
+            yield Event("prepare", done, total, {"kept": state.kept, "left out": state.seen - state.kept})
     with (out / LEFT).open("a", encoding="utf-8") as file:
         file.writelines(json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in left)
     with (out / name).open("rb") as file:
@@ -211,7 +216,9 @@ def _double(one: Ready, seen: Seen, near: bool) -> Left | None:
         return None
     across = f", in split {found.split}" if one.split != found.split else ""
     kind = ("double" if found.exact else "near double") + (" across splits" if across else "")
-    return Left(one.key, kind, f"the same picture as {found.key}{across}" if found.exact else f"nearly {found.key}{across}")
+    return Left(
+        one.key, kind, f"the same picture as {found.key}{across}" if found.exact else f"nearly {found.key}{across}"
+    )
 
 
 def _check_broken(state: State, options: Options) -> None:

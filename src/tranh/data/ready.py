@@ -124,14 +124,14 @@ def ready(item: Item, options: Options, words: Words | None = None) -> Ready | L
         image, changed = _shaped(came, options)
     except BrokenPicture as error:
         return Left(item.key, error.kind, str(error))
-    print_ = print_of(image, hashlib.sha256(data).hexdigest() if item.box is None else hashlib.sha256(image.tobytes()).hexdigest())
+    print_ = print_of(
+        image, hashlib.sha256(data).hexdigest() if item.box is None else hashlib.sha256(image.tobytes()).hexdigest()
+    )
     if changed or came.format not in KEPT:
         data, suffix = _encoded(image, came.format, options.quality)
     else:
         suffix = KEPT[came.format]
-    return Ready(
-        item.key, data, suffix, captions, item.split, item.label, print_, changed, _odd(item.key, came.format)
-    )
+    return Ready(item.key, data, suffix, captions, item.split, item.label, print_, changed, _odd(item.key, came.format))
 
 
 def _captions(item: Item, options: Options, words: Words) -> tuple[Caption, ...]:
@@ -154,7 +154,9 @@ def _shaped(came: Decoded, options: Options) -> tuple[Image.Image, tuple[str, ..
     """
     image, changed = came.image, [*came.changed]
     if min(image.size) < options.least:
-        raise BrokenPicture("too small", f"{image.width} x {image.height} pixels; the shorter side needs {options.least}")
+        raise BrokenPicture(
+            "too small", f"{image.width} x {image.height} pixels; the shorter side needs {options.least}"
+        )
     if options.blurred_below and (sharp := fit.sharpness(image)) < options.blurred_below:
         raise BrokenPicture("blurred", f"its sharpness is {sharp:.1f}, under {options.blurred_below}")
     if image.size != (options.size, options.size):
@@ -177,7 +179,16 @@ def _encoded(image: Image.Image, came: str, quality: int) -> tuple[bytes, str]:
     return out.getvalue(), "jpg"
 
 
-SAYS = {"jpg": "JPEG", "jpeg": "JPEG", "jfif": "JPEG", "png": "PNG", "webp": "WEBP", "gif": "GIF", "bmp": "BMP", "avif": "AVIF"}
+SAYS = {
+    "jpg": "JPEG",
+    "jpeg": "JPEG",
+    "jfif": "JPEG",
+    "png": "PNG",
+    "webp": "WEBP",
+    "gif": "GIF",
+    "bmp": "BMP",
+    "avif": "AVIF",
+}
 
 
 def _odd(key: str, format: str) -> tuple[str, ...]:

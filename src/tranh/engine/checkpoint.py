@@ -18,8 +18,8 @@ from typing import Any
 import safetensors.torch
 from torch import Tensor
 
-from tranh.files import read_json, read_tensors, sha256, sync_file, sync_folder
 from tranh.engine.rundir import RunDir
+from tranh.files import read_json, read_tensors, sha256, sync_file, sync_folder
 from tranh.types import TranhError
 
 KEEP = 2

@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from tranh.files import read_tensors, write_tensors
 from tranh.engine.source import on_device
 from tranh.engine.step import Stepper, computing, make_accelerator, seed_of
 from tranh.engine.weights import load_tensors, tensors_of
+from tranh.files import read_tensors, write_tensors
 from tranh.types import Batch, Family, Phase, Stage, TranhError
 
 

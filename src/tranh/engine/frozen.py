@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from tranh.engine import find
-from tranh.files import read_tensors
 from tranh.engine.rundir import RunDir
 from tranh.engine.source import on_device
 from tranh.engine.step import computing
 from tranh.engine.weights import load_tensors
+from tranh.files import read_tensors
 from tranh.types import Batch, Family, TranhError
 
 TILE = 16

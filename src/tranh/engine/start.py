@@ -8,13 +8,13 @@ from pathlib import Path
 import torch
 
 from tranh.engine import checkpoint
-from tranh.files import read_tensors, sha256
 from tranh.engine.frozen import TILE, Frozen, attach
 from tranh.engine.rundir import RunDir
 from tranh.engine.source import Source
 from tranh.engine.step import global_seed, seed_of
 from tranh.engine.system import dequantize
 from tranh.engine.weights import load_tensors
+from tranh.files import read_tensors, sha256
 from tranh.types import Batch, Family, Stage, TranhError
 
 PREPARE_BATCHES = 16

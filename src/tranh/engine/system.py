@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from tranh.engine import find
-from tranh.files import read_json, read_tensors, sha256, write_bytes, write_json, write_tensors
 from tranh.engine.rundir import RunDir
 from tranh.engine.weights import load_tensors, tensors_of
+from tranh.files import read_json, read_tensors, sha256, write_bytes, write_json, write_tensors
 from tranh.types import Family, Stage, TranhError
 
 FORMAT = 1

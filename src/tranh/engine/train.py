@@ -19,7 +19,6 @@ from PIL.Image import Image
 
 from tranh.engine import checkpoint
 from tranh.engine.ema import choose, label
-from tranh.files import sha256, write_bytes, write_json, write_tensors
 from tranh.engine.frozen import Frozen, attach
 from tranh.engine.log import Log, draw_loss, plain, read_log
 from tranh.engine.optim import rate
@@ -31,6 +30,7 @@ from tranh.engine.step import Report, Stepper, global_seed, make_accelerator
 from tranh.engine.stop import Stop
 from tranh.engine.table import table
 from tranh.engine.weights import load_tensors, tensors_of
+from tranh.files import sha256, write_bytes, write_json, write_tensors
 from tranh.types import Batch, Event, Family, Stage, TranhError
 
 _logger = logging.getLogger("tranh.engine")

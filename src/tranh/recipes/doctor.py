@@ -21,7 +21,6 @@ from tranh.engine.doctor import Diagnosis, Finding, before, behaviour, during, l
 from tranh.engine.doctor.batches import pictures, reads_captions
 from tranh.engine.doctor.course import STEPS
 from tranh.engine.doctor.finding import any_fault, fault, placed
-from tranh.files import read_json, read_tensors
 from tranh.engine.frozen import Frozen, attach, load
 from tranh.engine.log import read_log
 from tranh.engine.rundir import RunDir
@@ -32,6 +31,7 @@ from tranh.families.ar_prior import ArPrior
 from tranh.families.decoder import Decoder
 from tranh.families.prior import Prior
 from tranh.families.upsampler import Upsampler
+from tranh.files import read_json, read_tensors
 from tranh.recipes.sources import TOKENIZER, WORDS, source_of
 from tranh.types import Batch, Denoiser, Event, Family, Stage, TranhError
 

@@ -19,8 +19,8 @@ from tranh.data.scenes.layout import scene
 from tranh.data.scenes.source import LANGUAGES, say
 from tranh.data.scenes.world import LEVELS, SPLITS, VERSION, Fact, Scene
 from tranh.engine import evaluate as engine
-from tranh.files import write_json
 from tranh.engine.weights import fingerprint
+from tranh.files import write_json
 from tranh.metrics.scores import Outcome
 from tranh.nn.pixels import to_pixels
 from tranh.recipes import report, sets

@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from tranh.files import replacing, write_bytes
 from tranh.engine.sheet import sheet
+from tranh.files import replacing, write_bytes
 from tranh.metrics import report as pages
 from tranh.metrics import scores as tables
 from tranh.metrics.report import Cell, Table, percent, points

@@ -21,7 +21,6 @@ from tranh.engine import find as families
 from tranh.engine.doctor.batches import reads_captions
 from tranh.engine.doctor.behaviour import captions_tell
 from tranh.engine.doctor.finding import Finding
-from tranh.files import read_json, write_json
 from tranh.engine.fit import fit_steps
 from tranh.engine.frozen import Frozen, attach
 from tranh.engine.frozen import load as load_frozen
@@ -31,6 +30,7 @@ from tranh.engine.start import settle
 from tranh.engine.system import export_system
 from tranh.engine.table import table
 from tranh.engine.train import train as train_stage
+from tranh.files import read_json, write_json
 from tranh.recipes.samples import sampler_of
 from tranh.recipes.sources import TOKENIZER, WORDS, Assets, assets_of, source_of
 from tranh.text.tokenizer import Tokenizer

@@ -11,8 +11,8 @@ from typing import Any
 from tranh.data.scenes.layout import scene
 from tranh.data.scenes.source import LANGUAGES, Scenes, cache_dir, say
 from tranh.data.scenes.world import LEVELS, VERSION
-from tranh.files import write_bytes
 from tranh.engine.source import Source
+from tranh.files import write_bytes
 from tranh.text.tokenizer import Tokenizer
 from tranh.text.words import Words
 from tranh.types import TranhError

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tranh.data.item import Caption, Item
-from tranh.data.item import png
+from tranh.data.item import Caption, Item, png
 from tranh.data.sources.idx import DIGITS
 from tranh.types import TranhError
 

@@ -62,4 +62,6 @@ class Hub:
             return bytes(value["bytes"]) if value["bytes"] else Path(value["path"]).read_bytes()
 
         key = f"{self.names[which]}/{row}"
-        return Item(key, bytes_of, captions_in(record), split_of([self.names[which]]), None if label is None else str(label))
+        return Item(
+            key, bytes_of, captions_in(record), split_of([self.names[which]]), None if label is None else str(label)
+        )

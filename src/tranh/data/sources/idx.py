@@ -11,15 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from tranh.data.item import Caption, Item
-from tranh.data.item import png
+from tranh.data.item import Caption, Item, png
 from tranh.types import TranhError
 
 DIGITS = {
-    "en": "zero one two three four five six seven eight nine".split(),
-    "vi": "không một hai ba bốn năm sáu bảy tám chín".split(),
+    "en": ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"],
+    "vi": ["không", "một", "hai", "ba", "bốn", "năm", "sáu", "bảy", "tám", "chín"],
 }
-FASHION = "T-shirt,trousers,pullover,dress,coat,sandal,shirt,sneaker,bag,ankle boot".split(",")
+FASHION = ["T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"]
 PARTS = {"train": "train", "t10k": "test"}
 TYPES = {8: np.uint8, 9: np.int8, 11: np.dtype(">i2"), 12: np.dtype(">i4"), 13: np.dtype(">f4"), 14: np.dtype(">f8")}
 
@@ -78,7 +77,9 @@ class Idx:
         for images, labels, split in self.parts:
             if index < len(images):
                 label = int(labels[index])
-                return Item(f"{split}/{index:05d}", lambda i=index, a=images: png(a[i]), self._say(label), split, str(label))
+                return Item(
+                    f"{split}/{index:05d}", lambda i=index, a=images: png(a[i]), self._say(label), split, str(label)
+                )
             index -= len(images)
         raise IndexError(index)
 

@@ -78,7 +78,14 @@ class Table:
                 return bytes(data)
             return (file.parent / name).read_bytes() if name else b""
 
-        return Item(f"{file.stem}/{index}", bytes_of, captions or _plain(record), split, None if label is None else str(label), broken)
+        return Item(
+            f"{file.stem}/{index}",
+            bytes_of,
+            captions or _plain(record),
+            split,
+            None if label is None else str(label),
+            broken,
+        )
 
     def _rows(self, file: Path, group: int) -> Any:
         import pyarrow.parquet as pq
@@ -103,5 +110,7 @@ def _picture_column(schema: Any, file: Path) -> str:
         elif pa.types.is_struct(kind) and "bytes" in {kind.field(i).name for i in range(kind.num_fields)}:
             names.insert(0, column.name)
     if not names:
-        raise TranhError(f"{file} has no column of pictures (a struct with bytes); its columns: {', '.join(schema.names)}")
+        raise TranhError(
+            f"{file} has no column of pictures (a struct with bytes); its columns: {', '.join(schema.names)}"
+        )
     return names[0]

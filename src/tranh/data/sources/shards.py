@@ -94,7 +94,9 @@ class Shards:
         captions, broken = _captions(file, sample)
         if not pictures:
             return Item(key, partial(_nothing, key), captions, split_of([file.stem]), None, broken or "has no picture")
-        return Item(key, partial(_read, file, pictures[0]), captions, split_of([*file.parts[-3:-1], file.stem]), None, broken)
+        return Item(
+            key, partial(_read, file, pictures[0]), captions, split_of([*file.parts[-3:-1], file.stem]), None, broken
+        )
 
 
 def _index(file: Path) -> list[Sample]:

@@ -47,7 +47,9 @@ class Sidecars:
             except UnicodeDecodeError as error:
                 broken = f"{file.name} is not UTF-8: {error}"
                 text = file.read_text("utf-8-sig", errors="replace")
-            captions += [Caption(line, language) for line in text.splitlines() if line.strip()] or [Caption("", language)]
+            captions += [Caption(line, language) for line in text.splitlines() if line.strip()] or [
+                Caption("", language)
+            ]
         return Item(key, (self.path / key).read_bytes, tuple(captions), split_of(Path(key).parts[:-1]), None, broken)
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from tranh.files import write_json
 from tranh.engine.rundir import RunDir
+from tranh.files import write_json
 from tranh.types import TranhError
 
 FILE = "doctor.json"

@@ -1,0 +1,95 @@
+"""Verbs that make pictures: ``generate``, and ``models`` to choose from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tranh.cli.base import app, drawing, last
+from tranh.cli.options import Format, Prior
+
+SEED_LIMIT = 2**53 - 1
+"""The largest whole number that JSON keeps exactly everywhere."""
+
+
+@app.command()
+def generate(
+    ctx: typer.Context,
+    prompt: Annotated[list[str], typer.Argument(metavar="PROMPT", help="What the picture shows.", show_default=False)],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The file to write.", show_default="out.png")
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, max=1000, help="How many pictures; each is named by its seed.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, max=SEED_LIMIT, help="Of the first picture; the next has seed + 1.")] = 0,
+    steps: Annotated[int | None, typer.Option(min=1, help="Denoising steps.", show_default="the model's own")] = None,
+    guidance: Annotated[
+        float | None, typer.Option(help="Classifier-free guidance scale.", show_default="the model's own")
+    ] = None,
+    size: Annotated[int | None, typer.Option(min=1, help="Pixels per side.", show_default="the model's own")] = None,
+    model: Annotated[str, typer.Option(help="A name from `tranh models`, or an exported folder.")] = "tranh-1",
+    format: Annotated[Format | None, typer.Option(help="Kind of file.", show_default="by its name")] = None,
+    negative: Annotated[str, typer.Option(help="What the picture should not show.", show_default=False)] = "",
+    prior: Annotated[
+        Prior | None,
+        typer.Option(help="Which prior of the hierarchy; none: the caption alone.", show_default="the model's own"),
+    ] = None,
+    allow_unknown: Annotated[
+        bool, typer.Option("--allow-unknown", help="Draw a prompt with words the model was never taught.")
+    ] = False,
+) -> None:
+    """Make pictures of a prompt, in English or Vietnamese, with or without diacritics.
+
+    The same seed gives the same picture. Its settings are kept inside the file. The paths of the files are printed.
+
+    \b
+    tranh generate "three green stars in the snow" --seed 4
+    tranh generate "một con mèo buồn trong rừng" -o meo.png
+    tranh "a red car left of a yellow house" --count 4 -o cars.webp
+    """
+    if len(prompt) > 1 and any(" " in word for word in prompt):
+        ctx.fail(f"{len(prompt)} prompts were given; one is drawn at a time: put all of it into one pair of quotes")
+    from tranh.engine.picture import save_picture
+    from tranh.types import Request
+
+    paths = _targets(ctx, output, format, [seed] if count == 1 else range(seed, seed + count))
+    tolerance: dict[str, Any] = {"allow_unknown": True} if allow_unknown else {}
+    request = Request(
+        " ".join(prompt), negative_prompt=negative, count=count, seed=seed, steps=steps, guidance=guidance, size=size,
+        prior=prior and prior.value, **tolerance,
+    )  # fmt: skip
+    pictures = last(drawing(model).generate_events(request))
+    for notice in pictures.notices:
+        typer.echo(f"note: {notice}", err=True)
+    for image, settings, path in zip(pictures.images, pictures.settings, paths, strict=True):
+        typer.echo(save_picture(image, path, settings))
+
+
+def _targets(ctx: typer.Context, output: Path | None, format: Format | None, seeds: Iterable[int]) -> list[Path]:
+    """Where the pictures go: the file named, or one per seed beside it."""
+    from tranh.engine.picture import SUFFIXES, check_target
+
+    if output is None:
+        output = Path(f"out.{format.value if format else 'png'}")
+    elif format and not output.suffix and not output.is_dir():
+        output = output.with_suffix(f".{format.value}")
+    kind = check_target(output)
+    if format and kind != SUFFIXES[f".{format.value}"]:
+        ctx.fail(f"{output} names another kind of file than --format {format.value}: leave one of them out")
+    seeds = list(seeds)
+    return [output] if len(seeds) == 1 else [output.with_stem(f"{output.stem}-{seed}") for seed in seeds]
+
+
+@app.command()
+def models() -> None:
+    """List the models that are there, with their folders."""
+    from tranh.recipes import models as found
+
+    known = found.available()
+    if not known:
+        typer.echo("no model is here yet: train one (tranh train quick), then tranh export RUN DIR", err=True)
+    width = max((len(model.name) for model in known), default=0)
+    for model in known:
+        typer.echo(f"{model.name:{width}}  {model.path}  {model.card.get('summary', '')}".rstrip())

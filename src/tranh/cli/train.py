@@ -1,0 +1,108 @@
+"""Verbs that train: ``train``, ``doctor``, ``export``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tranh.cli.base import app, last
+from tranh.cli.options import Dtype, Target
+
+
+@app.command()
+def train(
+    ctx: typer.Context,
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="Its name, for example quick or unclip.")],
+    settings: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Changes: key=value, or stage.key=value.")
+    ] = None,
+    run: Annotated[Path | None, typer.Option(metavar="DIR", help="Where to train.", show_default="runs/RECIPE")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.1, help="Wall-clock time for all; the speed is measured first.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be trained, and stop.")] = False,
+    only: Annotated[str | None, typer.Option(metavar="STAGE", help="Train this stage alone.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Start although the doctor names a sure fault.")] = False,
+) -> None:
+    """Train a recipe, all its stages in order. The same command goes on where it was stopped.
+
+    \b
+    tranh train quick --run runs/quick
+    tranh train unclip decoder.batch=32 --minutes 600
+    tranh train unclip --only prior --run runs/unclip
+    tranh train quick --dry-run
+    """
+    from tranh.engine.progress import show
+    from tranh.recipes import run as recipes
+
+    chosen = recipes.override(recipes.find(recipe), settings or [])
+    if dry_run:
+        typer.echo(recipes.plan(chosen))
+        return
+    root = run or Path("runs") / chosen.name
+    for event in show(recipes.train(chosen, root, minutes=minutes, only=only, force=force)):
+        if event.result is not None and not event.result.finished:
+            raise KeyboardInterrupt  # the engine has saved; it was asked to stop
+    typer.echo(root)
+
+
+@app.command()
+def doctor(run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run, finished or not.")]) -> None:
+    """Look for faults in a training run, all its stages or one, and say the remedy. Exit code 1 if there is a fault.
+
+    \b
+    tranh doctor runs/quick
+    tranh doctor runs/quick/decoder
+    """
+    from tranh.recipes import doctor as surgery
+
+    diagnosis = last(surgery.examine(run))
+    for finding in diagnosis.findings:
+        mark = "ok" if finding.ok else "FAULT" if finding.sure else "warning"
+        about = f"{finding.stage}: {finding.name}" if finding.stage else finding.name
+        typer.echo(f"{mark:8}{about}: {finding.seen}")
+        if finding.remedy:
+            typer.echo(f"{'':8}remedy: {finding.remedy}")
+    for reason in diagnosis.not_asked:
+        typer.echo(f"{'?':8}{reason}")
+    if diagnosis.faults:
+        raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The folder a recipe was trained in, or a model.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder for the model.")],
+    dtype: Annotated[Dtype, typer.Option(help="How the weights are kept.")] = Dtype.bf16,
+    to: Annotated[Target, typer.Option(help="For whom: this project, or the part that another library runs.")] = (
+        Target.tranh
+    ),
+    card: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="JSON: what people should know (name, summary, guidance, ...).")
+    ] = None,
+) -> None:
+    """Write a trained recipe as one self-contained folder, which `--model DIR` and `tranh.load(DIR)` open.
+
+    With `--to diffusers` the decoder is written for stock diffusers, with `--to transformers` CLIP for CLIPModel; both
+    take a run or the name of a model.
+
+    \b
+    tranh export runs/quick my-model --dtype int8 --card card.json
+    tranh "một ngôi sao vàng" --model my-model
+    tranh export my-model my-decoder --to diffusers
+    """
+    from tranh.files import read_json
+    from tranh.recipes import run as recipes
+    from tranh.types import TranhError
+
+    if to is Target.tranh:
+        told = read_json(card) if card is not None else {}
+        typer.echo(recipes.export(Path(run), folder, dtype.value, told))
+        return
+    from tranh.recipes.elsewhere import export_to
+
+    if card is not None:
+        raise TranhError(f"a card belongs to a model of this project; `--to {to.value}` writes none: leave --card out")
+    typer.echo(export_to(to.value, run, folder))
