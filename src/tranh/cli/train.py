@@ -32,12 +32,15 @@ def train(
     tranh train quick --run runs/quick
     tranh train unclip decoder.batch=32 --minutes 600
     tranh train unclip --only prior --run runs/unclip
+    tranh train unclip data=my-pictures --minutes 120
+    tranh train unclip data=my-pictures init=tranh-1 --minutes 60
     tranh train quick --dry-run
     """
     from tranh.engine.progress import show
     from tranh.recipes import run as recipes
+    from tranh.recipes.settings import configured
 
-    chosen = recipes.override(recipes.find(recipe), settings or [])
+    chosen = configured(recipe, settings or [])
     if dry_run:
         typer.echo(recipes.plan(chosen))
         return

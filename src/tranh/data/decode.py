@@ -14,7 +14,7 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from tranh.types import TranhError
 
-FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TGA", "TIFF", "WEBP")
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")
 """Decoders that may be used. Pillow has others (EPS starts Ghostscript, FITS, PSD, ...) that nobody needs here."""
 
 MOST_BYTES, MOST_PIXELS = 2**26, 2**26
@@ -73,6 +73,7 @@ def decode(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # our own limit is checked below, and reports name what is odd
+            Image.init()
             picture = Image.open(io.BytesIO(data), formats=FORMATS)
             return _decode(picture, box, at_least, most_pixels, background)
     except BrokenPicture:

@@ -31,8 +31,9 @@ from tranh.engine.system import export_system
 from tranh.engine.table import table
 from tranh.engine.train import train as train_stage
 from tranh.files import read_json, write_json
+from tranh.recipes.own import TOKENIZER, WORDS, Assets
 from tranh.recipes.samples import sampler_of
-from tranh.recipes.sources import TOKENIZER, WORDS, Assets, assets_of, source_of
+from tranh.recipes.sources import assets_of, get_ready, settled, source_of
 from tranh.text.tokenizer import Tokenizer
 from tranh.types import Event, Family, Recipe, Stage, TranhError
 
@@ -46,16 +47,25 @@ def names() -> list[str]:
     return sorted(n for n in found if "\ndef recipe(" in (Path(package.__path__[0]) / f"{n}.py").read_text("utf-8"))
 
 
-def find(name: str) -> Recipe:
+def find(name: str, data: Mapping[str, Any] | None = None) -> Recipe:
     """A recipe by name.
 
+    Args:
+        data: of own pictures; None for the recipe's own.
+
     Raises:
-        TranhError: no such recipe; the message suggests the nearest.
+        TranhError: no such recipe, the message suggests the nearest; or one that cannot learn from own pictures.
     """
     known = names()
     if name not in known:
         raise TranhError(f"no recipe is called {name!r}{_nearest(name, known)}; there are: {', '.join(known)}")
-    recipe: Recipe = importlib.import_module(f"{PACKAGE}.{name}").recipe()
+    make = importlib.import_module(f"{PACKAGE}.{name}").recipe
+    if data is not None and "data" not in inspect.signature(make).parameters:
+        raise TranhError(
+            f"{name} learns from what only Scenes knows of its pictures, and cannot learn from {data.get('source')!r}. "
+            "For captioned pictures there are: unclip, quick, direct, and matcher (the judge)."
+        )
+    recipe: Recipe = make(data) if data is not None else make()
     return recipe
 
 
@@ -133,7 +143,7 @@ def resolve(recipe: Recipe, root: Path, assets: Mapping[str, Assets]) -> Recipe:
         defaults = {k: p.default for k, p in accepted.items() if p.default is not p.empty}
         model = defaults | {k: v for k, v in told.items() if k in accepted} | dict(stage.model)
         init = str(root / stage.init) if stage.init is not None and stage.init in recipe.stages else stage.init
-        stages[name] = replace(stage, model=model, init=init)
+        stages[name] = replace(stage, model=model, init=init, data=settled(stage.data))
     return replace(recipe, stages=stages)
 
 
@@ -155,6 +165,8 @@ def train(
     if only is not None and only not in recipe.stages:
         near = _nearest(only, list(recipe.stages))
         raise TranhError(f"{recipe.name} has no stage {only!r}{near}; stages: {', '.join(recipe.stages)}")
+    for stage in recipe.stages.values():
+        yield from get_ready(stage.data)
     assets = {name: assets_of(stage.data) for name, stage in recipe.stages.items()}
     recipe = resolve(recipe, root, assets)
     write_json(root / "recipe.json", json.loads(json.dumps(asdict(recipe), default=list)))

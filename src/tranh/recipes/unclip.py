@@ -26,7 +26,7 @@ from tranh.families.decoder import Decoder
 from tranh.families.prior import Prior, best_of
 from tranh.families.upsampler import Upsampler
 from tranh.nn.pixels import to_pixels
-from tranh.recipes.sources import TOKENIZER, WORDS
+from tranh.recipes.own import TOKENIZER, WORDS
 from tranh.text.lexicon import Lexicon
 from tranh.text.prompt import Prompt, understand
 from tranh.text.tokenizer import Tokenizer
@@ -46,12 +46,17 @@ SCENES = {"source": "scenes"}
 ALL = {"one": 0.25, "two": 0.35, "full": 0.4}
 
 
-def recipe() -> Recipe:
-    """The hierarchy on all levels of Scenes: what ``tranh-1`` is trained with."""
-    data = SCENES | {"levels": ALL}
+def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
+    """The hierarchy on all levels of Scenes, what ``tranh-1`` is trained with; or on own pictures.
+
+    Args:
+        data: of own pictures, ``{"source": PATH}``; None for Scenes.
+    """
+    if data is not None:
+        return of_pictures("unclip", stages_of_pictures(data))
     return Recipe(
         name="unclip",
-        stages=stages(data, longer=5),
+        stages=stages(SCENES | {"levels": ALL}, longer=5),
         system="tranh.recipes.unclip:assemble",
         parts=PARTS,
         cost="two cores: about 10 hours, by the speed of each stage; not yet run in one go",
@@ -115,6 +120,35 @@ def stages(data: Mapping[str, Any], *, longer: float = 1, upsample: bool = True)
             share=0.12,
         )
     return {name: replace(stage, steps=round(longer * stage.steps)) for name, stage in out.items()}
+
+
+def of_pictures(name: str, stages: Mapping[str, Stage]) -> Recipe:
+    """A recipe on own pictures."""
+    return Recipe(
+        name=name,
+        stages=stages,
+        system="tranh.recipes.unclip:assemble",
+        parts=PARTS,
+        cost="as long as you like: --minutes shares the time among the stages; `tranh plan` measures this machine",
+        expected="it depends on the pictures: `tranh plan` says how often each is seen, `tranh evaluate --data` judges",
+    )
+
+
+def stages_of_pictures(data: Mapping[str, Any], *, upsample: bool = True) -> dict[str, Stage]:
+    """The stages on own pictures. Nothing is known of them beyond their captions, so no reader and no labels."""
+    small, on_clip = dict(data), {"clip": "clip"}
+    out = {
+        "clip": Stage("clip", data=small, steps=2000, batch=256, share=0.15),
+        "prior": Stage("prior", data=small, parents=on_clip, steps=2000, batch=128, share=0.06),
+        "ar_prior": Stage("ar_prior", data=small, parents=on_clip, steps=1000, batch=64, share=0.04),
+        "decoder": Stage(
+            "decoder", data=small, parents=on_clip, steps=20000, batch=64, muon_lr=4e-3, decay=0.5, share=0.65
+        ),
+    }
+    if upsample:
+        large = small | {"size": 256}
+        out["upsampler"] = Stage("upsampler", model={"augment": 0.1}, data=large, steps=4000, batch=8, share=0.1)
+    return out
 
 
 @dataclass(frozen=True)
