@@ -189,10 +189,12 @@ def assign(groups: np.ndarray, said: np.ndarray) -> np.ndarray:
     """
     train, judge, validation, test = range(4)
     out = np.where(said < len(SPLITS), said, train).astype(np.uint8)
+    free = np.unique(groups[out == train])  # sorted: a split takes the lowest ranks that are left
+    total, begun = len(free), 0
     for split, share in ((validation, HELD_OUT), (test, HELD_OUT), (judge, JUDGE)):
-        if (out == split).any():
+        if (out == split).any() or begun + 1 >= total:
             continue
-        free = np.unique(groups[out == train])  # sorted: the lowest ranks are taken
-        taken = free[: max(1, len(free) // share)] if len(free) > 1 else free[:0]
+        taken = free[begun : begun + max(1, total // share)]
         out[(out == train) & np.isin(groups, taken)] = split
+        begun += len(taken)
     return out

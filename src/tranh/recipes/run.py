@@ -176,6 +176,8 @@ def train(
             continue
         run = RunDir(root / name)
         if run.finished:
+            if run.stage().data.get("hash") != stage.data.get("hash"):
+                raise TranhError(f"{run.path} was trained on other pictures than {root} is now: use a new folder")
             yield Event(name, stage.steps, stage.steps)
             continue
         parents = {}

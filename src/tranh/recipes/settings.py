@@ -37,7 +37,7 @@ def _begun_from(recipe: Recipe, model: str) -> Recipe:
     """The recipe with every stage that the model has beginning from its weights, in its sizes, with its tokenizer."""
     there = models.folder(model)
     parts = read_json(there / "system.json")["parts"]
-    stages = {}
+    stages, begun = {}, False
     for name, stage in recipe.stages.items():
         part = parts.get(name)
         if own := stage.data.get("source", "scenes") != "scenes":
@@ -46,8 +46,8 @@ def _begun_from(recipe: Recipe, model: str) -> Recipe:
             sizes = dict(part["config"])
             if own and "label_sizes" in sizes:  # labels are what only Scenes knows
                 sizes["label_sizes"] = []
-            stage = replace(stage, model=sizes, init=str(there / part["file"]))
+            begun, stage = True, replace(stage, model=sizes, init=str(there / part["file"]))
         stages[name] = stage
-    if not any(stage.init for stage in stages.values()):
+    if not begun:
         raise TranhError(f"{model} has none of the stages of {recipe.name}: it has {', '.join(parts)}")
     return replace(recipe, stages=stages)
