@@ -1,4 +1,4 @@
-"""Verbs that judge: ``evaluate``."""
+"""Verbs that judge: ``evaluate``, ``convert-inception``."""
 
 from __future__ import annotations
 
@@ -44,3 +44,23 @@ def evaluate(
     last(events)
     typer.echo((folder / "report.md").read_text("utf-8"))
     typer.echo(folder / "report.html")
+
+
+@app.command("convert-inception")
+def convert_inception(
+    source: Annotated[Path, typer.Argument(metavar="FILE.pth", help="pt_inception-2015-12-05-6726825d.pth.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT.safetensors", help="Where the converted weights go.")],
+) -> None:
+    """Convert published Inception weights, once, so that numbers may be called FID, KID and IS.
+
+    \b
+    tranh convert-inception pt_inception-2015-12-05-6726825d.pth inception.safetensors
+    """
+    from tranh.recipes import inception
+
+    header = inception.convert(source, out)
+    known = (
+        "the published weights" if header["published"] == "yes" else "not the published weights: no FID comes of them"
+    )
+    typer.echo(f"sha256 {header['source_sha256']}: {known}", err=True)
+    typer.echo(out)
