@@ -112,6 +112,11 @@ def test_a_figure_lies_between_floor_and_ceiling():
     assert place(value.tolist(), floor.tolist(), ceiling.tolist(), "captions") == found
 
 
+def test_all_right_is_not_for_sure():
+    found = place([1.0] * 30, [0.1, 0.0] * 15, [1.0] * 30, "captions")
+    assert found.value.high == found.ceiling.high == 1 and found.ceiling.low == found.value.low < 0.95
+
+
 def test_a_judge_that_cannot_see_real_pictures_is_not_asked_about_others():
     rng = np.random.default_rng(0)
     near = [(rng.random(100) < 0.5).tolist() for _ in range(2)]

@@ -161,8 +161,9 @@ class Matcher(Family):
 
     def param_groups(self, phase: str) -> list[ParamGroup]:
         blocks = [m for m in self.modules() if isinstance(m, (Conv3, _Words, _Deepen))]
-        kernels: list[nn.Parameter] = [p for block in blocks for p in block.parameters() if p.ndim == 2]
-        tables = [self.tokens.weight, self.picture_projection.weight, self.caption_projection.weight]
+        kernels = [p for block in blocks for p in block.parameters() if p.ndim == 2]
+        ends = (self.tokens, self.picture_projection, self.caption_projection)
+        tables = [p for end in ends for p in end.parameters()]
         chosen = {id(p) for p in (*kernels, *tables)}
         return [
             ParamGroup(kernels, "muon", weight_decay=DECAY),

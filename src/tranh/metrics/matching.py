@@ -12,7 +12,7 @@ from math import comb
 
 import numpy as np
 
-from tranh.metrics.interval import Interval, between, bootstrap
+from tranh.metrics.interval import Interval, between, bootstrap, wilson
 from tranh.types import TranhError
 
 CANDIDATES = 100
@@ -136,11 +136,18 @@ def place(
     Args:
         what: name of what the judge tells apart, for the message: ``captions``.
     """
-    low, high = bootstrap(floor, seed=seed), bootstrap(ceiling, seed=seed)
+    low, high = _mean(floor, seed), _mean(ceiling, seed)
     if high.low <= low.high:
         refused = (
             f"this judge cannot tell held-out {what} apart: ceiling {high} vs floor {low}; "
             "train it longer or on more pictures"
         )
         return Between(None, low, high, None, refused)
-    return Between(bootstrap(value, seed=seed), low, high, between(value, floor, ceiling, seed=seed))
+    return Between(_mean(value, seed), low, high, between(value, floor, ceiling, seed=seed))
+
+
+def _mean(values: Sequence[float], seed: int) -> Interval:
+    total = sum(values)
+    if total in (0, len(values)):  # resampling sees no spread here
+        return wilson(int(total), len(values))
+    return bootstrap(values, seed=seed)

@@ -24,6 +24,9 @@ from tranh.types import Embeds, Family, TranhError
 KIN = 0.5
 """Cosine of all weights above which two networks had the same beginning; of two seeds it is about 0."""
 
+DECIMALS = 6
+"""Of a cosine that count."""
+
 TRAIN = "train one on pictures kept for it: tranh train matcher data=PATH"
 
 ACCURACY, PRECISION, ORDER = "matching accuracy", "R-precision@1", "word order"
@@ -119,7 +122,7 @@ class _Scored:
         ids = list(range(len(captions))) if asked.ids is None else list(asked.ids)
         texts = {text: j for j, text in enumerate(dict.fromkeys(captions))}
         self.own = [texts[caption] for caption in captions]
-        self.scores = (image @ judge.embed_captions(list(texts), notices.append).T).numpy()  # (N, M)
+        self.scores = _scores(image, judge.embed_captions(list(texts), notices.append))  # (N, M)
         self.picture = np.unique(ids, return_inverse=True)[1]  # (N,), 0 ... P - 1
         known = np.zeros((self.picture.max() + 1, len(texts)), bool)
         known[self.picture, self.own] = True
@@ -129,7 +132,7 @@ class _Scored:
         turned = [exchanged(text, rng) for text in texts]
         self.can_turn = np.array([text is not None for text in turned])  # (M,)
         said = [text or "" for text in turned]
-        self.turned = (image @ judge.embed_captions(said, notices.append).T).numpy()  # (N, M)
+        self.turned = _scores(image, judge.embed_captions(said, notices.append))  # (N, M)
 
     def ranks(self) -> matching.Ranks:
         return matching.ranks(self.scores, self.own, self.true)
@@ -146,6 +149,12 @@ class _Scored:
         own, row = np.array(self.own)[whose], np.arange(len(whose))
         found: np.ndarray = matching.beats(self.scores[row, own], self.turned[row, own])
         return np.where(self.can_turn[own], found, np.nan)
+
+
+def _scores(image: Tensor, text: Tensor) -> np.ndarray:
+    """Cosines (N, M), rounded: what differs by less is a tie, and not for rounding to decide."""
+    scores: np.ndarray = (image.double() @ text.double().T).round(decimals=DECIMALS).numpy()
+    return scores
 
 
 def _rows(made: _Scored, real: _Scored, k: int, seed: int) -> list[dict[str, Any]]:
