@@ -144,6 +144,29 @@ def spread(value: float, drawn: Sequence[float], count: int, *, confidence: floa
     return Interval(value, value - half, value + half, count)
 
 
+def between(
+    value: Sequence[float],
+    low: Sequence[float],
+    high: Sequence[float],
+    *,
+    seed: int = 0,
+    confidence: float = CONFIDENCE,
+) -> Interval:
+    """Where the mean of a set lies from that of ``low`` (0) to that of ``high`` (1); each set is resampled by itself.
+
+    Raises:
+        TranhError: a set is smaller than two, or the two ends are the same.
+    """
+    sets = [_checked(one, None) for one in (value, low, high)]
+    middle, bottom, top = (float(v.mean()) for v, _ in sets)
+    if top == bottom:
+        raise TranhError(f"both ends are {top:g}: nothing lies between them.")
+    drawn = [_ratios(v, w, np.random.default_rng((seed, k))) for k, (v, w) in enumerate(sets)]
+    width = drawn[2] - drawn[1]
+    share = np.divide(drawn[0] - drawn[1], width, out=np.full(len(width), np.nan), where=width > 0)
+    return _interval((middle - bottom) / (top - bottom), share, len(sets[0][0]), confidence)
+
+
 def _checked(values: Sequence[float], weights: Sequence[float] | None) -> tuple[np.ndarray, np.ndarray]:
     v = np.asarray(values, np.float64)
     w = np.ones_like(v) if weights is None else np.asarray(weights, np.float64)

@@ -32,6 +32,7 @@ from tranh.engine.table import table
 from tranh.engine.train import train as train_stage
 from tranh.files import read_json, write_json
 from tranh.recipes.own import TOKENIZER, WORDS, Assets
+from tranh.recipes.provenance import provenance
 from tranh.recipes.samples import sampler_of
 from tranh.recipes.sources import assets_of, get_ready, settled, source_of
 from tranh.text.tokenizer import Tokenizer
@@ -265,7 +266,8 @@ def export(root: Path, out: Path, dtype: str = "bf16", card: Mapping[str, Any] |
     done = {name: run for name in trained["parts"] if (run := RunDir(root / name)).finished}
     if not done or not trained["system"]:
         raise TranhError(f"{root} holds no finished stage of {', '.join(trained['parts'])}: train one of them first")
-    about = {"name": root.name, "recipe": trained["name"]} | dict(card or {})
+    told = {name: provenance(run) for name, run in done.items()}
+    about = {"name": root.name, "recipe": trained["name"], "trained": told} | dict(card or {})
     first = next(iter(done.values())).path
     assets = {name: (first / name).read_bytes() for name in (TOKENIZER, WORDS)}
     kept = cast(Literal["fp32", "bf16", "fp16", "int8"], dtype)
