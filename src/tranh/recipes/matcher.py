@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from tranh.types import Recipe, Stage
 
 SEED = 7
 """Not that of the systems it judges: begun from other weights, in another order."""
 
 
-def recipe() -> Recipe:
-    """The judge of ``docs/evaluation.md``; with ``data=PATH`` of one's own pictures, in a split kept for it."""
+def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
+    """The judge of ``docs/evaluation.md``, on the pictures that are kept for it.
+
+    Args:
+        data: of own pictures, ``{"source": PATH}``; None for Scenes.
+    """
     stage = Stage(
         family="matcher",
-        data={"source": "scenes", "levels": {"one": 0.25, "two": 0.35, "full": 0.4}, "split": "judge"},
+        data=(data or {"source": "scenes", "levels": {"one": 0.25, "two": 0.35, "full": 0.4}}) | {"split": "judge"},
         steps=1500,
         batch=128,
         muon_lr=3e-3,

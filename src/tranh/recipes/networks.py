@@ -7,12 +7,12 @@ from functools import cache
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from tranh.engine.weights import fingerprint
 from tranh.families.verifier import Verifier
 from tranh.metrics.network import Network
+from tranh.nn.pixels import resized
 from tranh.recipes import inception, models
 from tranh.types import TranhError
 
@@ -35,13 +35,6 @@ def network(name_or_file: str | Path = models.JUDGE) -> Network:
         f"no feature network is called {str(name_or_file)!r}: use {models.JUDGE}, or the path of Inception weights as "
         "`tranh convert-inception FILE.pth OUT.safetensors` writes them."
     )
-
-
-def resized(images: Tensor, side: int) -> Tensor:
-    """Pictures (B, 3, H, W) at (side, side): averaged when made smaller, bilinear when made larger."""
-    if images.shape[-2:] == (side, side):
-        return images
-    return F.interpolate(images, size=(side, side), mode="bilinear", antialias=True).clamp(-1, 1)
 
 
 def tiled(function: Callable[[Tensor], Tensor], side: int) -> Callable[[Tensor], Tensor]:

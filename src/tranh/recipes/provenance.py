@@ -8,14 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from tranh.data.scenes.world import VERSION
 from tranh.engine.rundir import RunDir
-from tranh.files import sha256
-
-MANIFEST = "manifest.json"
 
 
 def provenance(run: RunDir) -> dict[str, Any]:
@@ -32,11 +28,9 @@ def provenance(run: RunDir) -> dict[str, Any]:
 def collection(data: Mapping[str, Any]) -> str:
     """Names a collection of captioned pictures, whichever of its splits is read: 16 hex digits.
 
-    Prepared pictures are named by their manifest, which holds the hashes of all shards; Scenes by their version.
+    Own pictures are named by the content of their shards, Scenes by their version.
     """
-    source, path = data.get("source", "scenes"), data.get("path")
-    manifest = Path(path) / MANIFEST if isinstance(path, str) else None
-    if manifest is not None and manifest.is_file():
-        return sha256(manifest)[:16]
-    about = {"source": source, "version": VERSION} if path is None else {"source": source, "path": str(path)}
+    if "hash" in data:
+        return str(data["hash"])[:16]
+    about = {"source": data.get("source", "scenes"), "version": VERSION}
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
