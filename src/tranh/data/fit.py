@@ -1,4 +1,7 @@
-"""RGB pictures to RGB pictures: to a square, less noisy, better lit; and how sharp one is."""
+"""RGB pictures to RGB pictures: to a square, less noisy, better lit; and how sharp one is.
+
+It knows neither files nor what the pictures show.
+"""
 
 from __future__ import annotations
 
@@ -70,5 +73,5 @@ def sharpness(image: Image.Image) -> float:
 def _rim(image: Image.Image) -> tuple[int, int, int]:
     pixels = np.asarray(image)
     rim = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]).mean(0)
-    red, green, blue = (int(round(float(v))) for v in rim)
+    red, green, blue = (round(float(value)) for value in rim)
     return red, green, blue
