@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import struct
 import warnings
+from importlib import import_module
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +17,10 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from tranh.data.place import MOST_BYTES
 from tranh.types import TranhError
 
-FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP")
-"""Decoders that may be used. Others start programs (EPS), or take any bytes for theirs (TGA has no signature)."""
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000", "PPM")
+"""Decoders that may be used (JPEG opens MPO as well). Others start programs (EPS), or take any bytes for theirs (TGA has no signature)."""
+for _plugin in ("Jpeg", "Png", "WebP", "Gif", "Tiff", "Bmp", "Avif", "Jpeg2K", "Ppm"):
+    import_module(f"PIL.{_plugin}ImagePlugin")  # Pillow looks up by name those that are loaded, and fails on others
 
 MOST_PIXELS = 2**26
 """67 million: larger pictures are refused by what their header says, before anything is unpacked."""
@@ -94,8 +97,8 @@ def decode(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # our own limit is checked below, and reports name what is odd
-            with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-                return _decode(picture, box, at_least, most_pixels, background)
+            picture = Image.open(io.BytesIO(data), formats=FORMATS)
+            return _decode(picture, box, at_least, most_pixels, background)
     except BrokenPicture:
         raise
     except UnidentifiedImageError:
@@ -104,7 +107,7 @@ def decode(
     except (Image.DecompressionBombError, MemoryError) as error:
         raise BrokenPicture("too large", str(error) or "it does not fit into memory") from error
     except CONSEQUENCES as error:
-        short = isinstance(error, EOFError) or "truncated" in str(error)
+        short = isinstance(error, EOFError) or "truncated" in str(error).lower()
         raise BrokenPicture("cut short" if short else "damaged", f"it cannot be unpacked: {error}") from error
 
 

@@ -18,8 +18,8 @@ from PIL import Image
 SIDE, LOW, THUMB = 32, 8, 16
 FLAT = 2.0
 """Largest wave, of 255, of a picture that has nothing in it: its signs would be chance, so its colour names it."""
-NEAR_BITS = 3
-"""Signs that may differ; a quarter of the hash is then still equal, which is what is looked up."""
+NEAR_BITS = 10
+"""Signs that may differ. A quarter of the hash must be equal, as it always is where three differ: it is looked up."""
 NEAR_COLOUR, NEAR_SPOT = 5.0, 32
 """Mean and largest difference of the thumbnails, of 255, up to which two pictures are nearly the same."""
 CANDIDATES = 256

@@ -1,8 +1,8 @@
 """Captioned pictures as they lie, made ready by several processes: tar shards of square pictures, and a manifest.
 
 A shard holds what became of one range of the source, so a run that was stopped or killed goes on with the next range
-and ends with the same bytes. Memory does not grow with the number of pictures. Who makes the pictures ready is a mapper:
-the processes of this machine (``workers``) or a cluster (``cluster``).
+and ends with the same bytes. Memory does not grow with the number of pictures. Who makes them ready is a mapper: the
+processes of this machine (``workers``) or a cluster (``cluster``).
 """
 
 from __future__ import annotations
