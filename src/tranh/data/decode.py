@@ -22,6 +22,9 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000", "PPM
 for _plugin in ("Jpeg", "Png", "WebP", "Gif", "Tiff", "Bmp", "Avif", "Jpeg2K", "Ppm"):
     import_module(f"PIL.{_plugin}ImagePlugin")  # Pillow looks up by name those that are loaded, and fails on others
 
+SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"II*\0", b"MM\0*")
+"""First bytes of common formats."""
+
 MOST_PIXELS = 2**26
 """67 million: larger pictures are refused by what their header says, before anything is unpacked."""
 
@@ -102,6 +105,8 @@ def decode(
     except BrokenPicture:
         raise
     except UnidentifiedImageError:
+        if data.startswith(SIGNATURES):
+            raise BrokenPicture("damaged", "it begins like a picture, but what follows cannot be read") from None
         reason = f"no picture of a known kind: it begins with {data[:8].hex(' ')}"
         raise BrokenPicture("no picture", reason) from None
     except (Image.DecompressionBombError, MemoryError) as error:

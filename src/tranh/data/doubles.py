@@ -91,9 +91,9 @@ class Seen:
     """
 
     def __init__(self, file: Path | str = ":memory:") -> None:
-        self.base = sqlite3.connect(str(file))
+        self.base = sqlite3.connect(str(file), timeout=0)
         self.base.execute(
-            "CREATE TABLE IF NOT EXISTS prints(number INTEGER PRIMARY KEY, key TEXT, split TEXT, sha BLOB, thumb BLOB)"
+            "CREATE TABLE IF NOT EXISTS prints(number INTEGER PRIMARY KEY, key BLOB, split TEXT, sha BLOB, thumb BLOB)"
         )
         self.base.execute("CREATE INDEX IF NOT EXISTS by_sha ON prints(sha)")
         self.base.execute(
@@ -108,7 +108,7 @@ class Seen:
         ).fetchone()
         if row:
             key, split, number = row
-            return Double(key, split, number, True)
+            return Double(_text(key), split, number, True)
         if not near:
             return None
         rows = self.base.execute("SELECT number, signs FROM quarters WHERE quarter IN (?,?,?,?)", _quarters(new.signs))
@@ -118,13 +118,14 @@ class Seen:
                 "SELECT key, split, thumb FROM prints WHERE number = ?", (number,)
             ).fetchone()
             if alike(thumb, new.thumb):
-                return Double(key, split, number, False)
+                return Double(_text(key), split, number, False)
         return None
 
     def add(self, key: str, split: str, new: Print, number: int | None = None) -> int:
         """Remember a picture; the number it is remembered by, the next one if None is given."""
         cursor = self.base.execute(
-            "INSERT INTO prints VALUES (?,?,?,?,?)", (number, key, split, bytes.fromhex(new.sha256), new.thumb)
+            "INSERT INTO prints VALUES (?,?,?,?,?)",
+            (number, key.encode("utf-8", "surrogatepass"), split, bytes.fromhex(new.sha256), new.thumb),
         )
         number = int(cursor.lastrowid or 0)
         signs = new.signs - 2**63  # whole numbers have a sign there
@@ -139,6 +140,11 @@ class Seen:
 
     def close(self) -> None:
         self.base.close()
+
+
+def _text(key: bytes) -> str:
+    """A key; names of files may hold halves of letters, which are no text to a database."""
+    return key.decode("utf-8", "surrogatepass")
 
 
 def _quarters(signs: int) -> list[int]:

@@ -155,6 +155,12 @@ class Ledger:
         self.seen.close()
 
 
+def remove(out: Path) -> None:
+    """Take the file away when all is done, and its journal, which a killed run leaves."""
+    for name in (FILE, f"{FILE}-journal"):
+        (out / name).unlink(missing_ok=True)
+
+
 def as_json(value: Any) -> bytes:
     """One line of JSON in UTF-8; halves of letters, as in odd file names, as ``\\udcff``."""
     return json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace")

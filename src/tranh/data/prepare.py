@@ -22,7 +22,7 @@ from typing import Any
 from tranh import files
 from tranh.data.detect import detect
 from tranh.data.item import Collection
-from tranh.data.ledger import FILE, LEFT, Ledger, as_json
+from tranh.data.ledger import LEFT, Ledger, as_json, remove
 from tranh.data.ready import Left, Options, Ready
 from tranh.data.spelling import count_words, repairs
 from tranh.data.workers import Job, Mapper, Results, processes
@@ -102,7 +102,7 @@ def prepare(
                     }
                     yield Event("prepare", done, total, figures)
         manifest = _finish(ledger, about)
-    (out / FILE).unlink(missing_ok=True)
+    remove(out)
     yield Event("prepare", total, total, result=manifest)
 
 
@@ -115,7 +115,7 @@ def _finished(out: Path, about: dict[str, Any]) -> dict[str, Any]:
     manifest: dict[str, Any] = files.read_json(out / MANIFEST)
     if _what_counts({key: manifest[key] for key in about}) != _what_counts(about):
         raise TranhError(f"{out} holds what was made of another source or with other options: choose another folder")
-    (out / FILE).unlink(missing_ok=True)
+    remove(out)
     return manifest
 
 
