@@ -31,6 +31,7 @@ from tranh.engine.system import export_system
 from tranh.engine.table import table
 from tranh.engine.train import train as train_stage
 from tranh.files import read_json, write_json
+from tranh.recipes.measuring import measurer_of
 from tranh.recipes.samples import sampler_of
 from tranh.recipes.sources import TOKENIZER, WORDS, Assets, assets_of, source_of
 from tranh.text.tokenizer import Tokenizer
@@ -181,7 +182,7 @@ def train(
                 stage = fit_steps(stage, minutes * stage.share / shares, family, source, run, parents=parents)
         events = train_stage(
             stage, family, source, run, name=name, parents=parents, assets=assets[name],
-            sample=sampler_of(stage, source, parents),
+            sample=sampler_of(stage, source, parents), measure=measurer_of(stage, source, parents),
         )  # fmt: skip
         events = doctor.watch(events, run, stage, family, look=partial(_captions_tell, stage, family, source, parents))
         finished = False
