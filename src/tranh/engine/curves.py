@@ -1,7 +1,7 @@
 """The curves of a run: what was measured on the way, kept line by line and drawn; cut back on resuming.
 
-A line is ``{"step": 500, "KID-verifier-1": {"value": 0.1, "low": 0.08, "high": 0.12}, ...}``; a measure is a number or an
-interval, a failed point says why under ``failed``. It does not know what is measured.
+A line is ``{"step": 500, "KID-verifier-1": {"value": 0.1, "low": 0.08, "high": 0.12}, ...}``; a measure is a number or
+an interval, a failed point says why under ``failed``. It does not know what is measured.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tranh.engine.log import plain, read_log
+from tranh.engine.log import plain, read_log, smoothed
 from tranh.files import replacing, write_bytes
 
 Line = Mapping[str, Any]
@@ -71,35 +72,63 @@ def draw_measures(lines: Sequence[Line], path: Path, title: str) -> None:
     figure, axes = _canvas(columns, -(-len(panels) // columns))
     figure.suptitle(title)
     for (name, points), ax in zip(panels.items(), axes, strict=False):
-        steps, values, low, high = zip(*points, strict=True)
-        (line,) = ax.plot(steps, values, marker="o", markersize=3, linewidth=1.4)
-        ax.fill_between(steps, low, high, alpha=0.2, color=line.get_color(), linewidth=0)
-        ax.set_title(name, fontsize=9)
+        _band(ax, name, points)
     for ax in axes[len(panels) :]:
         ax.set_visible(False)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png")
 
 
-def draw_course(lines: Sequence[Line]) -> bytes:
-    """Rates, gradient norm and speed along the steps of a log, side by side, as PNG bytes; few points for long runs."""
-    every = max(1, len(lines) // SAMPLES)
-    rates = [name for name in ("lr", "muon_lr") if any(name in line for line in lines[:1])]
-    norms = sorted({name for line in lines[:1] for name in line if name.split(".")[-1] == "grad_norm"})
-    figure, axes = _canvas(3, 1)
-    for ax, title, names in zip(
-        axes, ("learning rate", "gradient norm", "pictures a second"), (rates, norms, ["images_per_second"]), strict=True
-    ):
-        for name in names:
-            points = [(line["step"], v) for line in lines[::every] if (v := _finite(line.get(name))) is not None]
-            if points:
-                ax.plot(*zip(*points, strict=True), linewidth=1.2, label=name)
-        ax.set_title(title, fontsize=9)
-        if len(names) > 1:
-            ax.legend(fontsize=7)
+def panels(log: Sequence[Line], measured: Sequence[Line]) -> dict[str, bytes]:
+    """Every curve of a run as a small PNG of its own, by title: losses, measures, rates, gradient norms, speed."""
+    first = list(log[0]) if log else []
+    losses = [name for name in first if name.split(".")[-1] == "loss"]
+    norms = [name for name in first if name.split(".")[-1] == "grad_norm"]
+    rates = [name for name in ("lr", "muon_lr") if name in first]
+    bands = {
+        name: partial(_band, name=name, points=points) for name, points in curves(measured).items() if len(points) > 1
+    }
+    drawn: dict[str, Callable[[Any], None]] = {
+        "loss": partial(_lines, title="loss, smoothed", log=log, names=losses, smooth=True),
+        **bands,
+        "learning rate": partial(_lines, title="learning rate", log=log, names=rates),
+        "gradient norm": partial(_lines, title="gradient norm", log=log, names=norms),
+        "speed": partial(_lines, title="pictures a second", log=log, names=["images_per_second"], smooth=True),
+    }
+    return {title: _png(draw) for title, draw in drawn.items()} if log else {}
+
+
+def _png(draw: Callable[[Any], None]) -> bytes:
+    figure, (ax,) = _canvas(1, 1)
+    draw(ax)
     out = io.BytesIO()
     figure.savefig(out, format="png")
     return out.getvalue()
+
+
+def _band(ax: Any, name: str, points: Sequence[Point]) -> None:
+    steps, values, low, high = zip(*points, strict=True)
+    (line,) = ax.plot(steps, values, marker="o", markersize=3, linewidth=1.4)
+    ax.fill_between(steps, low, high, alpha=0.2, color=line.get_color(), linewidth=0)
+    ax.set_title(name, fontsize=9)
+
+
+def _lines(ax: Any, title: str, log: Sequence[Line], names: Sequence[str], smooth: bool = False) -> None:
+    """Figures of a log; smoothed ones with the raw ones thin behind them. Few points for long runs."""
+    for name in names:
+        points = [(line["step"], v) for line in log if (v := _finite(line.get(name))) is not None]
+        if not points:
+            continue
+        steps, values = (list(column) for column in zip(*points, strict=True))
+        every = max(1, len(points) // SAMPLES)
+        (line,) = ax.plot(steps[::every], values[::every], linewidth=0.5 if smooth else 1.2, alpha=0.4 if smooth else 1)
+        if smooth:
+            ax.plot(steps[::every], smoothed(values)[::every], linewidth=1.4, color=line.get_color(), label=name)
+        else:
+            line.set_label(name)
+    ax.set_title(title, fontsize=9)
+    if len(names) > 1:
+        ax.legend(fontsize=7)
 
 
 def _canvas(columns: int, rows: int) -> tuple[Any, list[Any]]:
@@ -107,8 +136,12 @@ def _canvas(columns: int, rows: int) -> tuple[Any, list[Any]]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # half a second to import: only when drawn
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(3.2 * columns, 2.3 * rows + 0.3), dpi=100, layout="constrained")
+    figure = Figure(figsize=(3.2 * columns, 2.3 * rows + (0.3 if columns * rows > 1 else 0)), dpi=100)
     FigureCanvasAgg(figure)
+    if columns * rows > 1:
+        figure.set_layout_engine("tight")
+    else:  # half the time
+        figure.subplots_adjust(left=0.16, right=0.97, bottom=0.12, top=0.9)
     axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
     for ax in axes:
         ax.grid(alpha=0.3)

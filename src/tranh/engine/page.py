@@ -1,4 +1,4 @@
-"""The pieces a run's pages are made of: one HTML file, pictures inside, no script, nothing fetched, readable on a phone.
+"""The pieces a run's pages are made of: one HTML file, pictures inside, no script, nothing fetched, fit for a phone.
 
 It knows words, tables and pictures, not what they are about. Every word that is given is escaped.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import html
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,17 +17,22 @@ STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;margin:0 auto;max-width:70rem;padding:1rem;color:#1c1c1e;background:#fff}
 h1{font-size:1.5rem;line-height:1.2;margin:.5rem 0}h2{font-size:1.15rem;margin:1.8rem 0 .4rem}p{margin:.3rem 0}
 a{color:#0b57a4}small,.quiet{color:#5b5b60}code,pre{font:13px/1.4 ui-monospace,monospace}
-.wide{overflow-x:auto}table{border-collapse:collapse;font-size:14px}
+.settings{columns:17rem;column-gap:2rem;font-size:14px}
+.settings div{display:flex;justify-content:space-between;gap:1rem;border-bottom:1px solid #ddd;break-inside:avoid}
+.settings code{overflow-wrap:anywhere;text-align:right}.wide{overflow-x:auto}
+table{border-collapse:collapse;font-size:14px}
 td,th{padding:.2rem .8rem .2rem 0;border-bottom:1px solid #ddd;text-align:left;vertical-align:top}
-td{overflow-wrap:anywhere}td:first-child{overflow-wrap:normal}
+td .bar{min-width:7rem;margin:.3rem 0}
 .note{border-left:4px solid #0a6b2d;padding:.3rem .8rem;margin:.4rem 0}
 .warning{border-color:#b36b00;background:#fff3d6}.fault{border-color:#b00020;background:#fde7ea}
 .bar{background:#e4e4e8;height:.6rem;border-radius:.3rem;overflow:hidden;margin:.6rem 0}
 .bar i{display:block;height:100%;background:#0b57a4}
 figure{margin:.6rem 0;min-width:0}img{max-width:100%;height:auto;background:#fff}
+.panels{display:grid;gap:.5rem;grid-template-columns:repeat(auto-fill,minmax(min(100%,19rem),1fr))}
+.panels figure{margin:0}.panels img{width:100%;display:block}
 .pair{display:grid;gap:1rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,26rem),1fr))}
 @media(prefers-color-scheme:dark){body{color:#e6e6ea;background:#17171a}a{color:#7db8f2}small,.quiet{color:#a0a0a8}
-td,th{border-color:#3a3a40}.warning{background:#3b2f14}.fault{background:#42151c}.bar{background:#33333a}}
+td,th,.settings div{border-color:#3a3a40}.warning{background:#3b2f14}.fault{background:#42151c}.bar{background:#33333a}}
 """
 
 
@@ -71,21 +77,31 @@ def table(rows: Sequence[Sequence[str]], head: Sequence[str] = ()) -> str:
 
 
 def settings(values: Mapping[str, Any]) -> str:
-    """Names and values, as a table."""
-    return table([(text(name), f"<code>{text(value)}</code>") for name, value in values.items()])
+    """Names and JSON values, in as many columns as fit."""
+    shown = {k: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False, default=list) for k, v in values.items()}
+    rows = (f"<div><span>{text(k)}</span><code>{text(v)}</code></div>" for k, v in shown.items())
+    return f"<div class=settings>{''.join(rows)}</div>"
 
 
-def picture(source: Path | bytes, caption: str) -> str:
-    """A PNG inside the page; a file that is not there gives nothing."""
+def beside(*parts: str) -> str:
+    """Parts side by side where there is room, one below the other where there is not."""
+    return f"<div class=pair>{''.join(parts)}</div>"
+
+
+def panels(parts: Sequence[str]) -> str:
+    """Small pictures in as many columns as fit."""
+    return f"<div class=panels>{''.join(parts)}</div>" if parts else ""
+
+
+def picture(source: Path | bytes, caption: str, shown: bool = True) -> str:
+    """A PNG inside the page; a file that is not there gives nothing. The caption is ``shown``, or read aloud only."""
     if isinstance(source, Path):
         if not source.is_file():
             return ""
         source = source.read_bytes()
     data = base64.b64encode(source).decode()
-    return (
-        f"<figure><img alt='{text(caption)}' src='data:image/png;base64,{data}'>"
-        f"<figcaption><small>{text(caption)}</small></figcaption></figure>"
-    )
+    below = f"<figcaption><small>{text(caption)}</small></figcaption>" if shown else ""
+    return f"<figure><img alt='{text(caption)}' src='data:image/png;base64,{data}'>{below}</figure>"
 
 
 def verbatim(words: str) -> str:

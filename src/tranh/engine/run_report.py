@@ -16,8 +16,8 @@ from statistics import median
 from typing import Any
 
 from tranh.engine import page
+from tranh.engine.curves import FAILED, curves, panels
 from tranh.engine.doctor.finding import FILE as FINDINGS
-from tranh.engine.curves import FAILED, curves, draw_course
 from tranh.engine.log import read_log
 from tranh.engine.page import heading, note, picture, settings, span, table, text
 from tranh.engine.rundir import RunDir
@@ -66,14 +66,13 @@ def stage_page(run: RunDir, log: Lines) -> str:
     samples = sorted(run.samples.glob("step_*.png"))
     parts = [
         f"<p class=quiet>{page.link('../report.html', 'all stages')}</p>" if _of_a_recipe(run) else "",
-        heading(f"{name}: {stage.family}", 1),
+        heading(name if name == stage.family else f"{name}: {stage.family}", 1),
         *_standing(run, stage, log),
         *_warnings(log, measured),
         *_samples(samples),
         heading("Curves"),
-        picture(run.samples / "loss.png", "loss, thin as it was and thick smoothed"),
-        *_measures(run, stage, measured),
-        picture(draw_course(log), "rates, gradient norms and speed") if log else "",
+        page.panels([picture(png, title, shown=False) for title, png in panels(log, measured).items()]),
+        *_measures(stage, measured),
         *_findings(run),
         heading("Settings"),
         settings(told(stage)),
@@ -114,7 +113,8 @@ def _standing(run: RunDir, stage: Stage, log: Lines) -> list[str]:
     last = next((line for line in reversed(log) if not line.get("undone")), {})
     figures = [f"{k} {v:.4g}" for k, v in last.items() if k.split(".")[-1] == "loss" and isinstance(v, float)]
     figures += [f"{last['images_per_second']:.1f} pictures a second"] if "images_per_second" in last else []
-    return [page.bar(share), f"<p>{text(words)} {text(', '.join(figures))} <small>As of {written}.</small></p>"]
+    words += f" Last: {', '.join(figures)}." if figures else ""
+    return [page.bar(share), f"<p>{text(words)} <small>As of {written}.</small></p>"]
 
 
 def _done(run: RunDir, stage: Stage, log: Lines) -> tuple[int, float]:
@@ -140,7 +140,7 @@ def _samples(files: Sequence[Path]) -> list[str]:
         return []
     shown = [files[0], files[-1]] if len(files) > 1 else [files[0]]
     pictures = [picture(file, f"step {_step(file)}: originals and samples in turn") for file in reversed(shown)]
-    return [heading("Samples, last and first"), f"<div class=pair>{''.join(pictures)}</div>"]
+    return [heading("Samples, last and first"), page.beside(*pictures)]
 
 
 def _step(file: Path) -> int:
@@ -148,7 +148,7 @@ def _step(file: Path) -> int:
     return int(found[0]) if found else 0
 
 
-def _measures(run: RunDir, stage: Stage, measured: Lines) -> list[str]:
+def _measures(stage: Stage, measured: Lines) -> list[str]:
     found = curves(measured)
     if not found:
         return []
@@ -158,10 +158,8 @@ def _measures(run: RunDir, stage: Stage, measured: Lines) -> list[str]:
         known = f" [{low:.4g}, {high:.4g}]" if low < high else ""
         rows.append((text(name), f"{first:.4g} <small>step {begun:.0f}</small>", f"{value:.4g}{known} "
                      f"<small>step {step:.0f}</small>"))  # fmt: skip
-    return [
-        picture(run.samples / "measures.png", f"measures on {stage.metrics_count} held-out examples, 95 % intervals"),
-        table(rows, ("measure", "first", "last")),
-    ]
+    held_out = f"Measured on {stage.metrics_count} held-out examples; intervals are 95 %."
+    return [f"<p class=quiet>{held_out}</p>", table(rows, ("measure", "first", "last"))]
 
 
 def _findings(run: RunDir) -> list[str]:
@@ -202,7 +200,9 @@ def overview(root: Path, recipe: Recipe) -> str:
         done += run.finished
         rest = seconds_left(log, stage.steps)
         left += rest or 0.0
-        state = "finished" if run.finished else f"about {span(rest)} left" if rest else "begun" if begun else "not begun"
+        state = (
+            "finished" if run.finished else f"about {span(rest)} left" if rest else "begun" if begun else "not begun"
+        )
         spent = sum(float(line.get("seconds", 0)) for line in log)
         last = next((v for line in reversed(log) for k, v in line.items() if k.split(".")[-1] == "loss"), None)
         title = page.link(f"{name}/report.html", name) if run.report.exists() else text(name)
@@ -216,7 +216,7 @@ def overview(root: Path, recipe: Recipe) -> str:
         page.bar(done / max(1, total)),
         f"<p>{text(words)} <small>As of {time.strftime('%Y-%m-%d %H:%M')}.</small></p>",
         table(rows, ("stage", "family", "steps", "", "took", "last loss")),
-        settings({"cost": recipe.cost, "expected": recipe.expected}),
+        f"<p>cost: {text(recipe.cost)}</p><p>expected: {text(recipe.expected)}</p>",
         *([heading("Newest samples"), picture(newest[-1], newest[-1].parent.parent.name)] if newest else []),
     ]
     return page.whole(f"{recipe.name} - tranh", parts, None if done == total else AGAIN)

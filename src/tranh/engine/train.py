@@ -303,7 +303,8 @@ class _Loop:
                 write_bytes(samples / f"step_{step:06d}.png", data.getvalue())
         except Exception:
             _logger.warning("no sample at step %d", step, exc_info=True)
-        run_report.write(self.run, log)
+        if step < self.stage.steps:  # the last one comes with what is chosen
+            run_report.write(self.run, log)
 
     def finish(self, score: Callable[[Family], float]) -> dict[str, float]:
         """Choose among the averages, write the results, and mark the run as finished. May be repeated after a kill."""
