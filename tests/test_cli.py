@@ -26,7 +26,7 @@ from tranh.text.lexicon import Lexicon
 from tranh.types import Event, Recipe, Request, TranhError
 
 ROOT = Path(__file__).parent.parent
-VERBS = ("generate", "models", "train", "doctor", "export", "evaluate", "convert-inception", "data")
+VERBS = ("generate", "models", "train", "plan", "doctor", "export", "evaluate", "convert-inception", "data")
 
 
 def call(*args: str) -> Result:
@@ -292,7 +292,7 @@ def recipes(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         asked.update(root=root, dtype=dtype, card=card)
         return out
 
-    pretend(monkeypatch, "run", find=find, override=override, train=train, export=export, plan=lambda r: "the plan")
+    pretend(monkeypatch, "run", find=find, override=override, train=train, export=export, describe=lambda r: "the plan")
     return asked
 
 

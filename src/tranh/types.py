@@ -28,7 +28,8 @@ class Batch:
         captions: B captions, already normalised.
         tokens: (B, T) int64, padded; ``mask`` (B, T) bool is True where a token is real.
         ids: (B,) int64, the same for the same example at any time; keys the cache of frozen outputs.
-        labels: what is known beyond the caption (Scenes: facts per token and per picture), by name.
+        labels: what is known beyond the caption (Scenes: facts per token and per picture), by name; ``language`` is
+            the caption's, as its place among the source's ``languages``.
         parts: outputs of frozen parent stages for these examples, by name (``clip.image``: (B, D)).
     """
 
@@ -138,6 +139,8 @@ class Stage:
         ema: widths of the weight averages kept, as a share of the steps so far (EDM2); one is chosen after training.
         precision: dtype of the computation; weights are always kept in float32.
         sample_every, save_every: steps between sample grids and between checkpoints.
+        metrics_every: steps between points of the measures' curves, and one at the end; 0 for none.
+        metrics_count: held-out examples each point rests on.
         init: a run, or a part of an exported model, whose weights are the start; or None.
         share: share of the recipe's minutes given to this stage when ``--minutes`` is used.
         seed: of weights, data order and noise.
@@ -158,6 +161,8 @@ class Stage:
     precision: Literal["bf16", "fp32"] = "bf16"
     sample_every: int = 500
     save_every: int = 100
+    metrics_every: int = 0
+    metrics_count: int = 128
     init: str | None = None
     share: float = 1.0
     seed: int = 0

@@ -1,4 +1,4 @@
-"""A whole hierarchy with tiny random parts, for everything that needs a system and not its skill."""
+"""A whole hierarchy with tiny random parts, for everything that needs a system and not its skill; and one to train."""
 
 import pytest
 import torch
@@ -10,9 +10,11 @@ from tranh.families.clip import Clip
 from tranh.families.decoder import Decoder
 from tranh.families.prior import Prior
 from tranh.families.upsampler import Upsampler
+from tranh.recipes import run
 from tranh.recipes.unclip import assemble
 from tranh.text.tokenizer import Tokenizer
 from tranh.text.words import Words
+from tranh.types import Recipe
 
 
 @pytest.fixture(scope="session")
@@ -46,3 +48,24 @@ def parts(assets):
 @pytest.fixture(scope="session")
 def system(parts, assets):
     return assemble(parts, assets, {"name": "tiny", "steps": 3, "prior_steps": 2, "upsampler_steps": 2})
+
+
+TINY = {
+    "clip": ["dim=16", "vision_width=32", "vision_depth=1", "vision_heads=2", "text_width=32", "text_depth=1",
+             "text_heads=2"],
+    "prior": ["clip_dim=16", "dim=32", "depth=1", "heads=2"],
+    "ar_prior": ["clip_dim=16", "components=8", "codes=16", "dim=32", "depth=1", "heads=2"],
+    "reader": ["text_dim=32", "text_depth=1", "text_heads=2"],
+    "draft": ["text_dim=32", "text_depth=1", "text_heads=2", "hidden_size=64", "depth=2", "num_heads=2", "label_tap=1"],
+    "decoder": ["clip_dim=16", "text_dim=32", "text_depth=1", "text_heads=2", "hidden_size=64", "depth=2",
+                "num_heads=2", "label_tap=1"],
+}  # fmt: skip
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch) -> Recipe:
+    monkeypatch.setenv("TRANH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("tranh.recipes.sources.CAPTIONED", 40)
+    settings = [f"{stage}.model.{setting}" for stage, values in TINY.items() for setting in values]
+    everywhere = ["steps=4", "batch=4", "save_every=2", "sample_every=4", "data.count=16"]
+    return run.override(run.find("quick"), settings + everywhere)

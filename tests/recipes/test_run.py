@@ -12,26 +12,6 @@ from tranh.recipes import models, run
 from tranh.recipes.elsewhere import export_to
 from tranh.types import Recipe, Request, TranhError
 
-TINY = {
-    "clip": ["dim=16", "vision_width=32", "vision_depth=1", "vision_heads=2", "text_width=32", "text_depth=1",
-             "text_heads=2"],
-    "prior": ["clip_dim=16", "dim=32", "depth=1", "heads=2"],
-    "ar_prior": ["clip_dim=16", "components=8", "codes=16", "dim=32", "depth=1", "heads=2"],
-    "reader": ["text_dim=32", "text_depth=1", "text_heads=2"],
-    "draft": ["text_dim=32", "text_depth=1", "text_heads=2", "hidden_size=64", "depth=2", "num_heads=2", "label_tap=1"],
-    "decoder": ["clip_dim=16", "text_dim=32", "text_depth=1", "text_heads=2", "hidden_size=64", "depth=2",
-                "num_heads=2", "label_tap=1"],
-}  # fmt: skip
-
-
-@pytest.fixture
-def tiny(tmp_path, monkeypatch) -> Recipe:
-    monkeypatch.setenv("TRANH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("tranh.recipes.sources.CAPTIONED", 40)
-    settings = [f"{stage}.model.{setting}" for stage, values in TINY.items() for setting in values]
-    everywhere = ["steps=4", "batch=4", "save_every=2", "sample_every=4", "data.count=16"]
-    return run.override(run.find("quick"), settings + everywhere)
-
 
 def drive(recipe: Recipe, root: Path, **options):
     return list(run.train(recipe, root, **options))
@@ -89,7 +69,7 @@ def test_every_recipe_is_found_and_can_be_planned(tiny):
         order = list(recipe.stages)
         for at, stage in enumerate(recipe.stages.values()):
             assert all(order.index(parent) < at for parent in stage.parents.values())
-    text = run.plan(run.find("quick"))
+    text = run.describe(run.find("quick"))
     assert "decoder: decoder" in text and "M parameters" in text
 
 

@@ -26,6 +26,9 @@ NEAR = 0.75
 """How alike (0 to 1) a lone word and a verb are when the word is taken for a slip and not for a prompt."""
 
 
+NO_SLIP = frozenset({"plain"})
+"""Words a picture is asked for by that look like a verb (a test compares them with every word of the world)."""
+
 GIVEN = "tranh.given"
 
 
@@ -45,6 +48,8 @@ class Verbs(TyperGroup):
         if words is None or len(words) != 1:
             return
         word = words[0]
+        if word.lower() in NO_SLIP:
+            return
         if word in self.commands:
             ctx.fail(f"{word!r} is a verb and comes first: tranh {word} ...\nTo draw it, write: tranh -- {word}")
         meant = {**{verb: verb for verb in self.commands}, "help": "--help", "version": "--version"}

@@ -1,4 +1,4 @@
-"""Verbs that train: ``train``, ``doctor``, ``export``."""
+"""Verbs that train: ``plan``, ``train``, ``doctor``, ``export``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ def train(
     minutes: Annotated[
         float | None, typer.Option(min=0.1, help="Wall-clock time for all; the speed is measured first.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be trained, and stop.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the recipe with every setting resolved, and stop.")
+    ] = False,
     only: Annotated[str | None, typer.Option(metavar="STAGE", help="Train this stage alone.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Start although the doctor names a sure fault.")] = False,
 ) -> None:
@@ -42,13 +44,40 @@ def train(
 
     chosen = configured(recipe, settings or [])
     if dry_run:
-        typer.echo(recipes.plan(chosen))
+        typer.echo(recipes.describe(chosen))
         return
     root = run or Path("runs") / chosen.name
+    typer.echo(f"report: {root / 'report.html'}", err=True)
     for event in show(recipes.train(chosen, root, minutes=minutes, only=only, force=force)):
         if event.result is not None and not event.result.finished:
             raise KeyboardInterrupt  # the engine has saved; it was asked to stop
     typer.echo(root)
+
+
+@app.command()
+def plan(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="Its name, for example quick or unclip.")],
+    settings: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Changes: key=value, or stage.key=value.")
+    ] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.1, help="The time there is for all stages together.")] = None,
+    run: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where it would be trained.", show_default="runs/RECIPE")
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Time for the steps that are measured.")] = 30.0,
+) -> None:
+    """Measure this machine with a few real steps of every stage: how long, how much memory and disk, what to expect.
+
+    \b
+    tranh plan quick
+    tranh plan quick --minutes 30
+    tranh plan unclip decoder.batch=64 --run runs/unclip
+    """
+    from tranh.recipes import plan as planner
+    from tranh.recipes import run as recipes
+
+    chosen = recipes.override(recipes.find(recipe), settings or [])
+    typer.echo(planner.text(last(planner.make(chosen, run or Path("runs") / chosen.name, minutes, seconds))))
 
 
 @app.command()

@@ -59,6 +59,15 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines if line]
 
 
+def smoothed(values: Sequence[float]) -> list[float]:
+    """A running mean over about a fiftieth of the course."""
+    out, level, keep = [], values[0] if values else 0.0, 1 - 1 / max(1, len(values) // 50)
+    for value in values:
+        level = keep * level + (1 - keep) * value
+        out.append(level)
+    return out
+
+
 def draw_loss(lines: Sequence[Mapping[str, Any]], path: Path, title: str) -> None:
     """Save the curve of every figure called loss as a PNG, thin raw and thick smoothed."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # half a second to import: only when drawn
@@ -71,12 +80,8 @@ def draw_loss(lines: Sequence[Mapping[str, Any]], path: Path, title: str) -> Non
     for name in names:
         points = [(x["step"], x[name]) for x in lines if isinstance(x.get(name), float)]
         steps, values = [p[0] for p in points], [p[1] for p in points]
-        smooth, level, keep = [], values[0] if values else 0.0, 1 - 1 / max(1, len(values) // 50)
-        for value in values:
-            level = keep * level + (1 - keep) * value
-            smooth.append(level)
         (line,) = axes.plot(steps, values, linewidth=0.5, alpha=0.35)
-        axes.plot(steps, smooth, linewidth=1.6, color=line.get_color(), label=name)
+        axes.plot(steps, smoothed(values), linewidth=1.6, color=line.get_color(), label=name)
     axes.set(xlabel="step", ylabel="loss", title=title)
     axes.grid(alpha=0.3)
     if names:

@@ -2,7 +2,7 @@
 
 It knows the files' names and their safety; what the numbers in them mean is the business of train, ema and frozen.
 
-    recipe.json  tokenizer.json  stats.json  log.jsonl  state/  samples/
+    recipe.json  tokenizer.json  stats.json  log.jsonl  measures.jsonl  state/  samples/  report.html
     model.safetensors  ema/  metrics.json  done.json
 """
 
@@ -77,6 +77,15 @@ class RunDir:
     @property
     def samples(self) -> Path:
         return self.path / "samples"
+
+    @property
+    def measures(self) -> Path:
+        """What was measured on the way, a line per point of the curves."""
+        return self.path / "measures.jsonl"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
 
     @property
     def metrics_file(self) -> Path:
@@ -155,10 +164,11 @@ class RunDir:
         new = {"format": FORMAT, "name": name, "stage": _plain(stage), "parents": dict(parents), "init": init}
         if self.recipe_file.exists():
             old = self.recipe()
+            stored = {**_plain(Stage(stage.family)), **old["stage"]}  # begun before a setting was known: its default
             changes = [
-                f"{key} {old['stage'].get(key)!r} there, {value!r} here"
+                f"{key} {stored[key]!r} there, {value!r} here"
                 for key, value in _plain(stage).items()
-                if old["stage"].get(key) != value
+                if stored[key] != value
             ]
             changes += [f"other {key}" for key in ("parents", "init") if old.get(key) != new[key]]
             if changes:

@@ -11,13 +11,13 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from PIL.Image import Image
 
-from tranh.engine import checkpoint
+from tranh.engine import checkpoint, curves, run_report
 from tranh.engine.ema import choose, label
 from tranh.engine.frozen import Frozen, attach
 from tranh.engine.log import Log, draw_loss, plain, read_log
@@ -34,6 +34,8 @@ from tranh.files import sha256, write_bytes, write_json, write_tensors
 from tranh.types import Batch, Event, Family, Stage, TranhError
 
 _logger = logging.getLogger("tranh.engine")
+Measure = Callable[[Family, int], Mapping[str, Any]]
+"""(model, step) -> figures by name: numbers, or intervals as ``{"value": ..., "low": ..., "high": ...}``."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ def train(
     parents: Mapping[str, Frozen] | None = None,
     assets: Mapping[str, bytes] | None = None,
     sample: Callable[[Family, int], Image] | None = None,
+    measure: Measure | None = None,
     score: Callable[[Family], float] | None = None,
     max_bad: int = 3,
 ) -> Iterator[Event]:
@@ -82,6 +85,8 @@ def train(
         parents: finished runs whose outputs are attached to every batch, by part name.
         assets: files that belong to the weights, name -> content (``tokenizer.json``).
         sample: makes a picture of the model now; called every ``sample_every`` steps with the averaged weights.
+        measure: gives a point of the measures' curves; called every ``metrics_every`` steps and at the end with the
+            averaged weights. With or without it the training is the same, bit for bit.
         score: judges a candidate for model.safetensors, lower is better; the mean held-out figure if None.
         max_bad: undone steps in a row after which training is given up.
 
@@ -105,7 +110,7 @@ def train(
         stack.enter_context(run.locked())
         stop = stack.enter_context(Stop())
         run.begin(stage, title, {k: p.hash for k, p in parents.items()}, init_hash(stage, run), assets or {})
-        loop = _Loop(stage, family, source, run, title, parents, sample, max_bad)
+        loop = _Loop(stage, family, source, run, title, parents, sample, measure, max_bad)
         stack.callback(loop.log.close)
         yield from loop.steps(stop)
         if loop.course.step == stage.steps:
@@ -127,10 +132,12 @@ class _Loop:
         title: str,
         parents: dict[str, Frozen],
         sample: Callable[[Family, int], Image] | None,
+        measure: Measure | None,
         max_bad: int,
     ) -> None:
         self.stage, self.family, self.source, self.run = stage, family, source, run
-        self.title, self.parents, self.sample, self.max_bad = title, parents, sample, max_bad
+        self.title, self.parents, self.max_bad = title, parents, max_bad
+        self.sample, self.measure = sample, measure
         accelerator = make_accelerator()
         for parent in parents.values():
             parent.to(accelerator.device)
@@ -144,6 +151,7 @@ class _Loop:
         size = self._restore(found) if found else 0
         self.log = Log(run.log, size)
         checkpoint.forget_after(run, self.course.step if found else -1)
+        curves.keep_until(run.measures, self.course.step)
         if found is None:
             write_bytes(run.path / "parameters.txt", table(family).encode())
             self._save()
@@ -157,7 +165,7 @@ class _Loop:
     def steps(self, stop: Stop) -> Iterator[Event]:
         stage, device = self.stage, self.stepper.device
         self.family.train()
-
+        run_report.write(self.run)
         batches = in_order(self.source, stage, self.course.step, workers_for(device))
         while self.course.step < stage.steps:
             begun = time.perf_counter()
@@ -169,6 +177,8 @@ class _Loop:
                 raise self._give_up()
             figures = dict(report.figures)
             last = self.course.step == stage.steps
+            if stage.metrics_every and (self.course.step % stage.metrics_every == 0 or last):
+                self._measure()
             if self.course.step % stage.sample_every == 0 or last:
                 self._draw()
             if self.course.step % stage.save_every == 0 or last or stop.asked:
@@ -254,25 +264,47 @@ class _Loop:
             f"lr={stage.lr / 2:g} muon_lr={stage.muon_lr / 2:g}."
         )
 
-    def _draw(self) -> None:
-        """Loss curve and sample; a sampler that fails costs a warning, not the training."""
-        step, samples = self.course.step, self.run.samples
-        samples.mkdir(exist_ok=True)
-        draw_loss(read_log(self.run.log), samples / "loss.png", self.title)
-        if self.sample is None:
-            return
+    @contextmanager
+    def _averaged(self) -> Iterator[Family]:
+        """The model as it would be used now: the quickest average, evaluation mode, and random numbers of its own."""
         key = label(min(self.stage.ema)) if self.stage.ema else None
         self.family.eval()
         try:
             with self.stepper.averages.swapped(key), global_seed(0, self.stepper.device):
-                picture = self.sample(self.family, step)
-            data = io.BytesIO()
-            picture.save(data, "PNG")
-            write_bytes(samples / f"step_{step:06d}.png", data.getvalue())
-        except Exception:
-            _logger.warning("no sample at step %d", step, exc_info=True)
+                yield self.family
         finally:
             self.family.train()
+
+    def _measure(self) -> None:
+        """A point of the curves; a measure that fails costs a warning, not the training."""
+        step, run = self.course.step, self.run
+        if self.measure is None:
+            return
+        try:
+            with self._averaged() as family:
+                found = dict(self.measure(family, step))
+            curves.add(run.measures, step, found)
+        except Exception as error:
+            _logger.warning("nothing measured at step %d", step, exc_info=True)
+            curves.add(run.measures, step, {curves.FAILED: f"{type(error).__name__}: {error}"})
+
+    def _draw(self) -> None:
+        """Curves, sample and report; what fails costs a warning, not the training."""
+        step, samples, log = self.course.step, self.run.samples, read_log(self.run.log)
+        samples.mkdir(exist_ok=True)
+        draw_loss(log, samples / "loss.png", self.title)
+        try:
+            curves.draw_measures(read_log(self.run.measures), samples / "measures.png", self.title)
+            if self.sample is not None:
+                with self._averaged() as family:
+                    picture = self.sample(family, step)
+                data = io.BytesIO()
+                picture.save(data, "PNG")
+                write_bytes(samples / f"step_{step:06d}.png", data.getvalue())
+        except Exception:
+            _logger.warning("no sample at step %d", step, exc_info=True)
+        if step < self.stage.steps:  # the last one comes with what is chosen
+            run_report.write(self.run, log)
 
     def finish(self, score: Callable[[Family], float]) -> dict[str, float]:
         """Choose among the averages, write the results, and mark the run as finished. May be repeated after a kill."""
@@ -290,4 +322,5 @@ class _Loop:
             run.done_file, {"steps": self.stage.steps, "undone": self.course.undone, "hash": sha256(run.weights)}
         )
         checkpoint.keep_newest(run)
+        run_report.write(run)
         return {f"score.{k}": v for k, v in scores.items()}

@@ -10,13 +10,14 @@ import importlib
 import inspect
 import json
 import pkgutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from tranh.engine import doctor
+from tranh.engine import doctor, run_report
 from tranh.engine import find as families
 from tranh.engine.doctor.batches import reads_captions
 from tranh.engine.doctor.behaviour import captions_tell
@@ -24,6 +25,7 @@ from tranh.engine.doctor.finding import Finding
 from tranh.engine.fit import fit_steps
 from tranh.engine.frozen import Frozen, attach
 from tranh.engine.frozen import load as load_frozen
+from tranh.engine.run_report import write_overview
 from tranh.engine.rundir import RunDir
 from tranh.engine.source import Source, on_device
 from tranh.engine.start import settle
@@ -31,6 +33,8 @@ from tranh.engine.system import export_system
 from tranh.engine.table import table
 from tranh.engine.train import train as train_stage
 from tranh.files import read_json, write_json
+from tranh.recipes import past
+from tranh.recipes.measuring import measurer_of
 from tranh.recipes.own import TOKENIZER, WORDS, Assets
 from tranh.recipes.provenance import provenance
 from tranh.recipes.samples import sampler_of
@@ -172,6 +176,7 @@ def train(
     recipe = resolve(recipe, root, assets)
     write_json(root / "recipe.json", json.loads(json.dumps(asdict(recipe), default=list)))
     shares = sum(stage.share for stage in recipe.stages.values())
+    write_overview(root, recipe)
     for name, stage in recipe.stages.items():
         if only is not None and name != only:
             continue
@@ -186,25 +191,39 @@ def train(
             if not RunDir(root / parent).finished:
                 raise TranhError(f"stage {name!r} stands on {parent!r}, which is not finished: train {parent!r} first")
             parents[part] = load_frozen(RunDir(root / parent))
+        began, fresh = time.perf_counter(), not run.recipe_file.exists()
         source = source_of(stage.data, assets[name])
         family = families.build(stage)
+        sample, measure = sampler_of(stage, source, parents), measurer_of(stage, source, parents)
+        guess = None
         if run.recipe_file.exists():
             stage = replace(stage, steps=run.stage().steps)
         else:
             examine_first(stage, family, source, parents, force)
             if minutes is not None:
-                stage = fit_steps(stage, minutes * stage.share / shares, family, source, run, parents=parents)
+                guess = 60 * minutes * stage.share / shares
+                left = max(1.0, guess - (time.perf_counter() - began))
+                stage = fit_steps(
+                    stage, left / 60, family, source, run, parents=parents, sample=sample, point=measure
+                )  # fmt: skip
+            else:
+                guess = past.predicted(stage)
         events = train_stage(
             stage, family, source, run, name=name, parents=parents, assets=assets[name],
-            sample=sampler_of(stage, source, parents),
+            sample=sample, measure=measure,
         )  # fmt: skip
         events = doctor.watch(events, run, stage, family, look=partial(_captions_tell, stage, family, source, parents))
         finished = False
         for event in events:
             finished = event.result is not None and event.result.finished
             yield event
+            if event.done % stage.sample_every == 0:
+                write_overview(root, recipe)
+        run_report.write(run)  # once more: by now the doctor has said all
+        write_overview(root, recipe)
         if not finished:
             return
+        past.finished(recipe.name, name, stage, run, guess, time.perf_counter() - began if fresh else None)
 
 
 def examine_first(
@@ -237,8 +256,11 @@ def _captions_tell(
         family.train()
 
 
-def plan(recipe: Recipe) -> str:
-    """What a training would do, for ``--dry-run``: stages, parameters, steps, pictures seen."""
+def describe(recipe: Recipe) -> str:
+    """What a training would do, for ``--dry-run``: stages, parameters, steps, pictures seen, and every setting.
+
+    Settings stand as they would be typed: ``decoder.model.depth=6``.
+    """
     assets = {name: assets_of(stage.data) for name, stage in recipe.stages.items()}
     recipe = resolve(recipe, Path("RUN"), assets)
     out = [f"{recipe.name}: {recipe.cost}", f"expected: {recipe.expected}"]
@@ -251,6 +273,9 @@ def plan(recipe: Recipe) -> str:
             f"({stage.steps * stage.batch / 1000:.0f} k pictures), {stage.precision}{stands}"
         )
         out.append(table(family))
+        parents = [f"{name}.parents={json.dumps(dict(stage.parents))}"] if stage.parents else []
+        settings = run_report.told(replace(stage, parents={}))
+        out += [f"{name}.{key}={json.dumps(value, default=list)}" for key, value in settings.items()] + parents
     return "\n".join(out)
 
 

@@ -43,18 +43,22 @@ def sampler_of(stage: Stage, source: Source, parents: Mapping[str, Frozen]) -> S
     return sample
 
 
-def decode(family: Decoder, batch: Batch, guidance: float = 2.0) -> Tensor:
-    """Pictures for the captions of a batch, from the true CLIP embeddings: what the decoder alone can do."""
+def decode(family: Decoder, batch: Batch, guidance: float = 2.0, first: int = 0) -> Tensor:
+    """Pictures for the captions of a batch, from the true CLIP embeddings: what the decoder alone can do.
+
+    Args:
+        first: number of the first picture's noise; the others' follow.
+    """
     guided = family.guided(batch.tokens, batch.mask, batch.parts.get("clip.image"), guidance)
-    noise = seeded(range(len(batch)), batch.images.shape[1:], batch.images.device)()
+    noise = seeded(range(first, first + len(batch)), batch.images.shape[1:], batch.images.device)()
     return run(euler(guided, noise, linear(STEPS, last=1 / STEPS))).clamp(-1, 1)
 
 
-def enlarge(family: Family, batch: Batch) -> Tensor:
-    """Large pictures from the small versions of a batch's pictures."""
+def enlarge(family: Family, batch: Batch, first: int = 0) -> Tensor:
+    """Large pictures from the small versions of a batch's pictures; ``first`` as in :func:`decode`."""
     assert isinstance(family, Upsampler)
     small = family.shrink(batch.images)
     level = batch.images.new_zeros(len(batch))
-    noise = seeded(range(len(batch)), batch.images.shape[1:], batch.images.device)()
+    noise = seeded(range(first, first + len(batch)), batch.images.shape[1:], batch.images.device)()
     x = run(euler(lambda xt, t: family.denoise(xt, t, small, level), noise, linear(4, last=0.08)))
     return x.clamp(-1, 1)

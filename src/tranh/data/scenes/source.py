@@ -123,6 +123,10 @@ class Scenes:
         self._pictures = {(level, split): drawn(level, split, size, count, progress) for level in levels}
         self._progress = progress
 
+    def __len__(self) -> int:
+        """Pictures trained on; their captions are new each time."""
+        return self.count * len(self.levels)
+
     def pictures(self, level: str, split: str) -> np.ndarray:
         key = (level, split)
         if key not in self._pictures:
@@ -157,7 +161,7 @@ class Scenes:
             ids.append((LEVELS.index(level) << 40) + (SPLITS.index(split) << 36) + i)
         tokens, mask = self.tokenize(captions)
         images = to_images(np.stack(pixels))  # (B, 3, S, S)
-        labels = encode(scenes)
+        labels = encode(scenes) | {"language": torch.from_numpy(language_of)}
         if self.patches:
             labels["patches"] = patches(labels, self.patches)
         return Batch(images, captions, tokens, mask, torch.tensor(ids), labels)

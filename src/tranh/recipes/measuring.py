@@ -1,0 +1,183 @@
+"""What is measured while a stage trains (``metrics_every``): the points of its curves, on held-out examples.
+
+Noise, captions and order are fixed, so that two points differ by the weights only. Every family is asked for what it is
+there for; one that has no such measure has none, and its loss says enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tranh.diffusion.sample import seeded
+from tranh.engine.frozen import Frozen, attach, select
+from tranh.engine.source import Source, on_device
+from tranh.engine.step import computing
+from tranh.engine.train import Measure
+from tranh.families.ar_prior import ArPrior
+from tranh.families.clip import Clip
+from tranh.families.decoder import Decoder
+from tranh.families.prior import Prior
+from tranh.families.upsampler import Upsampler
+from tranh.metrics import diversity
+from tranh.metrics.frechet import frechet, name
+from tranh.metrics.interval import Interval, bootstrap, wilson
+from tranh.metrics.neighbours import neighbours
+from tranh.metrics.network import Network
+from tranh.recipes.networks import own
+from tranh.recipes.samples import decode, enlarge
+from tranh.types import Batch, Family, Stage, TranhError
+
+TILE = 32
+"""Pictures made at once."""
+AGAIN = 16
+"""Captions drawn a second time, from other noise: how much do pictures of one caption differ?"""
+POOL = 64
+"""Examples among which a caption must find its own picture: the chance of guessing stays the same for any count."""
+
+
+def measurer_of(
+    stage: Stage, source: Source, parents: Mapping[str, Frozen], network: Callable[[], Network] = own
+) -> Measure | None:
+    """What measures a stage, or None where there is nothing but the loss.
+
+    Args:
+        network: whose features pictures are compared in; the project's own, loaded when first asked.
+    """
+    measures: dict[str, Callable[[Any, list[Batch]], Mapping[str, Any]]] = {
+        "decoder": lambda family, batches: drawn(family, batches, network()),
+        "upsampler": enlarged,
+        "clip": lambda family, batches: retrieved(family, batches, getattr(source, "languages", None)),
+        "prior": embedded,
+        "ar_prior": embedded,
+    }
+    chosen = measures.get(stage.family)
+    if chosen is None:
+        return None
+
+    @torch.no_grad()
+    def measure(family: Family, step: int) -> dict[str, Any]:
+        here = next(family.parameters()).device
+        batches = [attach(on_device(batch, here), parents) for batch in held_out(source, stage.metrics_count)]
+        with computing(here, stage.precision):
+            found = chosen(family, batches)
+        return {what: _told(figure) for what, figure in found.items()}
+
+    return measure
+
+
+def held_out(source: Source, count: int, size: int = TILE) -> Iterator[Batch]:
+    """The first ``count`` held-out examples, ``size`` at a time; the last batch may be smaller."""
+    for k in range(-(-count // size)):
+        yield source.validation(k, min(size, count - k * size))
+
+
+def _told(figure: float | Interval) -> Any:
+    return asdict(figure) if isinstance(figure, Interval) else float(figure)
+
+
+def drawn(decoder: Decoder, batches: Sequence[Batch], network: Network) -> dict[str, float | Interval]:
+    """Pictures for the captions, from the true embeddings, as a set against the true pictures; and their variety."""
+    real = torch.cat([batch.images.cpu() for batch in batches])
+    made = _each(batches, lambda batch, first: decode(decoder, batch, first=first))
+    few = select(batches[0], range(min(AGAIN, len(batches[0]))))
+    again = decode(decoder, few, first=len(real)).cpu()
+    pairs = network.features(torch.stack([made[: len(again)], again], dim=1).flatten(0, 1)).unflatten(0, (-1, 2))
+    found: dict[str, float | Interval] = {**compared(real, made, network)}
+    found["diversity"] = bootstrap(diversity.within(pairs).tolist())
+    return found
+
+
+def compared(real: Tensor, made: Tensor, network: Network) -> dict[str, float | Interval]:
+    """Two sets of pictures (N, 3, H, W) as figures by name; what so few pictures cannot tell is left out."""
+    a, b = network.features(real), network.features(made)
+    found: dict[str, float | Interval] = {}
+    for measure in (lambda: asdict(neighbours(a, b)), lambda: {name(network.name): frechet(a, b)}):
+        try:
+            found |= measure()
+        except TranhError:  # refused: too few pictures
+            continue
+    return found
+
+
+def enlarged(upsampler: Upsampler, batches: Sequence[Batch]) -> dict[str, float | Interval]:
+    """Large pictures made of the small versions, against the originals they came from."""
+    real = torch.cat([batch.images.cpu() for batch in batches])
+    made = _each(batches, lambda batch, first: enlarge(upsampler, batch, first=first))
+    return likeness(real, made)
+
+
+def likeness(real: Tensor, made: Tensor) -> dict[str, float | Interval]:
+    """How like each picture (N, 3, H, W) in [-1, 1] is to its original."""
+    error = ((made - real) / 2).square().flatten(1).mean(1).clamp_min(1e-10)
+    return {"PSNR": bootstrap((-10 * error.log10()).tolist())}
+
+
+def retrieved(
+    clip: Clip, batches: Sequence[Batch], languages: Iterable[str] | None = None
+) -> dict[str, float | Interval]:
+    """Does a caption find its picture among those of :data:`POOL` examples, and a picture its caption?
+
+    Args:
+        languages: names of the batches' ``labels["language"]``; with both, the share is also told per language.
+    """
+    image = torch.cat([clip.embed_images(batch.images) for batch in batches])
+    text = torch.cat([clip.embed_texts(batch.tokens, batch.mask) for batch in batches])
+    found, pool = _matched(text, image)
+    among = f"R@1 of {pool}"
+    out: dict[str, float | Interval] = {f"caption to picture, {among}": _share(found)}
+    out[f"picture to caption, {among}"] = _share(_matched(image, text)[0])
+    spoken = [batch.labels["language"] for batch in batches if "language" in batch.labels]
+    if languages is not None and spoken:
+        which = torch.cat(spoken).cpu()[: len(found)]
+        for k, language in enumerate(languages):
+            if bool((which == k).any()):
+                out[f"{language}: caption to picture, {among}"] = _share(found[which == k])
+    return out
+
+
+def embedded(prior: Prior | ArPrior, batches: Sequence[Batch]) -> dict[str, float | Interval]:
+    """How near a prior's embeddings for captions are to the true ones, and whether the nearest true one is the own."""
+    true = torch.cat([batch.parts["clip.image"].float() for batch in batches])
+    at, made = 0, []
+    for batch in batches:
+        noise = seeded(range(at, at + len(batch)), true.shape[1:], true.device)()
+        made.append(prior.sample(batch.tokens, batch.mask, batch.parts["clip.text"].float(), noise).float())
+        at += len(batch)
+    drawn = torch.cat(made)
+    found, pool = _matched(drawn, true)
+    return {
+        "cosine to the true embedding": bootstrap((drawn * true).sum(-1).tolist()),
+        f"nearest of {pool} is its own": _share(found),
+    }
+
+
+def _matched(asked: Tensor, answers: Tensor) -> tuple[Tensor, int]:
+    """Whether each row of ``asked`` (N, D) is nearest to its own row of ``answers``, and among how many rows.
+
+    Rows are asked in pools of one size, the chance of guessing being its inverse; those left over are not asked.
+    """
+    pool = min(POOL, len(asked))
+    right = [
+        (a @ b.T).argmax(1).cpu() == torch.arange(pool)
+        for a, b in zip(asked.split(pool), answers.split(pool), strict=True)
+        if len(a) == pool
+    ]
+    return torch.cat(right), pool
+
+
+def _share(right: Tensor) -> Interval:
+    return wilson(int(right.sum()), len(right))
+
+
+def _each(batches: Sequence[Batch], draw: Callable[[Batch, int], Tensor]) -> Tensor:
+    """Pictures batch by batch, each from the noise of its number."""
+    made, first = [], 0
+    for batch in batches:
+        made.append(draw(batch, first).cpu())
+        first += len(batch)
+    return torch.cat(made)

@@ -1,0 +1,134 @@
+"""What a plan predicts is what a training takes: on a clock that only the work itself moves on."""
+
+from dataclasses import replace
+
+import engine_toys as toys
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from tranh.engine import checkpoint, find, memory, score, train
+from tranh.engine.fit import RESERVE, Cost, existing, measure
+from tranh.engine.rundir import RunDir
+from tranh.engine.weights import tensors_of
+
+
+class Clock:
+    """Stands still but for what is charged."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+class Charging(toys.Source):
+    """A source whose training batches take a quarter of a second."""
+
+    def __init__(self, clock):
+        super().__init__()
+        self.clock = clock
+
+    def batch(self, step, size, seed):
+        self.clock.now += 0.25
+        return super().batch(step, size, seed)
+
+
+def charged(clock, seconds, result):
+    def work(*args):
+        clock.now += seconds
+        return result
+
+    return work
+
+
+def cost_of(stage, clock, tmp_path, **hooks):
+    *_, last = measure(
+        stage, find.build(stage, toys.Toy), Charging(clock), scratch=tmp_path, clock=clock, seconds=2.0, **hooks
+    )
+    return last.result
+
+
+def test_the_prediction_is_what_the_training_takes(tmp_path, monkeypatch):
+    """Batches, samples, points, checkpoints and the choice are all charged to one clock, in both."""
+    clock, real_save = Clock(), checkpoint.save
+    sample, point = charged(clock, 3.0, Image.new("RGB", (8, 8))), charged(clock, 7.0, {"x": 1.0})
+
+    def save(*args):
+        clock.now += 0.5
+        return real_save(*args)
+
+    monkeypatch.setattr(checkpoint, "save", save)
+    stage = toys.stage(steps=60, sample_every=10, save_every=20, metrics_every=30)
+    cost = cost_of(stage, clock, tmp_path, sample=sample, point=point)
+    assert (cost.step, cost.sample, cost.point, cost.save) == (0.25, 3.0, 7.0, 0.5) and cost.measured == 8
+    began = clock.now
+    list(train.train(stage, find.build(stage, toys.Toy), Charging(clock), RunDir(tmp_path / "run"), sample=sample,
+                     measure=point))  # fmt: skip
+    actual = clock.now - began
+    assert actual == pytest.approx(cost.begin + (cost.seconds(stage) - cost.begin) * (1 - RESERVE))
+    assert not list(tmp_path.glob(".tranh-*"))
+
+
+def test_the_choice_among_averages_is_counted(tmp_path, monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr("tranh.engine.fit.held_out", lambda *a, **k: charged(clock, 1.5, 0.0))
+    assert score.held_out and cost_of(toys.stage(ema=(0.05, 0.1)), clock, tmp_path).choice == 4 * 3 * 1.5
+
+
+def test_bytes_are_those_of_a_checkpoint(tmp_path):
+    stage, run = toys.stage(steps=4, save_every=2), RunDir(tmp_path / "run")
+    cost = cost_of(stage, Clock(), tmp_path)
+    list(train.train(stage, family := find.build(stage, toys.Toy), toys.Source(), run))
+    sizes = {p.stem: p.stat().st_size for p in checkpoint.newest(run).path.glob("*.safetensors")}
+    header = 8 + 3000  # at most, of each file
+    assert 0 <= sizes["model"] - cost.weights < header and 0 <= sizes["optimizer"] - cost.optimizer < header
+    assert cost.weights == sum(t.numel() * t.element_size() for t in tensors_of(family).values())
+    assert cost.averages == 2 * sum(4 * p.numel() for p in family.parameters())
+    finished = cost.disk(stage)[1]
+    stored = sum(p.stat().st_size for p in run.path.rglob("*.safetensors"))
+    assert finished <= stored < finished + 6 * header
+
+
+def test_the_family_and_the_random_numbers_are_left_alone(tmp_path):
+    stage = toys.stage()
+    family = find.build(stage, toys.Toy)
+    before, state = {k: v.clone() for k, v in tensors_of(family).items()}, torch.random.get_rng_state()
+    list(measure(stage, family, toys.Source(), least=2, most=2))
+    assert all(torch.equal(v, before[k]) for k, v in tensors_of(family).items()) and family.prepared == 0
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
+POSITIVE = st.floats(1e-3, 10)
+
+
+@settings(max_examples=50)
+@given(
+    POSITIVE, POSITIVE, POSITIVE, POSITIVE, st.integers(1, 400), st.integers(0, 90), st.integers(1, 90),
+    st.floats(1, 1e4),
+)  # fmt: skip
+def test_the_steps_that_fit_are_the_most_that_fit(step, begin, sample, point, sample_every, metrics, save, seconds):
+    cost = Cost(step, step, step, begin=begin, sample=sample, point=point, save=0.1, choice=0.3)
+    stage = toys.stage(sample_every=sample_every, metrics_every=metrics, save_every=save)
+    steps = cost.steps(stage, seconds)
+    taken = [cost.seconds(replace(stage, steps=n)) for n in (steps, steps + 1)]
+    assert steps >= 1 and taken[1] > seconds and (steps == 1 or taken[0] <= seconds)
+    assert cost.seconds(replace(stage, steps=steps), done=steps) < taken[0]
+
+
+def test_memory_is_seen_to_grow():
+    memory.forget_peak()
+    before = memory.peak()
+    block = torch.ones(2**24)  # 64 MiB
+    assert memory.peak() - before >= 0.9 * 2**26 and memory.held() >= block.nbytes
+    assert memory.limit() is None or memory.limit() > memory.held()
+
+
+def test_the_disk_of_a_folder_that_is_not_there_yet(tmp_path, monkeypatch):
+    assert existing(tmp_path / "a" / "b") == tmp_path
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    assert existing(RunDir("runs/x").path) == tmp_path / "runs"
