@@ -31,6 +31,7 @@ from tranh.engine.system import export_system
 from tranh.engine.table import table
 from tranh.engine.train import train as train_stage
 from tranh.files import read_json, write_json
+from tranh.recipes.memory import MEMORY
 from tranh.recipes.samples import sampler_of
 from tranh.recipes.sources import TOKENIZER, WORDS, Assets, assets_of, source_of
 from tranh.text.tokenizer import Tokenizer
@@ -254,5 +255,8 @@ def export(root: Path, out: Path, dtype: str = "bf16", card: Mapping[str, Any] |
     about = {"name": root.name, "recipe": trained["name"]} | dict(card or {})
     first = next(iter(done.values())).path
     assets = {name: (first / name).read_bytes() for name in (TOKENIZER, WORDS)}
+    for run in done.values():
+        if (run.path / MEMORY).exists():  # the last one is that of the stage nearest to the pictures
+            assets[MEMORY] = (run.path / MEMORY).read_bytes()
     kept = cast(Literal["fp32", "bf16", "fp16", "int8"], dtype)
     return export_system(done, about, assets, out, assembler=trained["system"], dtype=kept)
