@@ -204,6 +204,7 @@ class Request:
         prior: which prior of the hierarchy, ``diffusion`` or ``autoregressive``; ``none`` draws from the caption
             alone; None means the system's own.
         allow_unknown: draw although the prompt has words the model was never taught.
+        refuse_copies: give no picture that is a near copy of one the model was trained on.
     """
 
     prompt: str
@@ -218,6 +219,7 @@ class Request:
     strength: float | None = None
     prior: str | None = None
     allow_unknown: bool = False
+    refuse_copies: bool = False
 
     def replace(self, **changes: Any) -> Request:
         return replace(self, **changes)

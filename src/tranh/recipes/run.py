@@ -35,6 +35,7 @@ from tranh.engine.train import train as train_stage
 from tranh.files import read_json, write_json
 from tranh.recipes import past
 from tranh.recipes.measuring import measurer_of
+from tranh.recipes.memory import MEMORY
 from tranh.recipes.own import TOKENIZER, WORDS, Assets
 from tranh.recipes.provenance import provenance
 from tranh.recipes.samples import sampler_of
@@ -295,5 +296,8 @@ def export(root: Path, out: Path, dtype: str = "bf16", card: Mapping[str, Any] |
     about = {"name": root.name, "recipe": trained["name"], "trained": told} | dict(card or {})
     first = next(iter(done.values())).path
     assets = {name: (first / name).read_bytes() for name in (TOKENIZER, WORDS)}
+    for run in done.values():
+        if (run.path / MEMORY).exists():  # the last one is that of the stage nearest to the pictures
+            assets[MEMORY] = (run.path / MEMORY).read_bytes()
     kept = cast(Literal["fp32", "bf16", "fp16", "int8"], dtype)
     return export_system(done, about, assets, out, assembler=trained["system"], dtype=kept)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -26,6 +26,7 @@ from tranh.families.decoder import Decoder
 from tranh.families.prior import Prior, best_of
 from tranh.families.upsampler import Upsampler
 from tranh.nn.pixels import to_pixels
+from tranh.recipes.memory import MEMORY, Check, Memory
 from tranh.recipes.own import TOKENIZER, WORDS
 from tranh.text.lexicon import Lexicon
 from tranh.text.prompt import Prompt, understand
@@ -153,11 +154,15 @@ def stages_of_pictures(data: Mapping[str, Any], *, upsample: bool = True) -> dic
 
 @dataclass(frozen=True)
 class Pictures:
-    """What a request gave: the pictures, what the user should know, and each picture's settings."""
+    """What a request gave: the pictures, what the user should know, each picture's settings, and why some are missing.
+
+    ``refused`` has one sentence per picture that was a near copy; its seed has neither picture nor settings.
+    """
 
     images: list[Image.Image]
     notices: list[str]
     settings: list[dict[str, Any]]
+    refused: list[str] = field(default_factory=list)
 
 
 def pictures(x: Tensor) -> list[Image.Image]:
@@ -170,7 +175,7 @@ class UnClip:
 
     Args:
         parts: ``clip`` and ``prior`` (both or neither), ``decoder``; ``ar_prior`` and ``upsampler`` if trained.
-        assets: tokenizer and known words.
+        assets: tokenizer and known words; the index of the training pictures, if the run made one.
         card: what people should know; ``name``, ``steps``, ``guidance``, ``prior_steps``, ``upsampler_steps`` and
             ``precision`` (fp32, or bf16 for matrix products: twice as fast) are read from it.
     """
@@ -190,7 +195,21 @@ class UnClip:
         self.prior_steps, self.upsampler_steps = int(card.get("prior_steps", 8)), int(card.get("upsampler_steps", 4))
         self.precision = str(card.get("precision", "fp32"))
         self.size = 256 if self.upsampler is not None else self.decoder.image_size
-        self.parts = dict(parts)
+        self.parts, self._memory = dict(parts), assets.get(MEMORY)
+
+    @cached_property
+    def memory(self) -> Memory:
+        """The index of the pictures it was trained on.
+
+        Raises:
+            TranhError: it was exported without one.
+        """
+        if self._memory is None:
+            raise TranhError(
+                f"{self.name} has no index of its training pictures, so near copies cannot be refused. A run on "
+                "pictures of your own makes one (tranh train unclip data=PATH), and `tranh export` takes it along."
+            )
+        return Memory.load(self._memory)
 
     @cached_property
     def hash(self) -> str:
@@ -325,8 +344,9 @@ class UnClip:
             One event per denoising step; the last one's ``result`` is :class:`Pictures`.
         """
         check(request)
+        memory = self.memory if request.refuse_copies else None
         prompt, negative = self.understand(request.prompt, request.allow_unknown), self.negative(request)
-        images, settings = [], []
+        images, settings, refused = [], [], []
         for k in range(request.count):
             seed, x, total = request.seed + k, torch.empty(0), 1
             for step in self.steps_of(
@@ -334,9 +354,16 @@ class UnClip:
             ):
                 x, total = step.x, step.steps
                 yield Event("draw", k * total + step.index, request.count * total)
-            images += pictures(x)
-            settings.append(self.settings(request, prompt, seed))
-        result = Pictures(images, list(prompt.notices), settings)
+            image, told = pictures(x)[0], self.settings(request, prompt, seed)
+            if memory is not None:
+                found = memory.check(image)
+                if found.is_copy:
+                    refused.append(_refusal(seed, found))
+                    continue
+                told["refuse_copies"] = {"ratio": found.ratio, "limit": found.limit}
+            images.append(image)
+            settings.append(told)
+        result = Pictures(images, list(prompt.notices), settings, refused)
         yield Event("draw", request.count * total, request.count * total, result=result)
 
     def settings(self, request: Request, prompt: Prompt, seed: int) -> dict[str, Any]:
@@ -367,8 +394,14 @@ class UnClip:
         prior: str | None = None,
         negative_prompt: str = "",
         allow_unknown: bool = False,
+        refuse_copies: bool = False,
     ) -> list[Image.Image]:
-        """Pictures for a prompt; see :class:`tranh.types.Request` for the arguments."""
+        """Pictures for a prompt; see :class:`tranh.types.Request` for the arguments.
+
+        Raises:
+            TranhError: the request cannot be met, or ``refuse_copies`` and a picture is a near copy (the others are in
+                the result of :meth:`generate_events`).
+        """
         request = Request(
             prompt,
             negative_prompt,
@@ -379,10 +412,20 @@ class UnClip:
             size=size,
             prior=prior,
             allow_unknown=allow_unknown,
+            refuse_copies=refuse_copies,
         )
         *_, last = self.generate_events(request)
+        if last.result.refused:
+            raise TranhError("\n".join(last.result.refused))
         images: list[Image.Image] = last.result.images
         return images
+
+
+def _refusal(seed: int, found: Check) -> str:
+    return (
+        f"seed {seed} is refused: a near copy of the training picture {found.nearest} (ratio {found.ratio:.3f}, near "
+        f"copies are below {found.limit:.3f}). Use another seed or prompt."
+    )
 
 
 def check(request: Request) -> None:
