@@ -104,25 +104,31 @@ def test_beats():
 def test_a_figure_lies_between_floor_and_ceiling():
     rng = np.random.default_rng(0)
     floor, value, ceiling = (rng.random(2000) < p for p in (0.1, 0.5, 0.9))
-    found = place(value.tolist(), floor.tolist(), ceiling.tolist(), "captions")
+    found = place(value.tolist(), floor.tolist(), ceiling.tolist(), floor.tolist(), "captions")
     assert found.refused == "" and found.floor.high < found.value.low and found.value.high < found.ceiling.low
     expected = (value.mean() - floor.mean()) / (ceiling.mean() - floor.mean())
     assert found.position.value == pytest.approx(expected) and found.position.low < 0.5 < found.position.high
     assert found.position.high - found.position.low > (found.value.high - found.value.low)  # the ends are unsure too
-    assert place(value.tolist(), floor.tolist(), ceiling.tolist(), "captions") == found
+    assert place(value.tolist(), floor.tolist(), ceiling.tolist(), floor.tolist(), "captions") == found
 
 
 def test_all_right_is_not_for_sure():
-    found = place([1.0] * 30, [0.1, 0.0] * 15, [1.0] * 30, "captions")
+    found = place([1.0] * 30, [0.1, 0.0] * 15, [1.0] * 30, [0.1, 0.0] * 15, "captions")
     assert found.value.high == found.ceiling.high == 1 and found.ceiling.low == found.value.low < 0.95
 
 
 def test_a_judge_that_cannot_see_real_pictures_is_not_asked_about_others():
     rng = np.random.default_rng(0)
     near = [(rng.random(100) < 0.5).tolist() for _ in range(2)]
-    found = place([1.0] * 100, *near, "captions")
+    found = place([1.0] * 100, *near, near[0], "captions")
     assert found.value is None and found.position is None
     assert "cannot tell held-out captions apart: ceiling" in found.refused and "train it longer" in found.refused
+
+
+def test_a_ceiling_of_frequent_captions_is_none():
+    rare, frequent = [0.5, 0.0] * 50, [1.0] * 90 + [0.0] * 10
+    assert place(rare, rare, frequent, rare, "captions").refused == ""
+    assert "ceiling 0.9" in place(rare, rare, frequent, frequent, "captions").refused
 
 
 def test_refusals():

@@ -135,7 +135,7 @@ def test_pictures_stand_between_floor_and_ceiling(judge, held_out):
 def test_languages_are_told_apart(judge, held_out):
     mixed = {"en": held_out["en"], "vi": Captioned(held_out["vi"].images.flip(0), held_out["vi"].captions)}
     found = rows(match(judge, mixed, held_out, system=None))
-    assert found["en", ACCURACY]["position"]["value"] > 0.9 > 0.1 > found["vi", ACCURACY]["position"]["value"]
+    assert found["en", ACCURACY]["position"]["value"] > 0.9 > 0.3 > found["vi", ACCURACY]["position"]["value"]
 
 
 def test_two_words_in_each_others_place_are_seen_by_who_looks(judge, held_out):

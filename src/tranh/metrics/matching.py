@@ -129,21 +129,32 @@ class Between:
 
 
 def place(
-    value: Sequence[float], floor: Sequence[float], ceiling: Sequence[float], what: str, seed: int = 0
+    value: Sequence[float],
+    floor: Sequence[float],
+    ceiling: Sequence[float],
+    under: Sequence[float],
+    what: str,
+    seed: int = 0,
 ) -> Between:
     """Put a figure between floor and ceiling, or say why the judge cannot; one number per picture in each.
 
     Args:
-        what: name of what the judge tells apart, for the message: ``captions``.
+        value, floor: of the pictures judged, with their captions and with captions shuffled.
+        ceiling, under: of the real pictures, likewise: who only knows which caption is frequent gets both the same.
+        what: the judge tells apart, for the message: ``captions``.
     """
-    low, high = _mean(floor, seed), _mean(ceiling, seed)
-    if high.low <= low.high:
+    low, high, blind = _mean(floor, seed), _mean(ceiling, seed), _mean(under, seed)
+    if high.low <= max(low.high, blind.high):
         refused = (
-            f"this judge cannot tell held-out {what} apart: ceiling {high} vs floor {low}; "
+            f"this judge cannot tell held-out {what} apart: ceiling {high} vs floor {max(low, blind, key=_high)}; "
             "train it longer or on more pictures"
         )
         return Between(None, low, high, None, refused)
     return Between(_mean(value, seed), low, high, between(value, floor, ceiling, seed=seed))
+
+
+def _high(interval: Interval) -> float:
+    return interval.high
 
 
 def _mean(values: Sequence[float], seed: int) -> Interval:

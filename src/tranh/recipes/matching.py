@@ -134,9 +134,6 @@ class _Scored:
         said = [text or "" for text in turned]
         self.turned = _scores(image, judge.embed_captions(said, notices.append))  # (N, M)
 
-    def ranks(self) -> matching.Ranks:
-        return matching.ranks(self.scores, self.own, self.true)
-
     def by_picture(self, rows: np.ndarray) -> list[float]:
         """Means of rows (N,) by picture; NaN is a row that says nothing, a picture of such rows is left out."""
         says = ~np.isnan(rows)
@@ -159,30 +156,41 @@ def _scores(image: Tensor, text: Tensor) -> np.ndarray:
 
 def _rows(made: _Scored, real: _Scored, k: int, seed: int) -> list[dict[str, Any]]:
     """Every measure of one language."""
-    a, b = made.ranks(), real.ranks()
-    fewest = 1 + min(int(a.wrong.min()), int(b.wrong.min()))
     if k < 2:
         raise TranhError(f"k={k} candidates: allowed are 2 and more.")
-    k = min(k, fewest)
-    shuffled = matching.shuffled(made.scores, made.own, seed)
+    pair = (made, real)
+    asked = [matching.ranks(one.scores, one.own, one.true) for one in pair]
+    shuffled = [matching.shuffled(one.scores, one.own, seed) for one in pair]
+    k = min(k, *(1 + int(ranks.wrong.min()) for ranks in asked))
     found: dict[tuple[str, int | None], Between] = {}
     for name, n in ((ACCURACY, None), (PRECISION, k)):
-        value, ceiling, *floors = (matching.accuracy(r) if n is None else matching.precision(r, n)
-                                   for r in (a, b, *shuffled))  # fmt: skip
-        parts = made.by_picture(value), made.by_picture(np.mean(floors, axis=0)), real.by_picture(ceiling)
-        found[name, n] = matching.place(*parts, "captions", seed)
+        rows = [_credit(ranks, n) for ranks in asked]
+        floors = [np.mean([_credit(ranks, n) for ranks in turns], axis=0) for turns in shuffled]
+        value, ceiling, floor, under = (
+            one.by_picture(x) for one, x in zip((*pair, *pair), (*rows, *floors), strict=True)
+        )
+        found[name, n] = matching.place(value, floor, ceiling, under, "captions", seed)
+    value, ceiling = (one.by_picture(one.order(np.arange(len(one.own)))) for one in pair)
     # By pictures that are not theirs: what the judge would say of a sentence out of order without looking.
-    blind = np.array([made.order(order) for order in matching.shuffles(len(made.own), seed)])
-    says = (~np.isnan(blind)).sum(0)
-    floor = np.divide(np.nansum(blind, axis=0), says, out=np.full(len(says), np.nan), where=says > 0)
-    orders = (made.by_picture(made.order(np.arange(len(says)))), made.by_picture(floor),
-              real.by_picture(real.order(np.arange(len(real.own)))))  # fmt: skip
-    if min(map(len, orders)) >= matching.LEAST:
-        found[ORDER, None] = matching.place(*orders, "word orders", seed)
+    floor, under = (one.by_picture(_mean([one.order(order) for order in matching.shuffles(len(one.own), seed)]))
+                    for one in pair)  # fmt: skip
+    if min(len(value), len(ceiling)) >= matching.LEAST:
+        found[ORDER, None] = matching.place(value, floor, ceiling, under, "word orders", seed)
     return [
         {"measure": measure, "candidates": n, "pictures": int(made.picture.max()) + 1} | asdict(one)
         for (measure, n), one in found.items()
     ]
+
+
+def _credit(ranks: matching.Ranks, k: int | None) -> np.ndarray:
+    return matching.accuracy(ranks) if k is None else matching.precision(ranks, k)
+
+
+def _mean(rows: Sequence[np.ndarray]) -> np.ndarray:
+    """Mean of several (N,), without what is NaN; NaN where all are."""
+    table = np.stack(rows)
+    says = (~np.isnan(table)).sum(0)
+    return np.divide(np.nansum(table, axis=0), says, out=np.full(len(says), np.nan), where=says > 0)
 
 
 def exchanged(caption: str, rng: np.random.Generator) -> str | None:
