@@ -63,7 +63,9 @@ def test_the_fit_is_the_top_of_the_likelihood():
         }
     mean = sum(map(log, worth.values())) / 4
     found = strengths(votes).of
-    assert {k: v.value for k, v in found.items()} == pytest.approx({k: log(v) - mean for k, v in worth.items()}, abs=1e-4)
+    assert {k: v.value for k, v in found.items()} == pytest.approx(
+        {k: log(v) - mean for k, v in worth.items()}, abs=1e-4
+    )
 
 
 def test_known_strengths_are_recovered():
@@ -165,7 +167,9 @@ def test_win_rates_cover():
 def test_agreement_is_krippendorffs():
     """His example B (Computing Krippendorff's Alpha-Reliability, 2011): two observers, ten nominal units, alpha 0.095."""
     pairs = list(zip([0, 1, 0, 0, 0, 0, 0, 0, 1, 0], [1, 1, 1, 0, 0, 1, 0, 0, 0, 0]))
-    votes = [Vote(str(r), "A", "B", ("left", "right")[x], str(k)) for k, one in enumerate(pairs) for r, x in enumerate(one)]
+    votes = [
+        Vote(str(r), "A", "B", ("left", "right")[x], str(k)) for k, one in enumerate(pairs) for r, x in enumerate(one)
+    ]
     found = agreement(votes)
     assert found.alpha == pytest.approx(0.095, abs=1e-3) and found.same == 0.6 and found.pairs == 10
 

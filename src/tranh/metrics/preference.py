@@ -1,12 +1,13 @@
 """Which of several things people prefer: strengths, win rates and agreement from votes between two at a time.
 
-Strengths are Bradley and Terry's (1952) with Davidson's (1970) tie and a liking for one side (Davidson and Beaver 1977):
-left i and right j are preferred, or neither, in the proportion
+Strengths are Bradley and Terry's (1952), with Davidson's (1970) tie and a liking for one side (Davidson and Beaver
+1977): left i and right j are preferred, or neither, in the proportion (left : neither : right)
 
-    exp(d / 2) : exp(-d / 2) : exp(tie),    d = s_i - s_j + side.
+    exp(d / 2) : exp(tie) : exp(-d / 2),    d = s_i - s_j + side.
 
 A strength is thus a log-odds: of decided votes without a liking for a side, i wins exp(s_i - s_j) times as many as j.
-Raters are what is drawn at random: the votes of one stand or fall together. It knows neither pictures nor where votes come from.
+Raters are what is drawn at random: the votes of one stand or fall together. It knows neither pictures nor where votes
+come from.
 """
 
 from __future__ import annotations
@@ -95,7 +96,9 @@ def strengths(votes: Sequence[Vote], *, seed: int = 0, confidence: float = CONFI
     return Strengths(ranked, interval(n, len(votes)), ties, drawn)
 
 
-def win_rates(votes: Sequence[Vote], *, seed: int = 0, confidence: float = CONFIDENCE) -> dict[tuple[str, str], Interval]:
+def win_rates(
+    votes: Sequence[Vote], *, seed: int = 0, confidence: float = CONFIDENCE
+) -> dict[tuple[str, str], Interval]:
     """Share of its votes against b that a won, for every ordered pair that was compared; no preference is half a win.
 
     Wilson's score interval for as many independent votes as have the spread that is seen between raters (Korn and
@@ -142,8 +145,12 @@ class Agreement:
 def agreement(votes: Iterable[Vote]) -> Agreement | None:
     """Agreement on comparisons that two raters or more have seen; None where there are none."""
     units: dict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
+    once: set[tuple[str, ...]] = set()
     for vote in votes:
         first, second = sorted((vote.left, vote.right))
+        if (vote.rater, vote.comparison, first, second) in once:  # nobody agrees with themselves
+            continue
+        once.add((vote.rater, vote.comparison, first, second))
         chosen = {"left": vote.left, "right": vote.right, "same": ""}[vote.answer]
         units[vote.comparison, first, second][{first: "first", second: "second"}.get(chosen, "same")] += 1
     shared = [counts for counts in units.values() if counts.total() > 1]
