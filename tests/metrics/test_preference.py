@@ -165,7 +165,7 @@ def test_win_rates_cover():
 
 
 def test_agreement_is_krippendorffs():
-    """His example B (Computing Krippendorff's Alpha-Reliability, 2011): two observers, ten nominal units, alpha 0.095."""
+    """His example B (Computing Krippendorff's Alpha-Reliability, 2011): two observers, ten units, alpha 0.095."""
     pairs = list(zip([0, 1, 0, 0, 0, 0, 0, 0, 1, 0], [1, 1, 1, 0, 0, 1, 0, 0, 0, 0]))
     votes = [
         Vote(str(r), "A", "B", ("left", "right")[x], str(k)) for k, one in enumerate(pairs) for r, x in enumerate(one)
@@ -179,3 +179,4 @@ def test_agreement_does_not_ask_which_side():
     found = agreement(votes)
     assert (found.same, found.alpha, found.pairs) == (1, None, 1)
     assert agreement(votes[:1]) is None
+    assert agreement([votes[0], votes[0]]) is None  # nobody agrees with themselves

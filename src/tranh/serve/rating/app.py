@@ -152,7 +152,7 @@ def app(study: Study, votes: Votes, *, host: str = "127.0.0.1", token: str = "")
     """
     if not is_loopback(host) and len(token) < 8:
         raise TranhError(
-            f"{host} can be reached by other machines: add --token WORD, 8 letters or more; raters get it in their link."
+            f"{host} can be reached by other machines: add --token WORD, 8 letters or more, for the raters' link."
         )
     desk, owner = Desk(study, votes), votes.secret("owner")
     server = FastAPI(title="Tranh", docs_url=None, redoc_url=None, openapi_url=None)

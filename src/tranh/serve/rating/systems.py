@@ -1,4 +1,4 @@
-"""Where a system's pictures come from: an evaluation's folder, any captioned pictures, or a model that draws them first.
+"""Where a system's pictures come from: an evaluation, any captioned pictures, or a model that draws them first.
 
 It gives pictures by caption and knows nothing of comparing them.
 """
@@ -97,7 +97,7 @@ def names(given: Sequence[str]) -> list[str]:
 
 
 def guessed(caption: str) -> str:
-    """The language of a caption whose source does not say it: ``vi`` if it has a letter only Vietnamese has, else empty."""
+    """The language of a caption whose source is silent: ``vi`` if it has a letter of Vietnamese alone, else empty."""
     return "vi" if VIETNAMESE.search(unicodedata.normalize("NFC", caption).lower()) else ""
 
 

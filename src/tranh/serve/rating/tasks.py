@@ -3,10 +3,11 @@
 Nothing has to be remembered for a rater who comes back: the next task is the first of the plan without a vote. It knows
 neither votes nor pages.
 
-A plan has a part per question (their order turns from rater to rater). Within a part every pair of systems comes equally
-often in shuffled rounds; the captions of a pair are walked through in one shuffled order that raters continue from one
-another, and sides are swapped from one showing of a pair to the next. After every few comparisons comes one whose right
-answer is known.
+A plan has a part per question (their order turns from rater to rater). Two raters in a row see the same
+comparisons, sides swapped and in another order, so that one knows how far people agree. For each question these couples
+walk along one row, where the couple before stopped: rounds with every pair of systems once, in shuffled order; from
+round to round a pair goes on to its next caption, in a shuffled order, and swaps sides. Among every few comparisons is
+one whose right answer is known.
 """
 
 from __future__ import annotations
@@ -69,16 +70,16 @@ def plan(study: Study, rater: int, per_rater: int, language: str = "") -> tuple[
     """
     rng = random.Random(f"{study.seed} rater {language} {rater}")
     questions = study.questions
-    turn = rater % len(questions)
+    couple, second = divmod(rater, 2)
+    turn = couple % len(questions)
     order = questions[turn:] + questions[:turn]
     # One check at a random place in every so many comparisons, never at the very beginning.
     starts = range(0, per_rater, CHECK_EVERY)
     due = {min(per_rater, start + rng.randint(1 if start else 2, CHECK_EVERY)) for start in starts}
     tasks: list[Task] = []
     compared = 0
-    for place, question in enumerate(order):
-        count = per_rater // len(order) + (place < per_rater % len(order))
-        for task in _part(study, question, rater, count, per_rater, language, rng):
+    for question in order:
+        for task in _part(study, question, couple, second, per_rater, language, rng):
             tasks.append(replace(task, position=len(tasks)))
             compared += 1
             if compared in due:
@@ -87,23 +88,19 @@ def plan(study: Study, rater: int, per_rater: int, language: str = "") -> tuple[
 
 
 def _part(
-    study: Study, question: str, rater: int, count: int, per_rater: int, language: str, rng: random.Random
+    study: Study, question: str, couple: int, second: int, per_rater: int, language: str, rng: random.Random
 ) -> Iterator[Task]:
+    """A rater's comparisons for one question: a stretch of the one long row that all couples walk along."""
     pairs = [pair for pair in study.shared if study.keys(question, pair)]
-    # Raters before this one had at most so many showings of a pair; going on from there, captions are used evenly.
-    each = -(-per_rater // (len(study.questions) * len(pairs))) + 1
-    used = {pair: rater * each for pair in pairs}
-    waiting: list[tuple[str, str]] = []
-    for _ in range(count):
-        if not waiting:
-            waiting = rng.sample(pairs, len(pairs))
-        pair = waiting.pop()
-        use = used[pair]
-        used[pair] += 1
+    begin, end = (_before(study, question, number, per_rater) for number in (couple, couple + 1))
+    for place in rng.sample(range(begin, end), end - begin):
+        use = place // len(pairs)  # the row has rounds: each has every pair once
+        shuffled = random.Random(f"{study.seed} round {question} {use}").sample(pairs, len(pairs))
+        pair = shuffled[place % len(pairs)]
         keys = _walk(study, question, pair, language)
         key, again = keys[use % len(keys)], use // len(keys)
         # Each showing swaps sides; so does each new walk, or an even number of captions would keep theirs.
-        flip = (use + again * (len(keys) % 2 == 0) + _coin(study, question, pair)) % 2
+        flip = (use + again * (len(keys) % 2 == 0) + _coin(study, question, pair) + second) % 2
         left, right = pair[::-1] if flip else pair
         if question == "diversity":
             samples = tuple(range(study.grid(pair, key)))
@@ -112,6 +109,14 @@ def _part(
             samples = (again % fewest,)
         sides = tuple(tuple(Shown(name, key, k) for k in samples) for name in (left, right))
         yield Task(0, question, key, left, right, (sides[0], sides[1]))
+
+
+def _before(study: Study, question: str, couple: int, per_rater: int) -> int:
+    """How far a question's row is walked by couples before this one; what is left over goes to who begin with it."""
+    count, rest = divmod(per_rater, len(study.questions))
+    place = study.questions.index(question)
+    whole, turns = divmod(couple, len(study.questions))
+    return couple * count + whole * rest + sum((place - turn) % len(study.questions) < rest for turn in range(turns))
 
 
 def _walk(study: Study, question: str, pair: tuple[str, str], language: str) -> list[str]:

@@ -1,7 +1,7 @@
-"""The votes on disk: one SQLite file that outlives the process and the power. A vote is on the disk before it is told so.
+"""The votes on disk: one SQLite file that outlives the process and the power.
 
-It knows neither pictures nor strengths. The file speaks for itself: a vote says in words what was compared, so that it can
-be read without the systems' folders.
+A vote is on the disk before it is acknowledged, and says in words what was compared, so that the file can be read
+without the systems' folders. It knows neither pictures nor strengths.
 """
 
 from __future__ import annotations
@@ -188,8 +188,9 @@ class Votes:
 
     def all(self) -> list[Record]:
         """Every vote, in the order they came."""
-        names = ", ".join(f'"{field.name}"' for field in fields(Record))
+        names = [field.name for field in fields(Record)]
+        columns = ", ".join(f'"{name}"' for name in names)
         with self.lock:
-            rows = self.db.execute(f"SELECT {names} FROM votes ORDER BY at, rowid").fetchall()
-        at = [field.name for field in fields(Record)].index("passed")
-        return [Record(*row[:at], None if row[at] is None else bool(row[at]), *row[at + 1 :]) for row in rows]
+            rows = self.db.execute(f"SELECT {columns} FROM votes ORDER BY at, rowid").fetchall()
+        found = (dict(zip(names, row, strict=True)) for row in rows)
+        return [Record(**row | {"passed": None if row["passed"] is None else bool(row["passed"])}) for row in found]
