@@ -26,7 +26,9 @@ from tranh.text.lexicon import Lexicon
 from tranh.types import Event, Recipe, Request, TranhError
 
 ROOT = Path(__file__).parent.parent
-VERBS = ("generate", "models", "train", "plan", "doctor", "export", "evaluate", "convert-inception", "data")
+VERBS = (
+    "generate", "models", "train", "plan", "doctor", "export", "evaluate", "convert-inception", "rate", "data",
+)  # fmt: skip
 
 
 def call(*args: str) -> Result:
