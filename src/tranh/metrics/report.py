@@ -26,7 +26,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Sample:
-    """Pictures side by side, each (label, PNG), with what was asked and which of it is wrong; None where nobody knows."""
+    """Pictures side by side, each (label, PNG), with what was asked and what of it is wrong, None if nobody knows."""
 
     caption: str
     pictures: Sequence[tuple[str, bytes]]

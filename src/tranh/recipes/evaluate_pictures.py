@@ -11,17 +11,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from tranh.data.pictures import Pictures
 from tranh.data.scenes.source import cache_dir
 from tranh.engine import evaluate as engine
-from tranh.files import write_json
+from tranh.files import replacing, write_json
+from tranh.metrics import diversity
+from tranh.metrics.matching import LEAST
 from tranh.metrics.network import Network
-from tranh.recipes import matching, networks, own, report_pictures
+from tranh.recipes import copying, matching, networks, own, report_pictures
 from tranh.recipes.caption_judge import CaptionJudge
 from tranh.recipes.evaluate import System
+from tranh.recipes.measures import measure_sets
+from tranh.recipes.memory import Memory
+from tranh.recipes.reference import reference
 from tranh.types import Event, Request, TranhError
+
+BATCH = 64
 
 REFERENCE = 10_000
 """Training pictures that sets are compared with."""
@@ -90,7 +99,7 @@ def evaluate(
     yield from own.prepare(data)
     prepared = own.prepared(data)
     size = size or int(getattr(system, "size", 64))
-    pictures = Pictures(Tokenizer.train(()).encode, prepared, size=size)  # nobody asks it for tokens
+    pictures = Pictures(_untold, prepared, size=size)
     spoken = {split: _spoken(pictures, split, count, languages) for split in ASKED}
     main = [asked for split in ASKED for asked in spoken[split]]
     if not main:
@@ -121,10 +130,16 @@ def evaluate(
     value["match"] = _matches(judge, system, circular, pictures, out, spoken, seed) if judge is not None else {}
     value["sets"] = _sets(pictures, out, spoken, network, seed)
     value["diversity"] = _diverse(out, again, network, seed)
-    value["copies"] = _copies(pictures, out, spoken)
+    value["copies"] = _copies(system, pictures, out, spoken, network)
     write_json(out / "report.json", value)
     report_pictures.write(value, _shown(pictures, out, spoken), out)
     yield Event("report", 1, 1, result=value)
+
+
+def _untold(captions: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """No tokens: captions go to the system as words."""
+    empty = torch.zeros(len(captions), 0)
+    return empty.long(), empty.bool()
 
 
 def _spoken(pictures: Pictures, split: str, count: int, languages: Sequence[str]) -> list[Asked]:
@@ -167,7 +182,10 @@ def _matches(
         if made:
             found[split] = matching.match(judge, made, real, system=system, circular=circular, seed=seed)
         else:
-            found[split] = {"rows": [], "warnings": [f"fewer than {LEAST} captions of split {split}: no match is measured"]}
+            found[split] = {
+                "rows": [],
+                "warnings": [f"fewer than {LEAST} captions of split {split}: no match is measured"],
+            }
     return found
 
 
@@ -183,7 +201,11 @@ def _sets(
     rows = [("true, held out", pictures.images(held))]
     rows += [(f"made, captions of {split}", _made(out, asked)) for split, asked in spoken.items() if asked]
     return [
-        {"pictures": who, "count": len(images), "measures": [m.json() for m in measure_sets(real, images, network, seed=seed)]}
+        {
+            "pictures": who,
+            "count": len(images),
+            "measures": [m.json() for m in measure_sets(real, images, network, seed=seed)],
+        }
         for who, images in rows
     ]
 
@@ -197,13 +219,40 @@ def _diverse(out: Path, again: Sequence[Sequence[Asked]], network: Network, seed
     return diversity.measure(features, network, seed=seed, allow_few=True).json()
 
 
+def _copies(
+    system: System, pictures: Pictures, out: Path, spoken: Mapping[str, Sequence[Asked]], network: Network
+) -> dict[str, Any]:
+    """What the guard says of the pictures made for each split's captions; the worst pairs are drawn."""
+    try:
+        index: Memory = system.memory  # type: ignore[attr-defined]
+    except (AttributeError, TranhError) as missing:
+        return {"refused": str(missing)}
+    prepared = pictures.prepared
+    rows = {prepared.record(int(i))["key"]: int(i) for i in pictures.training}
+    held = np.concatenate([prepared.of(split) for split in ("validation", "test")])
+    found: dict[str, Any] = {}
+    for split, asked in spoken.items():
+        made = [([a.key], _made(out, [a])) for a in asked]
+        real = [([str(i)], pictures.images([int(i)])) for i in held]
+        kept = network if index.network == (network.name, network.hash) else None
+        try:
+            told = copying.report(index, made, real, lambda key: pictures.images([rows[key]])[0], kept)
+        except TranhError as refused:
+            found[split] = {"refused": str(refused)}
+            continue
+        with replacing(out / f"copies-{split}.png") as temporary:
+            told.sheet.save(temporary, "PNG")
+        found[split] = told.figures
+    return found
+
+
 def _shown(
     pictures: Pictures, out: Path, spoken: Mapping[str, Sequence[Asked]], each: int = 16
 ) -> list[report_pictures.Shown]:
     """The first pictures of each split, one language after another; nobody chose them."""
     shown = []
     for split, asked in spoken.items():
-        rows = {a.index: a for a in sorted(asked, key=lambda a: (a.index, (a.index + len(a.language) * 0 + (a.language == "vi")) % 2))}
+        rows = {a.index: a for a in sorted(asked, key=lambda a: (a.index, (a.index + (a.language == "vi")) % 2))}
         for a in list(rows.values())[:each]:
             true, made = pictures.images([a.index])[0], _made(out, [a])[0]
             shown.append(report_pictures.Shown(split, a.caption, true, made))

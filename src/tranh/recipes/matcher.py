@@ -7,6 +7,8 @@ from typing import Any
 
 from tranh.types import Recipe, Stage
 
+SCENES = {"source": "scenes", "levels": {"one": 0.25, "two": 0.35, "full": 0.4}}
+
 SEED = 7
 """Not that of the systems it judges: begun from other weights, in another order."""
 
@@ -19,7 +21,7 @@ def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
     """
     stage = Stage(
         family="matcher",
-        data=(data or {"source": "scenes", "levels": {"one": 0.25, "two": 0.35, "full": 0.4}}) | {"split": "judge"},
+        data={**(data or SCENES), "split": "judge"},
         steps=1500,
         batch=128,
         muon_lr=3e-3,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import json
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 
@@ -26,8 +26,7 @@ from tranh.metrics import memory as near
 from tranh.metrics.memory import Limit, Nearest, TooFew
 from tranh.metrics.network import Network
 from tranh.nn.pixels import to_images, to_pixels
-from tranh.recipes.networks import own
-from tranh.types import TranhError
+from tranh.types import Event, TranhError
 
 MEMORY = "memory.safetensors"
 """The asset of a run and of an exported model that holds the index."""
@@ -43,7 +42,6 @@ DOUBLE = 0.02
 
 Batches = Iterable[tuple[Sequence[str], Tensor]]
 """Keys of pictures, and the pictures (B, 3, H, W) in [-1, 1]."""
-Tick = Callable[[int], None]
 
 
 def _compressed(images: Tensor) -> Tensor:
@@ -174,7 +172,14 @@ class Memory:
             limit = Limit(float(told["value"]), float(told["alarm"]), int(told["count"]))
             caught = {str(name): float(share) for name, share in about["caught"].items()}
             return Memory(
-                keys, tensors["looks"], tensors["signs"], tensors["features"], network, limit, caught, bool(about["more"])
+                keys,
+                tensors["looks"],
+                tensors["signs"],
+                tensors["features"],
+                network,
+                limit,
+                caught,
+                bool(about["more"]),
             )
         except (safetensors.SafetensorError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
             raise TranhError(
@@ -201,17 +206,27 @@ def features_of(images: Tensor, network: Network | None) -> Tensor:
     return F.normalize(network.features(images), dim=1).mul(127).round().to(torch.int8)
 
 
-def build(
-    batches: Batches, *, network: Network | None = None, most: int = MOST, seed: int = 0, progress: Tick | None = None
-) -> Memory:
-    """The index of training pictures, and the limit of what is a near copy of one.
+def build(batches: Batches, *, network: Network | None = None, most: int = MOST, seed: int = 0) -> Memory:
+    """The index that :func:`building` ends with."""
+    *_, last = building(batches, network=network, most=most, seed=seed)
+    made: Memory = last.result
+    return made
+
+
+def building(
+    batches: Batches, *, network: Network | None = None, most: int = MOST, seed: int = 0, total: int = MOST
+) -> Iterator[Event]:
+    """Make the index of training pictures, and the limit of what is a near copy of one.
 
     The limit comes from the training pictures themselves: each of 1000, left out, is a stranger to the others.
 
     Args:
         batches: every training picture once, in an order that does not matter; only the first ``most`` are kept.
         network: whose features are kept for reports (15 ms a picture with the verifier); none are if None.
-        progress: told the number of pictures so far.
+        total: pictures expected, for the progress.
+
+    Yields:
+        Progress; the last event's ``result`` is the :class:`Memory`.
 
     Raises:
         TooFew: fewer than 20 pictures that are there once.
@@ -231,8 +246,7 @@ def build(
                 witnesses[place : place + 1] = [(row, picture)]
         kept.append((looks.look(small), signs_of(images[:room]), features_of(small, network)))
         keys += map(str, names[:room])
-        if progress is not None:
-            progress(len(keys))
+        yield Event("index", min(len(keys), total), total)
         if more:
             break
     if len(keys) < near.LEAST:
@@ -242,7 +256,8 @@ def build(
     seen, signs, features = (torch.cat(column) for column in zip(*kept, strict=True))
     named = (network.name, network.hash) if network is not None else None
     memory = Memory(keys, seen, signs, features, named, Limit(0.0, 0.0, 0), {}, more)
-    return _limited(memory, torch.tensor([row for row, _ in witnesses]), torch.stack([p for _, p in witnesses]))
+    memory = _limited(memory, torch.tensor([row for row, _ in witnesses]), torch.stack([p for _, p in witnesses]))
+    yield Event("index", total, total, result=memory)
 
 
 def _limited(memory: Memory, rows: Tensor, images: Tensor) -> Memory:
@@ -260,11 +275,3 @@ def _limited(memory: Memory, rows: Tensor, images: Tensor) -> Memory:
         found = memory.look_up(alter(images[:TRIED]).clamp(-1, 1))
         caught[name] = round(float((found.ratio < memory.limit.value).float().mean()), 4)
     return replace(memory, caught=caught)
-
-
-def index_assets(batches: Batches, progress: Tick | None = None) -> dict[str, bytes]:
-    """The index as an asset of a run, which ``export`` takes along; none of fewer than 20 pictures."""
-    try:
-        return {MEMORY: build(batches, network=own(), progress=progress).save()}
-    except TooFew:
-        return {}

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from tranh.data import prepare as preparation
 from tranh.data.detect import detect
@@ -21,7 +22,9 @@ from tranh.data.prepared import Prepared, Tick, is_prepared
 from tranh.data.ready import Options
 from tranh.data.scenes.source import cache_dir
 from tranh.files import write_bytes
-from tranh.recipes import models
+from tranh.metrics.memory import TooFew
+from tranh.nn.pixels import to_images
+from tranh.recipes import memory, models, networks
 from tranh.text.normalise import normalise, strip_diacritics
 from tranh.text.tokenizer import Tokenizer
 from tranh.text.words import Words
@@ -35,6 +38,9 @@ SIDE = 256
 
 CAPTIONED = 200_000
 """Pictures whose captions teach the tokenizer and the list of known words; of more, as many are taken evenly."""
+
+FEATURED = 10_000
+"""Most training pictures whose features are kept beside their looks."""
 
 OPTIONS = ("split", "size", "languages", "unmarked")
 """What a stage may set of :class:`Pictures`; ``source``, ``hash`` and ``words_of`` are beside them."""
@@ -122,6 +128,40 @@ def assets(data: Mapping[str, Any]) -> Assets:
         for name, content in ((TOKENIZER, tokenizer.save()), (WORDS, words.save())):
             write_bytes(paths[name], content)
     return {name: path.read_bytes() for name, path in paths.items()}
+
+
+def index(data: Mapping[str, Any]) -> Iterator[Event]:
+    """The index of the training pictures that the guard against copying asks, made once and kept.
+
+    Features are in it for up to ``FEATURED`` pictures: they take 15 ms each, and only reports ask for them.
+
+    Yields:
+        Progress; the last event's ``result`` is the asset by name, empty for too few pictures.
+    """
+    pictures = prepared(data)
+    path = cache_dir() / f"pictures-{pictures.hash[:16]}-{memory.MEMORY}"
+    if not path.exists():
+        rows = pictures.of("train")
+        network = networks.own() if len(rows) <= FEATURED else None
+        total = min(len(rows), memory.MOST)
+        try:
+            for event in memory.building(_with_keys(pictures, rows), network=network, total=total):
+                if event.result is not None:
+                    write_bytes(path, event.result.save())
+                yield Event("index", event.done, total)
+        except TooFew:
+            yield Event("index", total, total, result={})
+            return
+    yield Event("index", 1, 1, result={memory.MEMORY: path.read_bytes()})
+
+
+def _with_keys(pictures: Prepared, rows: np.ndarray, size: int = 64) -> Iterator[tuple[list[str], Tensor]]:
+    """Keys and pictures, a few at a time."""
+    unpacked = pictures.unpacked(size)
+    assert unpacked is not None
+    for start in range(0, len(rows), 64):
+        part = rows[start : start + 64]
+        yield [pictures.record(int(i))["key"] for i in part], to_images(unpacked[part])
 
 
 def _captions(pictures: Prepared) -> Iterator[str]:

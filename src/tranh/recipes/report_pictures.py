@@ -14,7 +14,7 @@ from tranh.engine.sheet import sheet
 from tranh.files import replacing, write_bytes
 from tranh.metrics import report as pages
 from tranh.metrics.report import Cell, Table
-from tranh.recipes import matching
+from tranh.recipes import copying, matching
 from tranh.recipes.report import png
 
 SEEN = {"test": "held out", "train": "seen in training"}
@@ -59,7 +59,9 @@ def page_of(value: Mapping[str, Any], shown: Sequence[Shown]) -> pages.Report:
             tables.append(Table(f"{told.title}, {SEEN[split]}", told.columns, told.rows, told.note))
     if not value["match"]:
         warnings.append("no judge was given: nothing is said of how well captions are followed (--judge)")
-    tables += [_sets(value["sets"]), *_diversity(value["diversity"]), *value_tables(value["copies"])]
+    copied, refused = _copies(value["copies"])
+    tables += [_sets(value["sets"]), *_diversity(value["diversity"]), *copied]
+    warnings += refused
     return pages.Report("Evaluation on own pictures", card, tables, warnings, samples, note)
 
 
@@ -69,7 +71,7 @@ def _sets(sets: Sequence[Mapping[str, Any]]) -> Table:
     for row in sets:
         cells: list[Cell] = [row["pictures"], row["count"]]
         for name in names:
-            found = next((m for m in row["measures"] if m["name"] == name), {})
+            found: Mapping[str, Any] = next((m for m in row["measures"] if m["name"] == name), {})
             if "reason" in found:
                 refused[name] = found["reason"]
             cells.append(_interval(found["interval"]) if "interval" in found else None)
@@ -88,9 +90,19 @@ def _diversity(found: Mapping[str, Any] | None) -> list[Table]:
     return [Table(found["name"], columns, [[*row, settings["between"]]], "Mean distance of two pictures.")]
 
 
-def value_tables(copies: Mapping[str, Any] | None) -> list[Table]:
-    """What the memorisation guard found."""
-    return []
+def _copies(copies: Mapping[str, Any]) -> tuple[list[Table], list[str]]:
+    """What the guard against copying found, and what it could not look at."""
+    if "refused" in copies:
+        return [], [f"copies: {copies['refused']}"]
+    tables, warnings = [], []
+    for split, figures in copies.items():
+        if "refused" in figures:
+            warnings.append(f"copies, {SEEN[split]}: {figures['refused']}")
+            continue
+        told = copying.table(figures)
+        note = f"{told.note} The worst pairs: copies-{split}.png"
+        tables.append(Table(f"{told.title} Captions {SEEN[split]}", told.columns, told.rows, note))
+    return tables, warnings
 
 
 def _interval(found: Mapping[str, Any]) -> str:

@@ -39,7 +39,7 @@ from tranh.recipes.memory import MEMORY
 from tranh.recipes.own import TOKENIZER, WORDS, Assets
 from tranh.recipes.provenance import provenance
 from tranh.recipes.samples import sampler_of
-from tranh.recipes.sources import assets_of, get_ready, settled, source_of
+from tranh.recipes.sources import assets_of, get_ready, index_of, settled, source_of
 from tranh.text.tokenizer import Tokenizer
 from tranh.types import Event, Family, Recipe, Stage, TranhError
 
@@ -196,6 +196,8 @@ def train(
         source = source_of(stage.data, assets[name])
         family = families.build(stage)
         sample, measure = sampler_of(stage, source, parents), measurer_of(stage, source, parents)
+        if sample is not None:  # what draws takes along what it was trained on, so that copies can be told
+            assets[name] = assets[name] | (yield from index_of(stage.data))
         guess = None
         if run.recipe_file.exists():
             stage = replace(stage, steps=run.stage().steps)

@@ -5,7 +5,7 @@ It knows every source by name; families and the loop know none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any
 
 from tranh.data.scenes.layout import scene
@@ -62,6 +62,16 @@ def get_ready(data: Mapping[str, Any]) -> Iterator[Event]:
     """Whatever has to be done once before the data can be read: own pictures are prepared."""
     if not _of_scenes(data):
         yield from own.prepare(data)
+
+
+def index_of(data: Mapping[str, Any]) -> Generator[Event, None, Assets]:
+    """The index of own training pictures, as an asset; none of Scenes, whose pictures anybody can draw again."""
+    found: Assets = {}
+    if not _of_scenes(data):
+        for event in own.index(data):
+            found = event.result or found
+            yield Event(event.stage, event.done, event.total)
+    return found
 
 
 def _of_scenes(data: Mapping[str, Any]) -> bool:
