@@ -26,7 +26,7 @@ from tranh.text.lexicon import Lexicon
 from tranh.types import Event, Recipe, Request, TranhError
 
 ROOT = Path(__file__).parent.parent
-VERBS = ("generate", "models", "train", "doctor", "export", "evaluate", "convert-inception", "data")
+VERBS = ("generate", "models", "train", "doctor", "export", "evaluate", "import-inception", "data")
 
 
 def call(*args: str) -> Result:
