@@ -27,7 +27,7 @@ from tranh.types import Event, Recipe, Request, TranhError
 
 ROOT = Path(__file__).parent.parent
 VERBS = (
-    "generate", "models", "train", "plan", "doctor", "export", "evaluate", "convert-inception", "rate", "data",
+    "generate", "models", "train", "plan", "doctor", "export", "evaluate", "import-inception", "rate", "data",
 )  # fmt: skip
 
 
