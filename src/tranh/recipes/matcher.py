@@ -24,6 +24,6 @@ def recipe() -> Recipe:
         stages={"matcher": stage},
         system="tranh.recipes.caption_judge:assemble",
         parts=("matcher",),
-        cost="COST",
-        expected="EXPECTED",
+        cost="1500 steps of 128 pictures: about 15 minutes of one CPU core",
+        expected="on Scenes of one and two things, 460 steps find the caption among 100 for 95 to 99 % of held-out pictures",
     )
