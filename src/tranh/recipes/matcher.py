@@ -25,5 +25,5 @@ def recipe() -> Recipe:
         system="tranh.recipes.caption_judge:assemble",
         parts=("matcher",),
         cost="1500 steps of 128 pictures: about 15 minutes of one CPU core",
-        expected="on Scenes of one and two things, 460 steps find the caption among 100 for 95 to 99 % of held-out pictures",
+        expected="levels one and two, 460 steps: the caption found among 100 for 95 to 99 % of held-out pictures",
     )
