@@ -83,7 +83,7 @@ def command(*args: object):
     try:
         said = [process.stdout.readline() for _ in range(2)]
         found = [re.search(r"http://\S+", one) for one in said]
-        assert all(found), f"{said}\n{"" if said[0] else process.stderr.read()}"
+        assert all(found), said if said[0] else process.stderr.read()
         yield process, found[0][0], found[1][0]
     finally:
         process.send_signal(signal.SIGINT)

@@ -48,23 +48,23 @@ def owners(server, votes, what="results"):
 
 
 def test_known_strengths_are_recovered(server, votes):
-    """24 attentive raters and two who click anywhere: the strengths put in are inside the intervals that come out."""
-    for seed in range(24):
+    """16 attentive raters and two who click anywhere: the strengths put in are inside the intervals that come out."""
+    for seed in range(16):
         rate(server, ("en", "vi")[seed % 2], seed)
     clicking = [rate(server, "en", seed, lambda a, b, rng: ("left", "right")[rng.integers(2)]) for seed in (5, 6)]
     found = owners(server, votes).json()
-    assert found["raters"] == 26 and {r["rater"] for r in found["excluded"]} <= set(clicking)
-    assert found["excluded"] and found["votes"] == 30 * (26 - len(found["excluded"]))
+    assert found["raters"] == 18 and {r["rater"] for r in found["excluded"]} <= set(clicking)
+    assert found["excluded"] and found["votes"] == 30 * (18 - len(found["excluded"]))
     for question in ("photorealism", "caption", "diversity"):
         one = found["questions"][question]["all"]
         of = {row["system"]: row for row in one["strengths"]}
         assert all(of[n]["low"] <= true <= of[n]["high"] for n, true in toys.TRUE.items()), (question, of)
         assert one["systems"] == ["quokka", "numbat", "wombat"]
-        assert of["quokka"]["high"] - of["quokka"]["low"] < 1.6
+        assert of["quokka"]["high"] - of["quokka"]["low"] < 1.8
         assert {"en", "vi"} <= set(found["questions"][question])
-        assert one["agreement"]["pairs"] >= 100 and one["agreement"]["alpha"] > 0
+        assert one["agreement"]["pairs"] >= 60 and one["agreement"]["alpha"] > 0
     lines = owners(server, votes, "votes.csv").text.splitlines()
-    assert len(lines) == 1 + 26 * 35  # those left out and the checks too
+    assert len(lines) == 1 + 18 * 35  # those left out and the checks too
 
 
 def test_nothing_a_rater_receives_names_a_system(server):
