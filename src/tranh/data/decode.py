@@ -14,7 +14,7 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from tranh.types import TranhError
 
-FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TGA", "TIFF", "WEBP")
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")
 """Decoders that may be used. Pillow has others (EPS starts Ghostscript, FITS, PSD, ...) that nobody needs here."""
 
 MOST_BYTES, MOST_PIXELS = 2**26, 2**26
