@@ -1,4 +1,4 @@
-"""Verbs of data, behind the word ``data``: ``preview``."""
+"""Verbs of data, behind the word ``data``: ``preview``, ``doctor``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tranh.cli.base import data
+from tranh.cli.base import data, last
 from tranh.cli.options import Language
 
 
@@ -34,3 +34,42 @@ def preview(
     sheet = draw(source, level=level, split=split, count=count, size=size, language=language.value)
     asked = {"source": source, "level": level, "split": split, "count": count, "size": size, "language": language.value}
     typer.echo(save_picture(sheet, output, asked))
+
+
+@data.command()
+def doctor(
+    source: Annotated[str, typer.Argument(metavar="PATH", help="A folder, shards, a table ... of captioned pictures.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The report; findings.json is written beside it.")] = Path(
+        "report.html"
+    ),
+    model: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="Whose tokenizer counts tokens.", show_default="tranh-1")
+    ] = None,
+    clip: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="Look for captions that do not fit, with this model's CLIP.")
+    ] = None,
+    kind: Annotated[str | None, typer.Option(help="What the path is read as.", show_default="by looking")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Most pictures looked at, spread evenly.", show_default="all")
+    ] = None,
+) -> None:
+    """Look for faults in captioned pictures, say the remedy, and write a report. Exit code 1 if there is a fault.
+
+    \b
+    tranh data doctor my-pictures
+    tranh data doctor "shards/{00000..00099}.tar" --limit 5000 --out shards.html
+    tranh data doctor my-pictures --clip tranh-1
+    """
+    from tranh.recipes.data_doctor import examine
+
+    examined = last(examine(source, out, model=model, clip=clip, kind=kind, limit=limit))
+    marks = {"fault": "FAULT", "warning": "warning", "note": "note"}
+    for finding in examined.findings:
+        typer.echo(f"{marks[finding.severity]:8}{finding.name}: {finding.seen}")
+        if finding.severity != "note":
+            typer.echo(f"{'':8}remedy: {finding.remedy}")
+    if all(finding.severity == "note" for finding in examined.findings):
+        typer.echo(f"{'ok':8}{examined.pictures} pictures, {examined.captions} captions: no fault, no warning")
+    typer.echo(examined.report)
+    if examined.faults:
+        raise typer.Exit(1)

@@ -59,7 +59,8 @@ def _captions(records: Records, ledger: Ledger, classes: bool) -> None:
     usual = max(counts, key=lambda n: counts[n], default=0)
     if sum(counts.values()) >= ENOUGH and 0.9 <= counts[usual] / sum(counts.values()) < 1:
         rows = records.base.execute(
-            "SELECT place, key, captions FROM items WHERE listed AND captions > 0 AND captions != ? ORDER BY place", (usual,)
+            "SELECT place, key, captions FROM items WHERE listed AND captions > 0 AND captions != ? ORDER BY place",
+            (usual,),
         )
         for place, key, number in rows.fetchall():
             ledger.note("uneven captions", key, f"{number}, most have {usual}", place=place)
@@ -67,14 +68,18 @@ def _captions(records: Records, ledger: Ledger, classes: bool) -> None:
 
 def _languages(records: Records, ledger: Ledger) -> None:
     total, having = 0, Counter[str]()
-    rows = records.base.execute("SELECT languages, COUNT(*) FROM items WHERE captions > 0 AND listed GROUP BY languages")
+    rows = records.base.execute(
+        "SELECT languages, COUNT(*) FROM items WHERE captions > 0 AND listed GROUP BY languages"
+    )
     for names, count in rows.fetchall():
         total += count
         for name in filter(None, names.split(",")):
             having[name] += count
     expected = {name for name, count in having.items() if count >= EXPECTED * total}
     if len(expected) > 1:
-        rows = records.base.execute("SELECT place, key, languages FROM items WHERE captions > 0 AND listed ORDER BY place")
+        rows = records.base.execute(
+            "SELECT place, key, languages FROM items WHERE captions > 0 AND listed ORDER BY place"
+        )
         for place, key, names in rows:
             missing = sorted(expected - set(names.split(",")))
             if names and missing:
@@ -85,13 +90,17 @@ def _languages(records: Records, ledger: Ledger) -> None:
 
 
 def _labels(records: Records, ledger: Ledger) -> None:
-    rows = records.base.execute("SELECT label, split, COUNT(*) FROM items WHERE label IS NOT NULL GROUP BY label, split")
+    rows = records.base.execute(
+        "SELECT label, split, COUNT(*) FROM items WHERE label IS NOT NULL GROUP BY label, split"
+    )
     by_split: dict[str, Counter[str]] = defaultdict(Counter)
     for label, split, count in rows.fetchall():
         by_split[label][split] += count
     if not by_split:
         return
-    for place, key in records.base.execute("SELECT place, key FROM items WHERE label IS NULL AND listed ORDER BY place"):
+    for place, key in records.base.execute(
+        "SELECT place, key FROM items WHERE label IS NULL AND listed ORDER BY place"
+    ):
         ledger.note("no label", key, place=place)
     sizes = {label: sum(splits.values()) for label, splits in by_split.items()}
     usual = float(np.median(list(sizes.values())))
@@ -128,7 +137,9 @@ def _splits(records: Records, ledger: Ledger) -> None:
         ledger.note("training is the smaller part", ", ".join(f"{n or 'unsaid'}: {c}" for n, c in counts.items()))
     unsaid = counts.pop("", 0)
     if counts and unsaid and unsaid < MOST_SHARE * sum(counts.values()):
-        for place, key in records.base.execute("SELECT place, key FROM items WHERE listed AND split = '' ORDER BY place"):
+        for place, key in records.base.execute(
+            "SELECT place, key FROM items WHERE listed AND split = '' ORDER BY place"
+        ):
             ledger.note("split not known", key, place=place)
 
 

@@ -32,6 +32,7 @@ NOT_READ = frozenset(
 BARE_TEXT = frozenset(("readme", "license", "licence", "notice", "classes", "labels", "words", "synset_words", "credits",
                        "attribution", "sources", "notes", "requirements", "copying", "changelog", "names"))  # fmt: skip
 """Text files that are no captions."""
+BLOCK = 512  # bytes, of a tar
 BY_PATH = frozenset(("folder", "classes", "coco", "cub"))
 """Kinds whose keys end like the paths of their pictures, and which may leave pictures out."""
 
@@ -209,13 +210,16 @@ def _shard(file: Path) -> str:
                 end = info.offset_data + info.size
     except (tarfile.TarError, OSError, EOFError) as error:
         return str(error)
-    size = file.stat().st_size
-    return f"{end} bytes are announced, {size} are there" if end > size else "" if size > end else "no end mark"
+    with file.open("rb") as raw:  # headers that are cut are passed over; the mark after the last file is then missing
+        raw.seek(-(-end // BLOCK) * BLOCK)
+        return "" if raw.read(BLOCK) == bytes(BLOCK) else "it has no end mark"
 
 
 def null_captions(parts: Sequence[Found | tuple[str, ...]]) -> bool:
     """Is it a table with a column of captions, so that a row without one has an empty cell?"""
-    files = [file for part in parts if not isinstance(part, tuple) and part.kind == "parquet" for file in files_of(part)]
+    files = [
+        file for part in parts if not isinstance(part, tuple) and part.kind == "parquet" for file in files_of(part)
+    ]
     if not files:
         return False
     import pyarrow.parquet as pq

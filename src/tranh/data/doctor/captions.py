@@ -38,7 +38,9 @@ PICTURE_NAME = re.compile(
 DIGEST = re.compile(r"[0-9a-f]{16,}|[0-9a-f]{8}-[0-9a-f-]{27}|\d[\d_.\-]{3,}", re.IGNORECASE)
 ENTITY = re.compile(r"&(?:[a-z]{2,8}|#\d{2,6}|#x[0-9a-f]{2,6});", re.IGNORECASE)
 ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|n(?![a-z])|[\"t](?![a-z]))")
-MARKS = re.compile(r"\*\*\S|__\S.*\S__|!?\[[^\]]*\]\([^)]*\)|^#{1,6} |```|^\s*[\[{]\s*\"\w+\"|<\|[^|]*\|>", re.MULTILINE)
+MARKS = re.compile(
+    r"\*\*\S|__\S.*\S__|!?\[[^\]]*\]\([^)]*\)|^#{1,6} |```|^\s*[\[{]\s*\"\w+\"|<\|[^|]*\|>", re.MULTILINE
+)
 CHAT = re.compile(
     r"as an ai|i(?:'m| am) sorry|i can(?:no|')t (?:assist|help|see|view|provide|describe)|i(?:'m| am) unable to|"
     r"(?:^|\s)(?:sure|certainly|of course)[!,.] (?:here|this)|here(?:'s| is) (?:a|the|your) (?:\w+ )?(?:caption|description)|"
@@ -278,9 +280,12 @@ def _language(caption: Counted) -> str:
         return ""
     if caption.script not in ("LATIN", "") and len(caption.words) > 0:
         return f"{caption.script.title()} letters in a caption of {caption.language}"
-    marked = sum(bool(VIETNAMESE.search(word)) for word in caption.words)
+    marked = any(VIETNAMESE.search(word) for word in caption.words)
     if caption.language == "en":
-        return "Vietnamese letters in a caption of en" if marked >= 2 and marked >= 0.4 * len(caption.words) else ""
+        accented = sum(not word.isascii() for word in caption.words)
+        return (
+            "Vietnamese letters in a caption of en" if marked and accented >= max(2, 0.4 * len(caption.words)) else ""
+        )
     english = len(ENGLISH_ONLY & set(caption.words))
     return "English words in a caption of vi" if not marked and english >= 2 else ""
 

@@ -49,7 +49,9 @@ def hsv(rgb: np.ndarray) -> np.ndarray:
     safe = np.where(chroma == 0, 1, chroma)
     red, green, blue = x[..., 0], x[..., 1], x[..., 2]
     sixth = np.where(
-        value == red, (green - blue) / safe % 6, np.where(value == green, (blue - red) / safe + 2, (red - green) / safe + 4)
+        value == red,
+        (green - blue) / safe % 6,
+        np.where(value == green, (blue - red) / safe + 2, (red - green) / safe + 4),
     )
     hue = np.where(chroma == 0, 0, 60 * sixth)
     return np.stack([hue, np.where(value == 0, 0, chroma / np.where(value == 0, 1, value)), value], -1)

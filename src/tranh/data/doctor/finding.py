@@ -207,7 +207,13 @@ class Ledger:
         )
 
     def note(
-        self, kind: str, key: str, note: str = "", *, score: float = 0.0, place: int | None = None,
+        self,
+        kind: str,
+        key: str,
+        note: str = "",
+        *,
+        score: float = 0.0,
+        place: int | None = None,
         other: int | None = None,
     ) -> None:
         """Write down one thing; the lower the score, the worse it is."""
@@ -266,7 +272,8 @@ def _finding(kind: Kind, count: int, total: int, examples: tuple[Example, ...]) 
     nature = kind.usual and count > USUAL * total
     told = "; ".join(f"{e.key} ({e.note})" if e.note else e.key for e in examples[:NAMED])
     more = ", ..." if count > NAMED else ""
-    amount = f"{count} of {total} {kind.unit}" if kind.unit in ("pictures", "captions") else f"{count} {kind.unit}"
+    unit = kind.unit if count != 1 else kind.unit.removesuffix("s")
+    amount = f"{count} of {total} {kind.unit}" if kind.unit in ("pictures", "captions") else f"{count} {unit}"
     seen = f"{amount}: {kind.what}: {told}{more}"
     if nature:
         return Finding(kind.name, "note", count, f"{seen}. As most are so, it is how these pictures are",

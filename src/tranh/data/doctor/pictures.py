@@ -116,7 +116,9 @@ def look(key: str, data: bytes, box: tuple[int, int, int, int] | None) -> tuple[
     pixels = image.tobytes() if box is not None else data
     grey = image.convert("L")
     fine = image.resize((FINE, FINE), Image.Resampling.BOX).tobytes()
-    looked = Looked(image.size, came.format, print_of(image, hashlib.sha256(pixels).hexdigest()), fine, edge(grey), small)
+    looked = Looked(
+        image.size, came.format, print_of(image, hashlib.sha256(pixels).hexdigest()), fine, edge(grey), small
+    )
     met += _of_pixels(image, looked)
     return looked, met
 
@@ -152,7 +154,9 @@ def _of_file(key: str, data: bytes, format: str) -> Iterator[Met]:
                 yield Met("colour profile", _name_of(opened.info["icc_profile"]).decode("latin-1")[:40])
             if format == "PNG":
                 opened.verify()
-    except Exception as error:  # it was decoded a moment ago, so only a checksum or what lies beside the pixels is wrong
+    except (
+        Exception
+    ) as error:  # it was decoded a moment ago, so only a checksum or what lies beside the pixels is wrong
         yield Met("damaged", f"it opens, but is not sound: {error}")
         return
     try:

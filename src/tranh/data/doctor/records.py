@@ -46,7 +46,13 @@ class Records:
         )
 
     def add(
-        self, place: int, key: str, split: str, label: str | None, captions: Sequence[Counted], looked: Looked | None,
+        self,
+        place: int,
+        key: str,
+        split: str,
+        label: str | None,
+        captions: Sequence[Counted],
+        looked: Looked | None,
         listed: bool,
     ) -> None:
         """Keep one picture's row."""

@@ -73,8 +73,8 @@ class Bag:
     def tf_idf(self, most: int = 20, among: Sequence[Bag] = ()) -> list[tuple[str, float]]:
         """The words that matter most, by the mean over the captions of tf-idf.
 
-        tf is how often the caption says the word; idf = ln((1 + N) / (1 + n)) + 1, with N captions of which n hold the
-        word (smoothed, as scikit-learn has it).
+        tf is how often the caption says the word; idf = ln((1 + N) / (1 + n)), with N captions of which n hold the word:
+        scikit-learn's smoothed idf less its 1, so that a word in every caption counts nothing.
 
         Args:
             among: the groups whose captions are counted for idf, this one included; none means this one alone.
@@ -82,7 +82,7 @@ class Bag:
         bags = among or (self,)
         total = sum(bag.captions for bag in bags)
         scores = {
-            word: times * (math.log((1 + total) / (1 + sum(bag.within[word] for bag in bags))) + 1) / self.captions
+            word: times * math.log((1 + total) / (1 + sum(bag.within[word] for bag in bags))) / self.captions
             for word, times in self.times.most_common(5000)
         }
         return sorted(scores.items(), key=lambda pair: (-pair[1], pair[0]))[:most]

@@ -72,7 +72,7 @@ def _jsonl(file: Path) -> Iterator[tuple[int, Mapping[str, Any], str]]:
                 continue
             try:
                 record = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 yield number, {}, f"{file.name}, line {number}, is no JSON: {error}"
                 continue
             if isinstance(record, dict):

@@ -17,7 +17,7 @@ from tranh.data.detect import Found, detect
 from tranh.data.doctor import balance, beside, captions, pictures
 from tranh.data.doctor.captions import Counted, Met
 from tranh.data.doctor.colours import Colours
-from tranh.data.doctor.finding import Example, Finding, Ledger
+from tranh.data.doctor.finding import Example, Finding, Ledger, shown
 from tranh.data.doctor.pictures import Looked
 from tranh.data.doctor.records import Records
 from tranh.data.doctor.words import Bags
@@ -319,9 +319,7 @@ def _work(places: Sequence[int]) -> tuple[list[Report], Tally]:
     return [_look(*_working, place, tally) for place in places], tally
 
 
-def _results(
-    setting: _Setting, places: Sequence[int], workers: int | None
-) -> Iterator[tuple[list[Report], Tally]]:
+def _results(setting: _Setting, places: Sequence[int], workers: int | None) -> Iterator[tuple[list[Report], Tally]]:
     chunks = [places[i : i + CHUNK] for i in range(0, len(places), CHUNK)]
     if workers == 0 or len(places) < ALONE:
         _begin(setting)
@@ -360,7 +358,7 @@ def _look(setting: _Setting, collection: Collection, tokenizer: Tokenizer, place
         found += _of_captions(item, told, tokenizer, setting)
         _count_captions(tally, item, told)
     looked = None
-    if readable:
+    if readable and not any(met.kind == "missing file" for met in found):
         data, refused = _bytes(item, setting.irregular)
         if refused is not None:
             found.append(refused)
@@ -447,13 +445,12 @@ def _file(report: Report, place: beside.Beside, ledger: Ledger, records: Records
         ledger.note(met.kind, report.key, note, score=met.score, place=report.place)
     if not report.entry:
         return
-    earlier = records.earlier(report.key)
+    key = shown(report.key)  # a name need not be UTF-8
+    earlier = records.earlier(key)
     if earlier is not None:
-        ledger.note("listed twice", report.key, place=report.place, other=earlier)
+        ledger.note("listed twice", key, place=report.place, other=earlier)
         return
-    records.add(
-        report.place, report.key, report.split, report.label, report.captions, report.looked, listed
-    )
+    records.add(report.place, key, report.split, report.label, report.captions, report.looked, listed)
     blank = any(met.kind == "blank" for met in report.met)  # all blank ones are alike, and that was said
     if report.looked is not None:
         records.repeated(report.place, report.looked, ledger, near=near and not report.boxed and not blank)
@@ -476,7 +473,13 @@ def _sound(records: Records) -> list[int]:
 
 
 def _diagnosis(
-    opened: Opened, collection: Collection, reading: Reading, total: int, looked: int, tally: Tally, ledger: Ledger,
+    opened: Opened,
+    collection: Collection,
+    reading: Reading,
+    total: int,
+    looked: int,
+    tally: Tally,
+    ledger: Ledger,
     records: Records,
 ) -> Diagnosis:
     labels = dict(
