@@ -144,12 +144,9 @@ def write(diagnosis: Diagnosis, title: str, out: Path) -> Path:
     listing = out.with_name(FINDINGS)
     about = {
         "format": 1,
-        "source": {
-            "path": title,
-            "kind": diagnosis.opened.kind,
-            "pictures": diagnosis.total,
-            "looked": diagnosis.looked,
-        },
+        "source": {"path": title, "kind": diagnosis.opened.kind},
+        "pictures": diagnosis.total,
+        "looked_at": diagnosis.looked,
         "captions": diagnosis.tally.captions,
         "tokenizer": diagnosis.reading.name,
         "tokens_a_word": {

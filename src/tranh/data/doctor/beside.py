@@ -1,4 +1,4 @@
-"""A folder as it lies on the disk: what its source does not tell, such as pictures nobody lists and text in other encodings.
+"""A folder as it lies on the disk: what its source does not tell, such as pictures nobody lists.
 
 Names and text files are looked at here, no picture is opened.
 """
@@ -13,7 +13,6 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from tranh.data.detect import Found
 from tranh.data.doctor.captions import Met
@@ -29,8 +28,12 @@ NOT_READ = frozenset(
     )
 )  # fmt: skip
 """Names of pictures, films and documents that are not read."""
-BARE_TEXT = frozenset(("readme", "license", "licence", "notice", "classes", "labels", "words", "synset_words", "credits",
-                       "attribution", "sources", "notes", "requirements", "copying", "changelog", "names"))  # fmt: skip
+BARE_TEXT = frozenset(
+    (
+        "readme", "license", "licence", "notice", "classes", "labels", "words", "synset_words", "credits", "names",
+        "attribution", "sources", "notes", "requirements", "copying", "changelog",
+    )
+)  # fmt: skip
 """Text files that are no captions."""
 BLOCK = 512  # bytes, of a tar
 BY_PATH = frozenset(("folder", "classes", "coco", "cub"))
@@ -245,7 +248,8 @@ def broken_entry(reason: str) -> Met:
     low = reason.lower()
     for mark, kind in (
         ("outside", "outside the folder"), ("utf-8", "not UTF-8"), ("no json", "bad line"), ("no object", "bad line"),
-        ("cannot be read", "bad line"), ("file_name", "no file name"), ("(nan)", "caption is NaN"), ("is nan", "caption is NaN"),
+        ("cannot be read", "bad line"), ("file_name", "no file name"), ("(nan)", "caption is NaN"),
+        ("is nan", "caption is NaN"),
         ("no picture", "missing file"), ("is empty", "missing file"), ("is a number", "no caption"),
     ):  # fmt: skip
         if mark in low:

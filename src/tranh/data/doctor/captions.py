@@ -22,8 +22,8 @@ PLACEHOLDERS = frozenset(
     (
         "untitled", "no title", "image", "an image", "the image", "picture", "a picture", "photo", "a photo", "caption",
         "no caption", "caption here", "text", "alt text", "description", "no description", "todo", "tbd", "test", "xxx",
-        "placeholder", "unknown", "lorem ipsum", "ảnh", "hình ảnh", "bức ảnh", "không có mô tả", "mô tả", "chú thích",
-        "chưa có mô tả", "không có tiêu đề",
+        "placeholder", "unknown", "lorem ipsum", "ảnh", "hình ảnh", "bức ảnh", "không có mô tả", "mô tả",
+        "chú thích",         "chưa có mô tả", "không có tiêu đề",
     )
 )  # fmt: skip
 CAMERA = re.compile(
@@ -43,7 +43,8 @@ MARKS = re.compile(
 )
 CHAT = re.compile(
     r"as an ai|i(?:'m| am) sorry|i can(?:no|')t (?:assist|help|see|view|provide|describe)|i(?:'m| am) unable to|"
-    r"(?:^|\s)(?:sure|certainly|of course)[!,.] (?:here|this)|here(?:'s| is) (?:a|the|your) (?:\w+ )?(?:caption|description)|"
+    r"(?:^|\s)(?:sure|certainly|of course)[!,.] (?:here|this)|"
+    r"here(?:'s| is) (?:a|the|your) (?:\w+ )?(?:caption|description)|"
     r"xin lỗi, tôi|tôi không thể (?:hỗ trợ|giúp|xem|mô tả)|là một (?:mô hình|trợ lý)",
     re.IGNORECASE,
 )
@@ -53,8 +54,9 @@ VIETNAMESE = re.compile(r"[ăđơưĩũ\u1ea0-\u1ef9]", re.IGNORECASE)
 ENGLISH_ONLY = frozenset(
     (
         "of", "with", "and", "is", "are", "this", "above", "below", "behind", "left", "right", "small", "large", "red",
-        "blue", "green", "yellow", "black", "white", "orange", "picture", "two", "three", "four", "front", "next", "near",
-        "under", "square", "circle", "star", "wearing", "standing", "sitting", "holding", "people", "street", "water",
+        "blue", "green", "yellow", "black", "white", "orange", "picture", "two", "three", "four", "front", "next",
+        "near", "under", "square", "circle", "star", "wearing", "standing", "sitting", "holding", "people", "street",
+        "water",
     )
 )  # fmt: skip
 """English words that are no Vietnamese syllable, with or without its marks."""

@@ -51,7 +51,7 @@ def bars(
 def curves(
     series: Sequence[tuple[str, Sequence[float], str]], title: str, ticks: Sequence[tuple[float, str]] = ()
 ) -> str:
-    """Filled lines over one another: (name, values, colour) of each. Very high peaks are cut, so that the rest is seen."""
+    """Filled lines over one another: (name, values, colour) of each. High peaks are cut, so that the rest is seen."""
     flat = np.concatenate([np.asarray(values, dtype=np.float64) for _, values, _ in series])
     most = max(float(np.quantile(flat, 0.98)) * 1.15, float(flat.max()) * 0.2, 1e-12)
     parts = []

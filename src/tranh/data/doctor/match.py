@@ -27,7 +27,7 @@ BATCH = 32
 LEAST = 12
 """Captions of a language without which nothing is shuffled."""
 SKILL = 1.5
-"""Median score of the pairs as given, in standard deviations of shuffled ones, that a CLIP must reach to be believed."""
+"""Median score of the pairs, in standard deviations of shuffled ones, that a CLIP must reach to be believed."""
 SPREADS = 5.0
 """How far under the median of all pairs, in their own (robust) standard deviations, a pair must be to be named."""
 BETTER = 0.02
@@ -142,8 +142,8 @@ def _judge(pairs: Sequence[Pair], name: str, ledger: Ledger) -> None:
     middle = float(np.median(scores))
     spread = 1.4826 * float(np.median(np.abs(scores - middle)))
     if middle < SKILL:
-        ledger.note("mismatch not judged", name, f"the captions score {middle:.1f} standard deviations above strangers', "
-                    f"{SKILL} are needed")  # fmt: skip
+        said = f"the captions score {middle:.1f} standard deviations above strangers', {SKILL} are needed"
+        ledger.note("mismatch not judged", name, said)
         return
     limit = middle - SPREADS * max(spread, 0.1)
     for pair in pairs:

@@ -1,6 +1,6 @@
 """A diagnosis as one page for people: what was found with pictures of it, and what the data are like, in numbers.
 
-Everything is inside the file: no script, nothing fetched, every word from the data escaped. It looks at no fault itself.
+Everything is inside the file: no script, nothing fetched, every word of the data escaped. It looks for no fault itself.
 """
 
 from __future__ import annotations
@@ -9,13 +9,15 @@ import base64
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
+from importlib.resources import files
 
 from PIL import Image
 
 from tranh.data.decode import decode
 from tranh.data.doctor import charts
 from tranh.data.doctor.colours import BINS, RANGES
-from tranh.data.doctor.finding import KINDS, SEVERITIES, Example, Finding, shown
+from tranh.data.doctor.finding import Example, Finding, shown
+from tranh.data.doctor.kinds import KINDS, SEVERITIES
 from tranh.data.doctor.scanning import Diagnosis
 from tranh.data.item import Collection
 
@@ -24,58 +26,8 @@ THUMB, SHOWN = 160, 6
 SECTIONS = ("Findings", "Captions", "Pictures", "Balance", "Sample")
 SPOKEN = {"en": "English", "vi": "Vietnamese", "": "unknown"}
 
-STYLE = """
-:root{--paper:#fbfaf8;--card:#fff;--ink:#1d1c1a;--ink-2:#6b6760;--line:#e4e0d9;--fault:#b3261e;--warning:#96610a;
---note:#3b6691;--good:#2c6e49;--soft:#f3f0ea;color-scheme:light dark}
-@media(prefers-color-scheme:dark){:root{--paper:#171614;--card:#211f1d;--ink:#edeae4;--ink-2:#a39d93;--line:#37342f;
---fault:#f28b82;--warning:#e5b567;--note:#8fb8e0;--good:#81c995;--soft:#2a2825}}
-*{box-sizing:border-box}
-body{font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;margin:0;color:var(--ink);background:var(--paper);
-overflow-wrap:anywhere}
-main{max-width:68rem;margin:0 auto;padding:1.5rem 1rem 4rem}
-h1{font-size:1.7rem;line-height:1.2;margin:.2rem 0 .3rem;font-weight:650;letter-spacing:-.015em}
-h2{font-size:1.2rem;margin:2.8rem 0 .8rem;font-weight:650;letter-spacing:-.01em}
-h3{font-size:.82rem;margin:0 0 .45rem;color:var(--ink-2);font-weight:600}
-p{margin:.35rem 0}.sub,small,figcaption,.k{color:var(--ink-2)}small,figcaption{font-size:.8rem;line-height:1.35}
-.verdict{display:flex;flex-wrap:wrap;gap:.5rem;margin:1.1rem 0 .4rem}
-.verdict a{text-decoration:none;color:inherit;background:var(--card);border:1px solid var(--line);border-radius:.7rem;
-padding:.55rem .95rem;min-width:6.2rem}
-.verdict b{display:block;font-size:1.5rem;line-height:1.15;font-weight:650}
-.fault{--c:var(--fault)}.warning{--c:var(--warning)}.note{--c:var(--note)}.good{--c:var(--good)}
-.verdict b{color:var(--c,var(--ink))}
-details{background:var(--card);border:1px solid var(--line);border-left:.28rem solid var(--c);border-radius:.55rem;
-margin:.55rem 0;padding:0 1rem}
-summary{cursor:pointer;padding:.65rem 0;display:flex;flex-wrap:wrap;gap:.15rem .7rem;align-items:baseline;list-style:none}
-summary::-webkit-details-marker{display:none}
-summary b{font-weight:620}summary i{font-style:normal;color:var(--c);font-size:.76rem;font-weight:650;min-width:3.9rem}
-summary span{color:var(--ink-2);margin-left:auto;font-size:.88rem;font-variant-numeric:tabular-nums}
-summary:focus-visible{outline:2px solid var(--c);outline-offset:2px}
-.do{background:var(--soft);border-radius:.4rem;padding:.4rem .7rem;margin:.1rem 0 .8rem}
-.do b{font-weight:600}code{font:.88em ui-monospace,Consolas,monospace}
-ul{margin:.2rem 0 .9rem;padding-left:1.1rem}nav{display:flex;flex-wrap:wrap;gap:.2rem 1.1rem;margin:.9rem 0 0}
-nav a{color:var(--note)}
-.grid{display:grid;gap:.8rem;grid-template-columns:repeat(auto-fill,minmax(8.2rem,1fr));margin:.3rem 0 1rem}
-.pairs{grid-template-columns:repeat(auto-fill,minmax(15rem,1fr))}
-figure{margin:0}figure .two{display:grid;grid-template-columns:1fr 1fr;gap:.25rem}
-img{width:100%;aspect-ratio:1;object-fit:contain;background:var(--soft);border:1px solid var(--line);
-border-radius:.35rem;display:block}
-img.px{image-rendering:pixelated}
-figcaption{margin-top:.3rem}figcaption b{font-weight:550;color:var(--ink);display:block}
-figcaption em{font-style:normal;display:-webkit-box;-webkit-box-orient:vertical;-webkit-line-clamp:4;overflow:hidden}
-#sample~.grid em{-webkit-line-clamp:2}
-.cards{display:grid;gap:.8rem;margin:.8rem 0;align-items:start;grid-template-columns:repeat(auto-fill,minmax(min(19rem,100%),1fr))}
-.card{background:var(--card);border:1px solid var(--line);border-radius:.55rem;padding:.8rem 1rem .7rem}
-svg{width:100%;height:auto;display:block}svg text{font:10px system-ui,sans-serif;fill:var(--ink-2)}svg .m{fill:var(--fault)}
-.scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:.9rem}
-td,th{text-align:left;padding:.28rem .9rem .28rem 0;border-bottom:1px solid var(--line);vertical-align:top}
-tr:last-child td{border-bottom:0}th{font-weight:600;color:var(--ink-2);font-size:.8rem}
-td.n,th{white-space:nowrap}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}td:first-child{overflow-wrap:normal}
-.bar{display:grid;grid-template-columns:minmax(4.5rem,38%) 1fr auto;gap:.5rem;align-items:center;font-size:.86rem;
-margin:.14rem 0}
-.bar>:first-child{overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
-.bar u{height:.55rem;border-radius:.2rem;background:var(--note);opacity:.75;text-decoration:none;min-width:2px}
-.bar small{font-variant-numeric:tabular-nums}
-"""
+POLICY = "default-src 'none';img-src data:;style-src 'unsafe-inline'"
+STYLE = files(__package__).joinpath("page.css").read_text("utf-8")
 
 
 def page(diagnosis: Diagnosis, title: str) -> Iterator[str]:
@@ -84,7 +36,7 @@ def page(diagnosis: Diagnosis, title: str) -> Iterator[str]:
     d = diagnosis
     yield "<!doctype html><html lang=en><meta charset=utf-8>"
     yield "<meta name=viewport content='width=device-width,initial-scale=1'>"
-    yield "<meta http-equiv=Content-Security-Policy content=\"default-src 'none';img-src data:;style-src 'unsafe-inline'\">"
+    yield f'<meta http-equiv=Content-Security-Policy content="{POLICY}">'
     yield f"<title>{e(shown(title))} - data doctor</title><style>{STYLE}</style><main>"
     yield f"<p class=sub>Data doctor</p><h1>{e(shown(title))}</h1>"
     part = "" if d.looked == d.total else f" Looked at: {d.looked}, spread evenly."
@@ -100,7 +52,8 @@ def page(diagnosis: Diagnosis, title: str) -> Iterator[str]:
     yield from _captions(d)
     yield from _pictures(d)
     yield from _balance(d)
-    yield "<h2 id=sample>Sample</h2><p class=sub>Pictures that can be opened, spread evenly over the data.</p><div class=grid>"
+    yield "<h2 id=sample>Sample</h2><p class=sub>Pictures that can be opened, spread evenly over the data.</p>"
+    yield "<div class=grid>"
     for place in d.sample:
         yield _sample(d.collection, place)
     yield "</div></main></html>\n"
@@ -113,8 +66,8 @@ def _count(number: int, word: str) -> str:
 def _verdict(d: Diagnosis) -> str:
     numbers = {s: sum(f.severity == s for f in d.findings) for s in SEVERITIES}
     boxes = "".join(
-        f'<a href="#findings" class={s if numbers[s] else "good"}><b>{numbers[s]}</b>{s}{"" if numbers[s] == 1 else "s"}</a>'
-        for s in SEVERITIES
+        f'<a href="#findings" class={s if n else "good"}><b>{n}</b>{s}{"" if n == 1 else "s"}</a>'
+        for s, n in numbers.items()
     )
     if numbers["fault"]:
         said = "Mend the faults before you train: they lose pictures, or make a measurement untrue."
@@ -128,7 +81,9 @@ def _verdict(d: Diagnosis) -> str:
 def _finding(finding: Finding, collection: Collection) -> str:
     e = escape
     opened = " open" if finding.severity == "fault" else ""
-    figures, lines, pairs = [], [], False
+    figures: list[str] = []
+    lines: list[str] = []
+    pairs = False
     for example in finding.examples:
         if len(figures) == SHOWN:
             break
@@ -190,8 +145,8 @@ def _captions(d: Diagnosis) -> Iterator[str]:
     if not d.tally.captions:
         return
     name = escape(d.reading.name)
-    yield f"<h2 id=captions>Captions</h2><p class=sub>Tokens as the tokenizer of {name} counts them; it reads {d.most_tokens} of a "
-    yield "caption. One trained on other texts spends more on words it does not know.</p>"
+    yield f"<h2 id=captions>Captions</h2><p class=sub>Tokens as the tokenizer of {name} counts them; it reads "
+    yield f"{d.most_tokens} of a caption. One trained on other texts spends more on words it does not know.</p>"
     rows = []
     order = sorted(d.tally.lengths, key=lambda language: -sum(d.tally.lengths[language].values()))
     for language in order:
@@ -211,8 +166,8 @@ def _captions(d: Diagnosis) -> Iterator[str]:
     for language in order:
         yield "<div class=cards>"
         bag = d.tally.languages.of[language]
-        words = bag.times.most_common(12)
-        yield _card(f"Words, {_language(language)}", _bars([(w, n, f"{n:,}") for w, n in words]))
+        common = [(w, n, f"{n:,}") for w, n in bag.times.most_common(12)]
+        yield _card(f"Words, {_language(language)}", _bars(common))
         pairs = [(w, n, f"{n:,}") for w, n in bag.pairs.most_common(12)]
         yield _card(f"Pairs of words, {_language(language)}", _bars(pairs))
         terms = [(w, s, f"{s:.2f}") for w, s in bag.tf_idf(12)]
@@ -222,10 +177,10 @@ def _captions(d: Diagnosis) -> Iterator[str]:
     if len(bags) > 1:
         every = list(bags.values())
         top = sorted(bags, key=lambda label: -bags[label].captions)[:20]
-        rows = [(shown(label), f"{bags[label].captions:,}", ", ".join(w for w, _ in bags[label].tf_idf(10, every)))
+        told = [(shown(label), f"{bags[label].captions:,}", ", ".join(w for w, _ in bags[label].tf_idf(10, every)))
                 for label in top]  # fmt: skip
         yield "<h3 style='margin-top:1.2rem'>Terms by TF-IDF, per class</h3>"
-        yield _table(("class", "captions", "terms"), rows, numbers=(1,))
+        yield _table(("class", "captions", "terms"), told, numbers=(1,))
 
 
 def _language(code: str) -> str:
@@ -260,7 +215,7 @@ def _pictures(d: Diagnosis) -> Iterator[str]:
         colours=[f"hsl(0 0% {8 + 84 * i / BINS:.0f}%)" for i in range(BINS)]))  # fmt: skip
     share = {name: values / colours.pictures for name, values in colours.shares.items()}
     yield _card("RGB", charts.curves(
-        [("red", share["RGB"][0], "#d43c3c"), ("green", share["RGB"][1], "#2f9e54"), ("blue", share["RGB"][2], "#3b6fd4")],
+        list(zip(("red", "green", "blue"), share["RGB"], ("#d43c3c", "#2f9e54", "#3b6fd4"), strict=True)),
         "red, green and blue", [(0, "0"), (0.5, "128"), (1, "255")]))  # fmt: skip
     yield _card("HSV: hue, by chroma", charts.bars(
         list(share["HSV"][0]), "hue", colours=[f"hsl({360 * (i + 0.5) / BINS:.0f} 75% 52%)" for i in range(BINS)],

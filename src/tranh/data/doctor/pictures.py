@@ -23,7 +23,7 @@ from tranh.data.doubles import Print, print_of
 TINY, STRIP, HUGE = 32, 4.0, 2e7
 """Pixels of the shorter side, longer side by shorter, pixels in all."""
 BLURRED = 0.04
-"""Sharpest edge, see :func:`edge`, under which a picture is blurred: about two and a half pixels of Gaussian blur in 256."""
+"""Sharpest edge, see :func:`edge`, under which a picture is blurred: some 2.5 pixels of Gaussian blur in 256."""
 BLANK = 10
 """Brightest minus darkest, of 255, in every channel."""
 FINE = 16
@@ -191,7 +191,7 @@ def edge(grey: Image.Image) -> float:
     if max(grey.size) > 256:
         grey = grey.copy()
         grey.thumbnail((256, 256), Image.Resampling.BOX, reducing_gap=None)
-    x = np.asarray(grey, dtype=np.float32)
+    x: np.ndarray = np.asarray(grey, dtype=np.float32)
     if min(x.shape) < 8:
         return 1.0
     low, high = np.quantile(x, (0.005, 0.995))

@@ -17,9 +17,9 @@ from tranh.data.doctor.finding import Ledger
 from tranh.data.doctor.pictures import Looked
 
 ALIKE, APART = 0.98, 4.5
-"""Least correlation and most mean difference (of 255) of the 16 x 16 coloured pixels of two pictures that are nearly the
-same, their mean colours taken off. A copy that was shrunk, packed at JPEG's quality 60 or lit otherwise is within; no two
-of 1,797 handwritten digits of 8 x 8 pixels are, nor of 1,500 Scenes of one thing."""
+"""Least correlation and most mean difference (of 255) of the 16 x 16 coloured pixels of two pictures that are nearly
+the same, their mean colours taken off. A copy that was shrunk, packed at JPEG's quality 60 or lit otherwise is within;
+no two of 1,797 handwritten digits of 8 x 8 pixels are, nor of 1,500 Scenes of one thing."""
 SIGNS = 14
 """Signs of the perceptual hash, of 64, that may differ; a quarter of it must be equal to be looked up."""
 CANDIDATES = 500
@@ -58,9 +58,10 @@ class Records:
         """Keep one picture's row."""
         labelled = ",".join(sorted({c.language for c in captions if c.said}))
         rows = [(digest(c.words), c.language, c.text[:80], key, place) for c in captions if c.words]
+        said = digest(sorted(row[0].hex() for row in rows)) if rows else b""
         self.base.execute(
             "INSERT INTO items VALUES (?,?,?,?,?,?,?,?,?,NULL,NULL,NULL)",
-            (place, key, split, label, labelled, len(captions), digest(sorted(r[0].hex() for r in rows)) if rows else b"",
+            (place, key, split, label, labelled, len(captions), said,
              looked is not None, listed),
         )  # fmt: skip
         self.base.executemany(

@@ -1,4 +1,4 @@
-"""One pass over a collection: every picture and its captions looked at by several processes, all that was met in a ledger.
+"""One pass over a collection: several processes look at every picture and its captions, a ledger keeps what was met.
 
 Memory does not grow with the pictures: what is kept of each is a row in a file. It draws no report.
 """
@@ -6,24 +6,23 @@ Memory does not grow with the pictures: what is kept of each is a row in a file.
 from __future__ import annotations
 
 import os
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass, field
-from itertools import accumulate, islice
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
-from tranh.data.detect import Found, detect
 from tranh.data.doctor import balance, beside, captions, pictures
 from tranh.data.doctor.captions import Counted, Met
-from tranh.data.doctor.colours import Colours
 from tranh.data.doctor.finding import Example, Finding, Ledger, shown
+from tranh.data.doctor.opening import Opened, opened_from
 from tranh.data.doctor.pictures import Looked
 from tranh.data.doctor.records import Records
-from tranh.data.doctor.words import Bags
+from tranh.data.doctor.tally import Tally, count_captions, count_picture
 from tranh.data.item import Collection, Item
 from tranh.text.tokenizer import Tokenizer
-from tranh.types import Event, TranhError
+from tranh.types import Event
 
 CHUNK = 32
 """Pictures that a process is given at once."""
@@ -48,79 +47,6 @@ class Reading:
     tokenizer: bytes
     name: str
     chosen: bool = False
-
-
-@dataclass(frozen=True)
-class Opened:
-    """A source that can be opened again by any process.
-
-    Attributes:
-        parts: what is read, one after another: sources, or names of pictures that nothing speaks of.
-        kind, why: what it was seen to be.
-    """
-
-    root: Path
-    parts: tuple[Found | tuple[str, ...], ...]
-    kind: str
-    why: str
-
-    def read(self) -> Chain:
-        made: list[Collection] = []
-        for part in self.parts:
-            made.append(beside.Bare(self.root, part) if isinstance(part, tuple) else part.read())
-        return Chain(made)
-
-
-class Chain:
-    """Collections one after another."""
-
-    def __init__(self, parts: Sequence[Collection]) -> None:
-        self.parts, self.ends = parts, list(accumulate(len(part) for part in parts))
-
-    def __len__(self) -> int:
-        return self.ends[-1] if self.ends else 0
-
-    def __getitem__(self, index: int) -> Item:
-        for part, end in zip(self.parts, self.ends, strict=True):
-            if index < end:
-                return part[index - end + len(part)]
-        raise IndexError(index)
-
-
-@dataclass
-class Tally:
-    """Sums over pictures and captions.
-
-    Attributes:
-        lengths: language -> tokens in a caption -> captions; words, tokens: language -> sum.
-        sides: log2 of the shorter side in eighths -> pictures; shapes: log2 of width by height in eighths.
-    """
-
-    captions: int = 0
-    lengths: dict[str, Counter[int]] = field(default_factory=dict)
-    words: Counter[str] = field(default_factory=Counter)
-    tokens: Counter[str] = field(default_factory=Counter)
-    forms: Counter[str] = field(default_factory=Counter)
-    scripts: Counter[str] = field(default_factory=Counter)
-    per_picture: Counter[int] = field(default_factory=Counter)
-    formats: Counter[str] = field(default_factory=Counter)
-    sides: Counter[int] = field(default_factory=Counter)
-    shapes: Counter[int] = field(default_factory=Counter)
-    bytes: int = 0
-    colours: Colours = field(default_factory=Colours)
-    languages: Bags = field(default_factory=Bags)
-    classes: Bags = field(default_factory=Bags)
-
-    def add(self, other: Tally) -> None:
-        """Take in what another process counted."""
-        self.captions += other.captions
-        self.bytes += other.bytes
-        for language, lengths in other.lengths.items():
-            self.lengths.setdefault(language, Counter()).update(lengths)
-        for name in ("words", "tokens", "forms", "scripts", "per_picture", "formats", "sides", "shapes"):
-            getattr(self, name).update(getattr(other, name))
-        for name in ("colours", "languages", "classes"):
-            getattr(self, name).add(getattr(other, name))
 
 
 @dataclass(frozen=True)
@@ -204,7 +130,7 @@ def scan(
         TranhError: there is nothing at the path, or nothing that has to do with pictures.
     """
     ledger, records = Ledger(work / "ledger.sqlite" if work else ":memory:"), Records(work)
-    opened, place = _open(path, kind, ledger)
+    opened, place = opened_from(path, kind, ledger)
     collection = opened.read()
     total = len(collection)
     places = range(total) if not limit or limit >= total else [i * total // limit for i in range(limit)]
@@ -224,73 +150,6 @@ def scan(
         yield from matcher(collection, _sound(records), ledger)
     result = _diagnosis(opened, collection, reading, total, len(places), tally, ledger, records)
     yield Event("look", len(places), len(places), result=result)
-
-
-def _open(path: str | Path, kind: str | None, ledger: Ledger) -> tuple[Opened, beside.Beside]:
-    """The source, as much of it as can be opened, and what lies beside it.
-
-    Raises:
-        TranhError: there is nothing to look at.
-    """
-    root = Path(path)
-    place = beside.walk(root) if root.is_dir() else beside.Beside()
-    try:
-        found = detect(path, kind)
-    except TranhError:
-        if kind is not None or not place.pictures:
-            raise
-        found = None
-    opened = _parts(root, found, place, ledger)
-    for what, key, note in (*place.met, *(beside.of_files(found, place) if found else ())):
-        ledger.note(what, key, note)
-    for key, reason in place.irregular.items():
-        ledger.note("unreadable file", key, reason)
-    return opened, place
-
-
-def _parts(root: Path, found: Found | None, place: beside.Beside, ledger: Ledger) -> Opened:
-    bare = tuple(place.pictures)
-    if found is None:
-        return Opened(root, (bare,), "", "pictures, and nothing that speaks of them")
-    parts: list[Found | tuple[str, ...]] = [found]
-    try:
-        collection: Collection = found.read()
-    except Exception as error:  # a damaged source is a finding; its pictures can still be looked at
-        sound = list(_sound_files(found, ledger, error))
-        if not sound:
-            if not bare:
-                raise TranhError(f"nothing in {root} can be read: {error}") from error
-            return Opened(root, (bare,), "", f"{found.why}, which cannot be read")
-        parts, collection = [*sound], Chain([part.read() for part in sound])
-    if len(collection) == 0:
-        raise TranhError(f"{root} ({found.why}) holds no pictures")
-    lost = beside.orphans(found, place, _keys(collection) if found.kind in beside.BY_PATH else set())
-    return Opened(root, (*parts, tuple(lost)) if lost else tuple(parts), found.kind, found.why)
-
-
-def _sound_files(found: Found, ledger: Ledger, error: Exception) -> Iterator[Found]:
-    """Those of a source's files that can be read by themselves; the others are noted."""
-    files = beside.files_of(found)
-    for file in files:
-        try:
-            one = detect(file, found.kind)
-            one.read()
-        except Exception as fault:
-            ledger.note("damaged source", file.name, str(fault))
-            continue
-        yield one
-    if not files:
-        ledger.note("damaged source", found.path.name, str(error))
-
-
-def _keys(collection: Collection) -> set[str]:
-    out = set()
-    for index in range(len(collection)):
-        try:
-            out.add(collection[index].key)
-        except Exception:  # said when it is looked at
-            continue
-    return out
 
 
 @dataclass(frozen=True)
@@ -356,7 +215,7 @@ def _look(setting: _Setting, collection: Collection, tokenizer: Tokenizer, place
     readable = not any(met.kind in unread for met in found)
     if listed and readable:
         found += _of_captions(item, told, tokenizer, setting)
-        _count_captions(tally, item, told)
+        count_captions(tally, item, told)
     looked = None
     if readable and not any(met.kind == "missing file" for met in found):
         data, refused = _bytes(item, setting.irregular)
@@ -367,7 +226,7 @@ def _look(setting: _Setting, collection: Collection, tokenizer: Tokenizer, place
             looked, met_ = pictures.look(item.key, data, item.box)
             found += met_
     if looked is not None:
-        _count_picture(tally, looked)
+        count_picture(tally, looked)
     kept = tuple(dict.fromkeys(found))
     return Report(place, item.key, item.split, item.label, told, kept, looked, item.box is not None, readable)
 
@@ -402,38 +261,6 @@ def _of_captions(item: Item, told: Sequence[Counted], tokenizer: Tokenizer, sett
             yield Met("other script", f"{caption.script.title()}: {caption.text[:60]}")
     if item.label is not None and item.label.strip().lower() in ("", *captions.NO_VALUE):
         yield Met("no label", repr(item.label))
-
-
-def _count_captions(tally: Tally, item: Item, told: Sequence[Counted]) -> None:
-    tally.per_picture[len(told)] += 1
-    for caption in told:
-        language = caption.language
-        tally.captions += 1
-        tally.lengths.setdefault(language, Counter())[caption.tokens] += 1
-        tally.words[language] += len(caption.words)
-        tally.tokens[language] += caption.tokens - 2
-        tally.languages.count(language, caption.words)
-        if item.label is not None:
-            tally.classes.count(item.label, caption.words, pairs=False)
-        if caption.form:
-            tally.forms[caption.form] += 1
-        if caption.script:
-            tally.scripts[caption.script] += 1
-
-
-def _count_picture(tally: Tally, looked: Looked) -> None:
-    width, height = looked.size
-    tally.formats[looked.format] += 1
-    tally.sides[eighth(min(width, height))] += 1
-    tally.shapes[eighth(width / height)] += 1
-    tally.colours.count(looked.small)
-
-
-def eighth(value: float) -> int:
-    """log2 of a value in eighths: a bin."""
-    import math
-
-    return round(8 * math.log2(value))
 
 
 def _file(report: Report, place: beside.Beside, ledger: Ledger, records: Records, listed: bool, near: bool) -> None:

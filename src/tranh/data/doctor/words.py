@@ -1,4 +1,4 @@
-"""Words counted: a bag of words, the captions each word is in, and by that what is told of one group more than of others.
+"""Words counted: a bag of words, the captions each word is in, and what is said of one group more than of others.
 
 Memory is bounded: of very many words the rarest are forgotten. It knows no language's grammar.
 """
@@ -73,7 +73,7 @@ class Bag:
     def tf_idf(self, most: int = 20, among: Sequence[Bag] = ()) -> list[tuple[str, float]]:
         """The words that matter most, by the mean over the captions of tf-idf.
 
-        tf is how often the caption says the word; idf = ln((1 + N) / (1 + n)), with N captions of which n hold the word:
+        tf is how often the caption says the word; idf = ln((1 + N) / (1 + n)), of N captions, n of which hold the word:
         scikit-learn's smoothed idf less its 1, so that a word in every caption counts nothing.
 
         Args:
