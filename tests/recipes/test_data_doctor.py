@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -126,3 +127,17 @@ def test_what_is_refused(tmp_path: Path) -> None:
 def test_the_page_of_the_docs_names_every_kind() -> None:
     text = (ROOT / "docs" / "data_doctor.md").read_text("utf-8")
     assert [kind for kind in KINDS if f"| {kind} |" not in text] == []
+
+
+def test_no_picture_from_outside_is_drawn(tmp_path: Path) -> None:
+    """Nor one that would be waited for, for ever."""
+    sound = lay(tmp_path / "sound", faulty=False)
+    Image.new("RGB", (64, 64), (1, 254, 3)).save(tmp_path / "secret.png")
+    os.mkfifo(sound / "pipe.png")
+    with (sound / "metadata.jsonl").open("a") as file:
+        for name in ("../secret.png", "pipe.png", "pipe.png"):
+            file.write(json.dumps({"file_name": name, "text": "a secret of mine", "label": "set"}) + "\n")
+    *_, last = examine(sound, tmp_path / "x.html")
+    names = {finding.name: finding for finding in last.result.findings}
+    assert {"outside the folder", "unreadable file"} <= set(names)
+    assert "<img" not in (tmp_path / "x.html").read_text("utf-8").split("outside the folder")[1].split("</details>")[0]

@@ -31,8 +31,8 @@ def test_tf_idf_is_scikit_learns_without_its_one(texts: list[list[str]]) -> None
     reference.fit([" ".join(text) for text in texts])
     idf = dict(zip(reference.get_feature_names_out(), reference.idf_ - 1, strict=True))
     for word, score in bag.tf_idf(100):
-        count = sum(text.count(word) for text in texts)
-        assert score == pytest.approx(count * idf[word] / len(texts))
+        share = sum(text.count(word) / len(text) for text in texts)
+        assert score == pytest.approx(share * idf[word] / len(texts))
 
 
 @given(TEXTS, st.integers(0, 5))
@@ -42,6 +42,8 @@ def test_bags_add_up(texts: list[list[str]], at: int) -> None:
         whole.count(text)
         (first if i < at else second).count(text)
     first.add(second)
+    assert dict(first.shares) == pytest.approx(dict(whole.shares))
+    first.shares = whole.shares
     assert first == whole
 
 

@@ -170,8 +170,8 @@ def _captions(d: Diagnosis) -> Iterator[str]:
         yield _card(f"Words, {_language(language)}", _bars(common))
         pairs = [(w, n, f"{n:,}") for w, n in bag.pairs.most_common(12)]
         yield _card(f"Pairs of words, {_language(language)}", _bars(pairs))
-        terms = [(w, s, f"{s:.2f}") for w, s in bag.tf_idf(12)]
-        yield _card(f"Terms by TF-IDF, {_language(language)}", _bars(terms))
+        terms = [(w, s, f"{1000 * s:.0f}") for w, s in bag.tf_idf(12)]
+        yield _card(f"Terms by TF-IDF (thousandths), {_language(language)}", _bars(terms))
         yield "</div>"
     bags = d.tally.classes.of
     if len(bags) > 1:

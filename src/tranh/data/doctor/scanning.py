@@ -265,17 +265,18 @@ def _of_captions(item: Item, told: Sequence[Counted], tokenizer: Tokenizer, sett
 
 def _file(report: Report, place: beside.Beside, ledger: Ledger, records: Records, listed: bool, near: bool) -> None:
     """Write down what was met at one place, and whether its picture was there before."""
+    seen = report.place if report.looked is not None else None  # what cannot, or must not, be opened is not drawn
     for met in report.met:
         note = met.note
         if met.kind == "missing file" and (other := place.alike(report.key)):
             note = f"but there is {other}"
-        ledger.note(met.kind, report.key, note, score=met.score, place=report.place)
+        ledger.note(met.kind, report.key, note, score=met.score, place=seen)
     if not report.entry:
         return
     key = shown(report.key)  # a name need not be UTF-8
     earlier = records.earlier(key)
     if earlier is not None:
-        ledger.note("listed twice", key, place=report.place, other=earlier)
+        ledger.note("listed twice", key, place=seen)
         return
     records.add(report.place, key, report.split, report.label, report.captions, report.looked, listed)
     blank = any(met.kind == "blank" for met in report.met)  # all blank ones are alike, and that was said

@@ -17,6 +17,9 @@ from tranh.text.words import WORD
 MOST = 50_000
 """Different words kept per group; the rarest half goes when there are more."""
 
+CONSIDERED = 5000
+"""Words, the most common ones, whose tf-idf is asked for."""
+
 GROUPS = 200
 """Groups (classes) whose words are counted; more are passed over."""
 
@@ -31,23 +34,28 @@ class Bag:
     """Words of a group of captions.
 
     Attributes:
-        captions: how many there are; empty: how many hold no word.
+        captions: how many there are.
         times: word -> how often it is said; within: word -> in how many captions; pairs: the same as times for two
             neighbours.
+        shares: word -> the sum over captions of its share of their words.
         lost: were rare words forgotten?
     """
 
     captions: int = 0
     times: Counter[str] = field(default_factory=Counter)
     within: Counter[str] = field(default_factory=Counter)
+    shares: Counter[str] = field(default_factory=Counter)
     pairs: Counter[str] = field(default_factory=Counter)
     lost: bool = False
 
     def count(self, words: Sequence[str], pairs: bool = True) -> None:
         """Count one caption's words."""
         self.captions += 1
-        self.times.update(words)
-        self.within.update(set(words))
+        counts = Counter(words)
+        self.times.update(counts)
+        self.within.update(counts.keys())
+        for word, count in counts.items():
+            self.shares[word] += count / len(words)  # type: ignore[assignment]  # a Counter counts in fractions, too
         if pairs:
             self.pairs.update(f"{a} {b}" for a, b in pairwise(words))
 
@@ -56,6 +64,7 @@ class Bag:
         self.captions += other.captions
         self.times.update(other.times)
         self.within.update(other.within)
+        self.shares.update(other.shares)
         self.pairs.update(other.pairs)
         self.lost |= other.lost
         self._forget()
@@ -65,6 +74,7 @@ class Bag:
             kept = {word for word, _ in self.times.most_common(MOST // 2)}
             self.times = Counter({w: n for w, n in self.times.items() if w in kept})
             self.within = Counter({w: n for w, n in self.within.items() if w in kept})
+            self.shares = Counter({w: n for w, n in self.shares.items() if w in kept})
             self.lost = True
         if len(self.pairs) > MOST:
             self.pairs = Counter(dict(self.pairs.most_common(MOST // 2)))
@@ -73,7 +83,7 @@ class Bag:
     def tf_idf(self, most: int = 20, among: Sequence[Bag] = ()) -> list[tuple[str, float]]:
         """The words that matter most, by the mean over the captions of tf-idf.
 
-        tf is how often the caption says the word; idf = ln((1 + N) / (1 + n)), of N captions, n of which hold the word:
+        tf is the word's share of the caption; idf = ln((1 + N) / (1 + n)), of N captions, n of which hold the word:
         scikit-learn's smoothed idf less its 1, so that a word in every caption counts nothing.
 
         Args:
@@ -82,8 +92,8 @@ class Bag:
         bags = among or (self,)
         total = sum(bag.captions for bag in bags)
         scores = {
-            word: times * math.log((1 + total) / (1 + sum(bag.within[word] for bag in bags))) / self.captions
-            for word, times in self.times.most_common(5000)
+            word: share * math.log((1 + total) / (1 + sum(bag.within[word] for bag in bags))) / self.captions
+            for word, share in self.shares.most_common(CONSIDERED)
         }
         return sorted(scores.items(), key=lambda pair: (-pair[1], pair[0]))[:most]
 
