@@ -22,14 +22,13 @@ from typing import Any
 from tranh import files
 from tranh.data.detect import detect
 from tranh.data.item import Collection
-from tranh.data.ledger import LEFT, Ledger, as_json, remove
+from tranh.data.ledger import LEFT, MANIFEST, Ledger, as_json, remove
 from tranh.data.ready import Left, Options, Ready
 from tranh.data.spelling import count_words, repairs
 from tranh.data.workers import Job, Mapper, Results, processes
 from tranh.types import Event, TranhError
 
 FORMAT = 1
-MANIFEST = "manifest.json"
 PER_SHARD = 1000
 """Items of the source that a shard stands for."""
 CHUNK = 50
