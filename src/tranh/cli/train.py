@@ -40,10 +40,10 @@ def train(
     from tranh.recipes import run as recipes
 
     chosen = recipes.override(recipes.find(recipe), settings or [])
-    if dry_run:
-        typer.echo(recipes.describe(chosen))
-        return
     root = run or Path("runs") / chosen.name
+    if dry_run:
+        typer.echo(recipes.describe(chosen, root))
+        return
     typer.echo(f"report: {root / 'report.html'}", err=True)
     for event in show(recipes.train(chosen, root, minutes=minutes, only=only, force=force)):
         if event.result is not None and not event.result.finished:
