@@ -307,7 +307,9 @@ def recipes(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         asked.update(root=root, dtype=dtype, card=card)
         return out
 
-    pretend(monkeypatch, "run", find=find, override=override, train=train, export=export, describe=lambda r: "the plan")
+    pretend(
+        monkeypatch, "run", find=find, override=override, train=train, export=export, describe=lambda r, root: f"{root}"
+    )
     return asked
 
 
@@ -329,7 +331,7 @@ def test_train_says_how_to_go_on(recipes: dict[str, Any]) -> None:
 
 def test_dry_run_trains_nothing(recipes: dict[str, Any]) -> None:
     result = call("train", "quick", "--dry-run")
-    assert result.stdout == "the plan\n" and "root" not in recipes
+    assert result.stdout == "runs/quick\n" and "root" not in recipes
 
 
 def test_unknown_recipe(recipes: dict[str, Any]) -> None:

@@ -153,11 +153,13 @@ def test_what_cannot_be_planned_is_refused(tiny, tmp_path):
 
 
 def test_describe_prints_every_setting_as_it_would_be_typed(tiny):
-    text = run.describe(tiny)
+    text = run.describe(tiny, Path("r"))
     lines = [line for line in text.splitlines() if line.split("=")[0].split(".")[0] in tiny.stages and "=" in line]
     typed = [line for line in lines if not line.split(".")[1].startswith(("family=", "parents="))]
     assert len(typed) > 150 and 'decoder.parents={"clip": "clip"}' in lines and "decoder.model.drop=0.1" in lines
     again = run.override(run.find("quick"), typed)
+    assert again.stages["draft"].init == "r/reader" and again.stages["clip"].init is None
+    assert run.override(tiny, ["draft.init=null"]).stages["draft"].init is None
     for name, stage in again.stages.items():
         said = dict(
             line.removeprefix(f"{name}.model.").split("=", 1) for line in typed if line.startswith(f"{name}.model.")

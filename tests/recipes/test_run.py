@@ -69,7 +69,7 @@ def test_every_recipe_is_found_and_can_be_planned(tiny):
         order = list(recipe.stages)
         for at, stage in enumerate(recipe.stages.values()):
             assert all(order.index(parent) < at for parent in stage.parents.values())
-    text = run.describe(run.find("quick"))
+    text = run.describe(run.find("quick"), Path("r"))
     assert "decoder: decoder" in text and "M parameters" in text
 
 

@@ -43,10 +43,10 @@ def train(
     from tranh.recipes.settings import configured
 
     chosen = configured(recipe, settings or [])
-    if dry_run:
-        typer.echo(recipes.describe(chosen))
-        return
     root = run or Path("runs") / chosen.name
+    if dry_run:
+        typer.echo(recipes.describe(chosen, root))
+        return
     typer.echo(f"report: {root / 'report.html'}", err=True)
     for event in show(recipes.train(chosen, root, minutes=minutes, only=only, force=force)):
         if event.result is not None and not event.result.finished:
@@ -76,7 +76,7 @@ def plan(
     from tranh.recipes import plan as planner
     from tranh.recipes import run as recipes
 
-    chosen = recipes.override(recipes.find(recipe), settings or [])
+    chosen = configured(recipe, settings or [])
     typer.echo(planner.text(last(planner.make(chosen, run or Path("runs") / chosen.name, minutes, seconds))))
 
 

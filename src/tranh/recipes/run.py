@@ -132,7 +132,8 @@ def _set(stage: Stage, key: str, text: str, only: bool) -> Stage:
     old = getattr(stage, key)
     if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
-    if old is not None and not isinstance(value, type(old)) and not (key == "ema" and isinstance(value, list)):
+    free = (key == "ema" and isinstance(value, list)) or (key == "init" and value is None)
+    if old is not None and not isinstance(value, type(old)) and not free:
         raise TranhError(f"{key}={text}: {key} is a {type(old).__name__}, for example {key}={old}")
     changes: dict[str, Any] = {key: value}
     return replace(stage, **changes)
@@ -260,13 +261,13 @@ def _captions_tell(
         family.train()
 
 
-def describe(recipe: Recipe) -> str:
-    """What a training would do, for ``--dry-run``: stages, parameters, steps, pictures seen, and every setting.
+def describe(recipe: Recipe, root: Path) -> str:
+    """What a training under ``root`` would do, for ``--dry-run``: stages, parameters, steps, every setting.
 
     Settings stand as they would be typed: ``decoder.model.depth=6``.
     """
     assets = {name: assets_of(stage.data) for name, stage in recipe.stages.items()}
-    recipe = resolve(recipe, Path("RUN"), assets)
+    recipe = resolve(recipe, root, assets)
     out = [f"{recipe.name}: {recipe.cost}", f"expected: {recipe.expected}"]
     for name, stage in recipe.stages.items():
         family = families.build(stage)
