@@ -119,7 +119,8 @@ def test_stopped_it_says_that_the_same_command_goes_on(pictures: Path, monkeypat
 
     monkeypatch.setattr(preparing, "_keep", stopped)
     result = call("data", "prepare", pictures, "out")
-    assert result.exit_code == 130 and f"tranh data prepare {pictures} out" in result.stderr
+    assert result.exit_code == 130
+    assert f"The same command goes on from there:\n  tranh data prepare {pictures} out" in result.stderr
 
 
 @pytest.mark.parametrize("verb", ["inspect", "prepare"])

@@ -7,19 +7,24 @@ import signal
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 
 import data_toys as lay
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
 from tranh.data import prepare as preparing
 from tranh.data import workers
 from tranh.data.detect import detect
 from tranh.data.item import Caption, Item
-from tranh.data.ready import Options, Words, ready
+from tranh.data.ledger import Ledger
+from tranh.data.ready import Options, Ready, Words, ready
 from tranh.types import TranhError
 
 laid = lay.laid
@@ -119,6 +124,7 @@ def test_nothing_to_keep_is_said(tmp_path):
 
 KILLED = """
 import os, signal, sys
+from contextlib import closing
 from pathlib import Path
 from tranh.data import ledger, prepare as preparing
 from tranh.data.ready import Options
@@ -371,6 +377,32 @@ def test_captions_are_cleaned_once_and_kept_with_their_language():
     made = ready(Item("x", lambda: lay.encoded(1), said), SMALL, words)
     assert made.captions == (Caption("a cat", "en"), Caption("một con mèo", "vi"))
     assert words.report.changed["nfc"] == 1 and words.dropped == 2 and words.forms == {"NFC": 0, "NFD": 0}
+
+
+TEXT = st.text(max_size=30)
+
+
+@settings(max_examples=40)
+@given(
+    TEXT,
+    st.lists(st.tuples(TEXT.filter(str.strip), st.sampled_from(["", "en", "vi"])), min_size=1, max_size=4),
+    st.sampled_from(["", "train", "validation", "test"]),
+    st.none() | TEXT,
+)
+def test_what_is_written_is_read_again(key, captions, split, label):
+    said = tuple(Caption(text.strip(), language) for text, language in captions)
+    made = ready(Item(key, lambda: lay.encoded(1), said, split, label), Options(size=32, least=4, clean=()))
+    if not isinstance(made, Ready):
+        assert made.kind == "empty caption"
+        return
+    with tempfile.TemporaryDirectory() as folder, closing(Ledger(Path(folder) / "out", {})) as ledger:
+        shard = Path(folder) / "out" / "shard-00000.tar"
+        with tarfile.open(shard, "w", format=tarfile.USTAR_FORMAT) as archive:
+            preparing._keep(archive, made, ledger)
+        again = detect(shard).read()[0]
+        assert (again.captions, again.split, again.label, again.read()) == (made.captions, split, label, made.data)
+        record, _ = records(shard.parent)[0]
+        assert record["key"] == key and int(record["signs"], 16) == made.print.signs
 
 
 def test_a_wrong_extension_is_noted_and_used():

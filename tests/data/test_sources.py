@@ -88,6 +88,7 @@ def test_a_shard_cut_short_gives_what_is_there(tmp_path):
     data = file.read_bytes()
     file.write_bytes(data[: data.index(b"000000002.")])
     assert 4 <= len(detect(tmp_path / "x").read()) < 6
+    assert detect(file).kind == "shards" and 1 <= len(detect(file).read()) < 3
 
 
 def test_lines_that_cannot_be_read_are_items_that_say_so(tmp_path):
@@ -139,6 +140,21 @@ def test_coco_by_its_file_and_what_is_no_coco(tmp_path):
     lay.put(tmp_path / "y" / "captions_bad.json", json.dumps({"images": []}))
     with pytest.raises(TranhError, match="is no COCO caption file"):
         detect(tmp_path / "y").read()
+
+
+def test_tables_beside_pictures_and_tars_beside_metadata_mislead_nobody(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    lay.sidecars(tmp_path / "files")  # img2dataset's output format "files"
+    pq.write_table(pa.table({"url": ["http://a"], "status": ["success"]}), tmp_path / "files" / "00000.parquet")
+    assert detect(tmp_path / "files").kind == "sidecars"
+    lay.shards(tmp_path / "tars")
+    pq.write_table(pa.table({"url": ["http://a"]}), tmp_path / "tars" / "00000.parquet")
+    assert detect(tmp_path / "tars").kind == "shards"
+    lay.folder(tmp_path / "folder")
+    (tmp_path / "folder" / "backup.tar").write_bytes((tmp_path / "tars" / "00000.tar").read_bytes())
+    assert detect(tmp_path / "folder").kind == "folder"
 
 
 # Archives: the same folder, packed
@@ -322,7 +338,9 @@ def test_a_data_set_that_cannot_be_loaded(monkeypatch):
         raise ConnectionError("no network")
 
     monkeypatch.setattr(datasets, "load_dataset", fail)
-    with pytest.raises(TranhError, match="someone/cats could not be loaded from the hub: no network"):
+    with pytest.raises(
+        TranhError, match="someone/cats is nothing on this disk, and could not be loaded .*: no network"
+    ):
         detect("someone/cats").read()
 
 

@@ -74,7 +74,7 @@ def plan(
     tranh plan unclip decoder.batch=64 --run runs/unclip
     """
     from tranh.recipes import plan as planner
-    from tranh.recipes import run as recipes
+    from tranh.recipes.settings import configured
 
     chosen = configured(recipe, settings or [])
     typer.echo(planner.text(last(planner.make(chosen, run or Path("runs") / chosen.name, minutes, seconds))))

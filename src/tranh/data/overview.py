@@ -13,12 +13,11 @@ from statistics import median
 
 from PIL import Image
 
-from tranh.data.decode import FORMATS, BrokenPicture, decode
+from tranh.data.decode import FORMATS, decode
 from tranh.data.detect import Found
 from tranh.data.item import Collection, Item
 from tranh.data.ledger import MANIFEST
 from tranh.data.ready import Options
-from tranh.types import TranhError
 
 SAMPLE = 200
 EXAMPLES = 4
@@ -122,7 +121,7 @@ def look_at(found: Found, sample: int = SAMPLE) -> Overview:
 def _item(collection: Collection, index: int, seen: Overview) -> Item | None:
     try:
         return collection[index]
-    except (OSError, ValueError, LookupError, TypeError, TranhError) as error:
+    except Exception as error:  # whatever its library raises there
         seen.broken.append((f"item {index}", f"the source cannot be read there: {error}"))
         return None
 
@@ -139,7 +138,7 @@ def _look(item: Item, seen: Overview) -> None:
     try:
         data = item.read()
         decode(data, box=item.box)
-    except (OSError, BrokenPicture) as error:
+    except Exception as error:
         seen.broken.append((item.key, str(error)))
         return
     with Image.open(BytesIO(data), formats=FORMATS) as picture:  # how it came, which decoding evens out

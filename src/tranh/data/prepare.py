@@ -132,7 +132,7 @@ def _learn_words(collection: Collection, options: Options, ledger: Ledger) -> It
     for index in range(len(collection)):
         try:
             count_words((caption.text for caption in collection[index].captions), counts)
-        except (OSError, ValueError, LookupError, TypeError, TranhError):
+        except Exception:
             continue  # it will be left out and listed
         if index % PER_SHARD == 0:
             yield Event("words", index, len(collection), {"words": len(counts)})

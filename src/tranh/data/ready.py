@@ -151,7 +151,7 @@ def ready(
         return Left(item.key, kind, reason)
     try:
         data = item.read()
-    except OSError as error:
+    except Exception as error:  # whatever its library raises where it is not
         return Left(item.key, "missing file", f"it cannot be read: {error}")
     try:
         came = decode(data, box=item.box, at_least=options.size, most_pixels=options.most_pixels)

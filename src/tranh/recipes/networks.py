@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from tranh.engine.weights import fingerprint

@@ -134,10 +134,7 @@ def _index(file: Path) -> list[Sample]:
                     out.append(Sample(stem))
                 out[-1].files[suffix.lower()] = (offset, size)
     except tarfile.TarError as error:
-        if not out:
-            raise TranhError(
-                f"{file} is no tar file: {error}. A packed one (.tar.gz) is to be unpacked first."
-            ) from error
+        raise TranhError(f"{file} is no tar file: {error}. A packed one (.tar.gz) is to be unpacked first.") from error
     return out
 
 
