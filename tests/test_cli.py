@@ -285,14 +285,11 @@ def recipes(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Pretended recipes; what was asked of them."""
     asked: dict[str, Any] = {"finished": True}
 
-    def find(name: str) -> Recipe:
+    def configured(name: str, settings: list[str]) -> Recipe:
         if name != "quick":
             raise TranhError(f"no recipe is called {name!r}; there are: quick")
-        return Recipe(name, {})
-
-    def override(recipe: Recipe, settings: list[str]) -> Recipe:
         asked["settings"] = settings
-        return recipe
+        return Recipe(name, {})
 
     def train(
         recipe: Recipe, root: Path, minutes: float | None = None, only: str | None = None, force: bool = False
@@ -307,9 +304,8 @@ def recipes(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         asked.update(root=root, dtype=dtype, card=card)
         return out
 
-    pretend(
-        monkeypatch, "run", find=find, override=override, train=train, export=export, describe=lambda r, root: f"{root}"
-    )
+    pretend(monkeypatch, "settings", configured=configured)
+    pretend(monkeypatch, "run", train=train, export=export, describe=lambda r, root: f"{root}")
     return asked
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tranh.data.prepare import MANIFEST
+from tranh.data.ledger import MANIFEST
 from tranh.files import read_json, replacing
 from tranh.types import TranhError
 

@@ -22,7 +22,7 @@ from tranh.data.doctor.scanning import Matcher
 from tranh.files import replacing
 from tranh.nn.pixels import to_images
 from tranh.recipes import models
-from tranh.recipes.sources import TOKENIZER
+from tranh.recipes.own import TOKENIZER
 from tranh.text import normalise
 from tranh.text.tokenizer import Tokenizer
 from tranh.types import Event, TranhError

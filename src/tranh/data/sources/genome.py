@@ -67,7 +67,7 @@ class Genome:
         names = [posixpath.join(place, f"{number}.jpg") for place in PLACES]
         file = next((name for name in names if self.place.has(name)), names[0])
         x, y, width, height = (int(region[side]) for side in ("x", "y", "width", "height"))
-        key = f"{number}/{region.get('region_id', index)}"
+        key = f"{number}#{region.get('region_id', index)}"
         phrase = Caption(str(region["phrase"]).strip(), "en")
         return Item(key, partial(self.place.read, file), (phrase,), box=(x, y, width, height))
 
