@@ -6,7 +6,6 @@ A path may be anything that ``tranh data inspect`` tells, or a folder that is pr
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -36,6 +35,9 @@ TOKENIZER, WORDS = "tokenizer.json", "words.json"
 SIDE = 256
 """Pixels per side that pictures are prepared at when they are trained on as they lie."""
 
+SMALL, DIGIT = ("digits", "idx"), 8
+"""Kinds of data sets whose pictures are meant to be tiny, and the least side of theirs."""
+
 CAPTIONED = 200_000
 """Pictures whose captions teach the tokenizer and the list of known words; of more, as many are taken evenly."""
 
@@ -57,12 +59,10 @@ def folder_of(data: Mapping[str, Any]) -> Path:
 def _name(path: Path) -> str:
     """Names what lies at a path: its files with their sizes and times, so that a picture added later is seen."""
     digest = hashlib.sha256(f"{path.absolute()}\n{SIDE}\n".encode("utf-8", "surrogateescape"))
-    for folder, folders, files in os.walk(path):
-        folders.sort()
-        for name in sorted(files):
-            about = os.stat(os.path.join(folder, name))
-            line = f"{os.path.join(folder, name)}\n{about.st_size}\n{about.st_mtime_ns}\n"
-            digest.update(line.encode("utf-8", "surrogateescape"))
+    for file in (path,) if path.is_file() else (p for p in sorted(path.rglob("*")) if p.is_file()):
+        about = file.stat()
+        line = f"{file}\n{about.st_size}\n{about.st_mtime_ns}\n"
+        digest.update(line.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()[:24]
 
 
@@ -75,8 +75,9 @@ def prepare(data: Mapping[str, Any]) -> Iterator[Event]:
     folder = folder_of(data)
     if not is_prepared(folder):
         source = str(data["source"])
-        detect(source)  # says what is wrong before a folder is made
-        yield from preparation.prepare(source, folder, Options(size=SIDE))
+        kind = detect(source).kind  # says what is wrong before a folder is made
+        options = Options(size=SIDE, least=DIGIT if kind in SMALL else Options.least)
+        yield from preparation.prepare(source, folder, options)
 
 
 def prepared(data: Mapping[str, Any]) -> Prepared:
