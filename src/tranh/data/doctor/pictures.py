@@ -22,8 +22,8 @@ from tranh.data.doubles import Print, print_of
 
 TINY, STRIP, HUGE = 32, 4.0, 2e7
 """Pixels of the shorter side, longer side by shorter, pixels in all."""
-BLURRED = 0.04
-"""Sharpest edge, see :func:`edge`, under which a picture is blurred: some 2.5 pixels of Gaussian blur in 256."""
+BLURRED = 0.035
+"""Sharpest edge, see :func:`edge`, under which a picture is blurred: some 3 pixels of Gaussian blur in 256."""
 BLANK = 10
 """Brightest minus darkest, of 255, in every channel."""
 
