@@ -694,6 +694,12 @@ def exif_turn(lay: Lay) -> str:
     return lay.put(1, encoded(picture(1), "JPEG", exif=exif))
 
 
+@plant("odd metadata")
+def damaged_exif(lay: Lay) -> str:
+    data, exif = lay.path(1).read_bytes(), b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + b"\xee" * 30
+    return lay.put(1, data[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + data[2:])
+
+
 @plant("animated")
 def animated_gif(lay: Lay) -> str:
     frames = [picture(0), picture(100)]

@@ -154,7 +154,9 @@ def _of_file(key: str, data: bytes, format: str) -> Iterator[Met]:
         yield Met("damaged", f"it opens, but is not sound: {error}")
         return
     try:
-        Image.open(io.BytesIO(data), formats=FORMATS).getexif()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            Image.open(io.BytesIO(data), formats=FORMATS).getexif()
     except Exception as error:  # as many kinds as there are ways to damage EXIF
         yield Met("odd metadata", f"EXIF: {error}")
 
