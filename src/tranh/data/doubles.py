@@ -20,8 +20,12 @@ FLAT = 2.0
 """Largest wave, of 255, of a picture that has nothing in it: its signs would be chance, so its colour names it."""
 NEAR_BITS = 10
 """Signs that may differ. A quarter of the hash must be equal, as it always is where three differ: it is looked up."""
-NEAR_COLOUR, NEAR_SPOT = 5.0, 32
-"""Mean and largest difference of the thumbnails, of 255, up to which two pictures are nearly the same."""
+NEAR_COLOUR, NEAR_SPOT, NEAR_LIGHT = 5.0, 32, 16.0
+"""Mean and largest difference of the thumbnails, of 255, up to which two pictures are nearly the same, the difference
+of their mean colours taken off; and how large that may be: a copy may be lit otherwise."""
+NEAR_SHAPE, NOISE = 0.93, 4.0
+"""Least correlation of the thumbnails, without their mean colours: small things on a plain ground differ little, but in
+place. What varies by less than ``NOISE`` (variance, of 255 levels) has no shape to compare."""
 CANDIDATES = 256
 """Thumbnails that are compared at most: a thousand pictures of one hash are no doubles but one kind of picture."""
 
@@ -75,9 +79,13 @@ def print_of(image: Image.Image, sha256: str) -> Print:
 
 def alike(a: bytes, b: bytes) -> bool:
     """Do two thumbnails show nearly the same: little difference on the whole, and nowhere much?"""
-    x, y = (np.frombuffer(thumb, np.uint8).astype(np.int16) for thumb in (a, b))
-    apart = np.abs(x - y)
-    return bool(apart.mean() <= NEAR_COLOUR and apart.max() <= NEAR_SPOT)
+    x, y = (np.frombuffer(thumb, np.uint8).astype(np.float32).reshape(-1, 3) for thumb in (a, b))
+    light = np.abs((x - y).mean(0)).max()
+    x, y = x - x.mean(0), y - y.mean(0)
+    apart, noise = np.abs(x - y), NOISE * x.size
+    shape = (float((x * y).sum()) + noise) / (float(np.sqrt((x * x).sum() * (y * y).sum())) + noise)
+    near = light <= NEAR_LIGHT and apart.mean() <= NEAR_COLOUR and apart.max() <= NEAR_SPOT
+    return bool(near and shape >= NEAR_SHAPE)
 
 
 class Seen:

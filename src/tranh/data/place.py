@@ -113,7 +113,7 @@ class Place:
         here = os.path.realpath(self.path / folder)
         with os.scandir(self.path / folder) as found:
             shown = (entry for entry in found if not entry.name.startswith(".") and entry.name not in HIDDEN)
-            entries = sorted((entry.name, entry.is_dir(), entry.is_file(), entry.is_symlink()) for entry in shown)
+            entries = sorted(_seen(entry) for entry in shown)
         for name, is_folder, is_file, is_link in entries:
             full = f"{folder}/{name}" if folder else name
             if is_folder and not (is_link and f"{here}/".startswith(f"{os.path.realpath(self.path / full)}/")):
@@ -261,6 +261,14 @@ def _zipped(path: Path) -> Iterator[tuple[str, int, int, int, int]]:
             if not info.is_dir() and not stat.S_ISLNK(info.external_attr >> 16):
                 method = 99 if info.flag_bits & 1 else info.compress_type  # 1: encrypted
                 yield info.filename, info.header_offset, info.compress_size, info.file_size, method
+
+
+def _seen(entry: os.DirEntry[str]) -> tuple[str, bool, bool, bool]:
+    """Its name; is it a folder, a file, a link? A link to itself is neither of the first two."""
+    try:
+        return entry.name, entry.is_dir(), entry.is_file(), entry.is_symlink()
+    except OSError:
+        return entry.name, False, False, True
 
 
 def _plain(name: str) -> bool:

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from tranh.data.doctor import captions, colours, words
-from tranh.data.doctor.records import alike, quarters
 from tranh.data.item import Caption
 from tranh.recipes.models import SHIPPED
 from tranh.text.tokenizer import Tokenizer
@@ -112,19 +111,3 @@ def test_good_captions_are_left_in_peace(text: str) -> None:
     one = captions.counted(Caption(text), TOKENIZER)
     met = list(captions.of_picture("a/0001.png", [one], 128, False))
     assert {m.kind for m in met} <= {"all capitals"}, met
-
-
-@given(st.integers(0, 2**64 - 1), st.lists(st.integers(0, 63), max_size=3))
-def test_three_signs_leave_a_quarter_equal(signs: int, flips: list[int]) -> None:
-    other = signs
-    for flip in flips:
-        other ^= 1 << flip
-    assert set(quarters(signs)) & set(quarters(other))
-
-
-def test_alike_is_told_by_shape_and_colour() -> None:
-    rng = np.random.default_rng(0)
-    one = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
-    assert alike(one.tobytes(), np.clip(one.astype(int) + 2, 0, 255).astype(np.uint8).tobytes())
-    assert not alike(one.tobytes(), one[::-1].tobytes())
-    assert not alike(one.tobytes(), one[..., ::-1].tobytes())

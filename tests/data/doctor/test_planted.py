@@ -334,14 +334,15 @@ def the_same_bytes_in_the_test(lay: Lay) -> str:
 
 
 @plant("near duplicate")
-def shrunk_and_packed_again(lay: Lay) -> str:
-    return lay.add("validation/again.jpg", encoded(picture(49, 160).resize((70, 70)), "JPEG", quality=60))
+def enlarged_and_packed_again(lay: Lay) -> str:
+    image = Image.open(lay.path(49)).resize((2 * SIDE, 2 * SIDE))
+    return lay.add("validation/again.jpg", encoded(image, "JPEG", quality=75))
 
 
 @plant("near duplicate across splits")
 def brighter_in_the_test(lay: Lay) -> str:
-    image = picture(50, 160).point(lambda v: min(255, round(v * 1.06)))
-    return lay.add("test/again.jpg", encoded(image, "JPEG", quality=80))
+    image = Image.open(lay.path(46)).point(lambda v: min(255, round(v * 1.06)))
+    return lay.add("test/again.jpg", encoded(image, "JPEG", quality=90))
 
 
 @plant("same picture, other captions", "duplicate")
@@ -543,6 +544,12 @@ def another_case(lay: Lay) -> str:
     return lay.key(17)
 
 
+@plant("outside the folder")
+def a_name_that_no_file_can_have(lay: Lay) -> str:
+    lay.rows.append({"file_name": "train/\0.png", "text_en": "a zero", "text_vi": "số không", "label": "one"})
+    return "train/\\x00.png"
+
+
 @plant("unlisted picture")
 def forgotten(lay: Lay) -> str:
     (lay.root / "train" / "forgotten.png").write_bytes(encoded(picture(200)))
@@ -598,6 +605,13 @@ def a_folder_of_a_pictures_name(lay: Lay) -> str:
 def a_link_to_nothing(lay: Lay) -> str:
     lay.path(23).unlink()
     lay.path(23).symlink_to("nowhere.png")
+    return lay.key(23)
+
+
+@plant("unreadable file")
+def a_link_to_itself(lay: Lay) -> str:
+    lay.path(23).unlink()
+    lay.path(23).symlink_to(lay.path(23).name)
     return lay.key(23)
 
 
@@ -678,6 +692,12 @@ def exif_turn(lay: Lay) -> str:
     exif = Image.Exif()
     exif[0x0112] = 6
     return lay.put(1, encoded(picture(1), "JPEG", exif=exif))
+
+
+@plant("odd metadata")
+def damaged_exif(lay: Lay) -> str:
+    data, exif = lay.path(1).read_bytes(), b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + b"\xee" * 30
+    return lay.put(1, data[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + data[2:])
 
 
 @plant("animated")

@@ -131,7 +131,7 @@ def _splits(records: Records, ledger: Ledger) -> None:
     counts: dict[str, int] = dict(
         records.base.execute("SELECT split, COUNT(*) FROM items WHERE listed GROUP BY split").fetchall()
     )
-    if not counts.get("validation") and not counts.get("test"):
+    if counts and not counts.get("validation") and not counts.get("test"):
         ledger.note("no validation split", ", ".join(f"{n or 'unsaid'}: {c}" for n, c in counts.items()))
     if "train" in counts and counts.get("test", 0) + counts.get("validation", 0) > counts["train"]:
         ledger.note("training is the smaller part", ", ".join(f"{n or 'unsaid'}: {c}" for n, c in counts.items()))

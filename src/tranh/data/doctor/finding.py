@@ -1,4 +1,4 @@
-"""What the data doctor says: a finding for every kind of thing met, and the ledger that keeps them till the end.
+"""What the data doctor says: a finding for every kind of thing met, and the ledger that keeps what was met to the end.
 
 It knows no check.
 """

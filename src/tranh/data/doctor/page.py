@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import escape
 from importlib.resources import files
 
@@ -188,7 +190,7 @@ def _language(code: str) -> str:
 
 
 def _lengths(lengths: Mapping[int, int], most: int) -> str:
-    ordered = sorted(lengths.elements() if hasattr(lengths, "elements") else lengths)
+    ordered = sorted(Counter(lengths).elements())
     top = max(ordered[int(0.995 * (len(ordered) - 1))], 8) + 1
     show = most <= 1.3 * top
     end = max(top, most + 1) if show else top
@@ -208,8 +210,8 @@ def _pictures(d: Diagnosis) -> Iterator[str]:
     formats = ", ".join(f"{n:,} {name}" for name, n in d.tally.formats.most_common())
     yield f"<h2 id=pictures>Pictures</h2><p class=sub>{_count(total, 'picture')} could be opened: {escape(formats)}; "
     yield f"{d.tally.bytes / 2**20:,.1f} MiB. {colours.grey:,} without colour.</p><div class=cards>"
-    yield _card("Shorter side, pixels", _eighths(d.tally.sides, lambda v: f"{v:.0f}"))
-    yield _card("Width by height", _eighths(d.tally.shapes, _ratio))
+    yield _card("Shorter side, pixels", _sizes(d.tally.sides, lambda v: f"{v:.0f}"))
+    yield _card("Width by height", _sizes(d.tally.shapes, _ratio))
     yield _card("Mean lightness of a picture (L of LAB)", charts.bars(
         list(colours.light), "mean lightness", ticks=[(0, "0"), (0.5, "50"), (1, "100")],
         colours=[f"hsl(0 0% {8 + 84 * i / BINS:.0f}%)" for i in range(BINS)]))  # fmt: skip
@@ -242,13 +244,23 @@ def _ratio(value: float) -> str:
     return f"{value:.2g}:1" if value >= 1 else f"1:{1 / value:.2g}"
 
 
-def _eighths(counts: Mapping[int, int], label: object) -> str:
-    assert callable(label)
-    low, high = min(counts) - 1, max(counts) + 1
-    values = [counts.get(i, 0) for i in range(low, high + 1)]
-    at = [low + 1, (low + high) // 2, high - 1] if high - low > 3 else [low + 1]
-    ticks = [((i - low + 0.5) / len(values), label(2 ** (i / 8))) for i in at]
-    return charts.bars(values, "how many pictures", ticks=ticks)
+def _sizes(counts: Mapping[float, int], label: Callable[[float], str]) -> str:
+    """Bars over a logarithmic scale; the smallest, the middle and the largest value are named."""
+    bins: Counter[int] = Counter()
+    for value, count in counts.items():
+        bins[_eighth(value)] += count
+    pad = max(1, (16 - max(bins) + min(bins)) // 2)
+    low, high = min(bins) - pad, max(bins) + pad
+    ordered = sorted(Counter(counts).elements())
+    named = {_eighth(value): label(value) for value in (ordered[len(ordered) // 2], ordered[0], ordered[-1])}
+    ticks = [((at - low + 0.5) / (high - low + 1), name) for at, name in named.items()]
+    apart = [tick for i, tick in enumerate(ticks) if all(abs(tick[0] - other[0]) > 0.14 for other in ticks[:i])]
+    return charts.bars([bins[i] for i in range(low, high + 1)], "how many pictures", ticks=apart)
+
+
+def _eighth(value: float) -> int:
+    """log2 of a value in eighths."""
+    return round(8 * math.log2(value))
 
 
 def _balance(d: Diagnosis) -> Iterator[str]:

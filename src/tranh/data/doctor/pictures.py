@@ -22,12 +22,10 @@ from tranh.data.doubles import Print, print_of
 
 TINY, STRIP, HUGE = 32, 4.0, 2e7
 """Pixels of the shorter side, longer side by shorter, pixels in all."""
-BLURRED = 0.04
-"""Sharpest edge, see :func:`edge`, under which a picture is blurred: some 2.5 pixels of Gaussian blur in 256."""
+BLURRED = 0.035
+"""Sharpest edge, see :func:`edge`, under which a picture is blurred: some 3 pixels of Gaussian blur in 256."""
 BLANK = 10
 """Brightest minus darkest, of 255, in every channel."""
-FINE = 16
-"""Pixels per side by which two pictures are compared."""
 
 STARTS: tuple[tuple[bytes, str], ...] = (
     (b"\xff\xd8\xff", "JPEG"), (b"\x89PNG\r\n\x1a\n", "PNG"), (b"GIF8", "GIF"), (b"BM", "BMP"),
@@ -57,7 +55,7 @@ class Looked:
 
     Attributes:
         size, format: as it came, upright.
-        print, fine: what it is recognised by, and (FINE, FINE, 3) uint8 to be sure.
+        print: what it is recognised by.
         edge: see :func:`edge`.
         small: (32, 32, 3) uint8, whose colours are counted.
     """
@@ -65,7 +63,6 @@ class Looked:
     size: tuple[int, int]
     format: str
     print: Print
-    fine: bytes
     edge: float
     small: np.ndarray
 
@@ -115,10 +112,7 @@ def look(key: str, data: bytes, box: tuple[int, int, int, int] | None) -> tuple[
     small = colours.small(image)
     pixels = image.tobytes() if box is not None else data
     grey = image.convert("L")
-    fine = image.resize((FINE, FINE), Image.Resampling.BOX).tobytes()
-    looked = Looked(
-        image.size, came.format, print_of(image, hashlib.sha256(pixels).hexdigest()), fine, edge(grey), small
-    )
+    looked = Looked(image.size, came.format, print_of(image, hashlib.sha256(pixels).hexdigest()), edge(grey), small)
     met += _of_pixels(image, looked)
     return looked, met
 
@@ -160,7 +154,9 @@ def _of_file(key: str, data: bytes, format: str) -> Iterator[Met]:
         yield Met("damaged", f"it opens, but is not sound: {error}")
         return
     try:
-        Image.open(io.BytesIO(data), formats=FORMATS).getexif()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            Image.open(io.BytesIO(data), formats=FORMATS).getexif()
     except Exception as error:  # as many kinds as there are ways to damage EXIF
         yield Met("odd metadata", f"EXIF: {error}")
 

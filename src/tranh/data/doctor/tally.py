@@ -5,7 +5,6 @@ It knows nothing of faults.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,7 +22,7 @@ class Tally:
 
     Attributes:
         lengths: language -> tokens in a caption -> captions; words, tokens: language -> sum.
-        sides: log2 of the shorter side in eighths -> pictures; shapes: log2 of width by height in eighths.
+        sides: pixels of the shorter side -> pictures; shapes: width by height, to three digits -> pictures.
     """
 
     captions: int = 0
@@ -34,8 +33,8 @@ class Tally:
     scripts: Counter[str] = field(default_factory=Counter)
     per_picture: Counter[int] = field(default_factory=Counter)
     formats: Counter[str] = field(default_factory=Counter)
-    sides: Counter[int] = field(default_factory=Counter)
-    shapes: Counter[int] = field(default_factory=Counter)
+    sides: Counter[float] = field(default_factory=Counter)
+    shapes: Counter[float] = field(default_factory=Counter)
     bytes: int = 0
     colours: Colours = field(default_factory=Colours)
     languages: Bags = field(default_factory=Bags)
@@ -73,11 +72,6 @@ def count_captions(tally: Tally, item: Item, told: Sequence[Counted]) -> None:
 def count_picture(tally: Tally, looked: Looked) -> None:
     width, height = looked.size
     tally.formats[looked.format] += 1
-    tally.sides[eighth(min(width, height))] += 1
-    tally.shapes[eighth(width / height)] += 1
+    tally.sides[min(width, height)] += 1
+    tally.shapes[float(f"{width / height:.3g}")] += 1
     tally.colours.count(looked.small)
-
-
-def eighth(value: float) -> int:
-    """log2 of a value in eighths: a bin."""
-    return round(8 * math.log2(value))
