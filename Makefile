@@ -16,6 +16,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 JOBS ?= 2
+# The pages are tested in a real browser where there is one (Debian: apt install chromium-headless-shell).
+BROWSER := $(or $(shell command -v chromium-headless-shell),$(wildcard /usr/lib/chromium/chromium-headless-shell))
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -56,7 +58,8 @@ lint: $(VENV)/.dev
 	$(BIN)/lint-imports --no-logo
 
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
+	$(if $(BROWSER),,@echo "no chromium-headless-shell is here: the tests of pages in a browser are LEFT OUT")
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) $(if $(BROWSER),,-m "not soak and not browser")
 
 soak: $(VENV)/.dev
 	OMP_NUM_THREADS=1 HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -n $(JOBS) -m "soak or not soak" --timeout 3600

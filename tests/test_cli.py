@@ -26,7 +26,9 @@ from tranh.text.lexicon import Lexicon
 from tranh.types import Event, Recipe, Request, TranhError
 
 ROOT = Path(__file__).parent.parent
-VERBS = ("generate", "models", "train", "plan", "doctor", "export", "evaluate", "data")
+VERBS = (
+    "generate", "models", "train", "plan", "doctor", "export", "evaluate", "convert-inception", "rate", "data",
+)  # fmt: skip
 
 
 def call(*args: str) -> Result:
@@ -270,7 +272,7 @@ def recipes(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Pretended recipes; what was asked of them."""
     asked: dict[str, Any] = {"finished": True}
 
-    def find(name: str) -> Recipe:
+    def find(name: str, data: object = None) -> Recipe:
         if name != "quick":
             raise TranhError(f"no recipe is called {name!r}; there are: quick")
         return Recipe(name, {})
@@ -401,10 +403,21 @@ def test_preview(tmp_path: Path) -> None:
         assert image.width > 3 * 64 and image.height > 64 and len(image.getcolors(2**24) or ()) > 50
 
 
+def test_preview_of_own_pictures(tmp_path: Path) -> None:
+    for name in ("a red ball", "một quả bóng"):
+        Image.new("RGB", (50, 40), "red" if "red" in name else "blue").save(tmp_path / f"{name}.png")
+        (tmp_path / f"{name}.txt").write_text(name, "utf-8")
+    result = call("data", "preview", str(tmp_path), "-o", str(tmp_path / "sheet.png"), "--size", "64")
+    assert result.exit_code == 0, result.output
+    with Image.open(tmp_path / "sheet.png") as image:
+        colours = {colour for _, colour in image.convert("RGB").getcolors(2**24) or ()}
+        assert {(255, 0, 0), (0, 0, 255)} <= colours
+
+
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (["coco"], "there is no source 'coco'; allowed: scenes"),
+        (["coco"], "coco: there is nothing. Give a folder"),
         (["scenes", "--level", "three"], "there is no level 'three'; allowed: one, two, full"),
         (["scenes", "--split", "dev"], "allowed: train, validation, test, unseen"),
         (["scenes", "-o", "missing/sheet.png"], "does not exist: make it first"),

@@ -97,6 +97,13 @@ def test_one_loop() -> None:
     assert loops <= {"engine"}
 
 
+def test_torchs_own_files_are_opened_in_one_place_as_tensors_only() -> None:
+    """Weights others publish are converted once; everything else is safetensors."""
+    found = {str(p.relative_to(ROOT / "src/tranh")): p.read_text("utf-8").count("torch.load(") for p in SOURCES}
+    assert {name: n for name, n in found.items() if n} == {"recipes/inception.py": 1}
+    assert 'map_location="cpu", weights_only=True)' in (ROOT / "src/tranh/recipes/inception.py").read_text("utf-8")
+
+
 def test_constraints_pin_everything_exactly() -> None:
     lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and not line.startswith("#")]
     assert "torch==2.13.0" in lines

@@ -64,10 +64,11 @@ def write_json(path: Path, value: Any) -> None:
     write_bytes(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write tensors as one safetensors file. The same tensors give the same bytes."""
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """Write tensors as one safetensors file, with words about them in its header. The same give the same bytes."""
     with replacing(path) as temporary:
-        safetensors.torch.save_file({k: v.detach().contiguous() for k, v in tensors.items()}, temporary)
+        kept = {k: v.detach().contiguous() for k, v in tensors.items()}
+        safetensors.torch.save_file(kept, temporary, dict(metadata) if metadata else None)
 
 
 def read_json(path: Path, limit: int = 2**26) -> Any:
@@ -117,6 +118,20 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, ValueError, KeyError) as error:
+        raise TranhError(f"{path} is not a whole safetensors file ({error}). Restore it from a copy.") from error
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The words in a safetensors file's header; empty if there are none.
+
+    Raises:
+        TranhError: it is missing, damaged or not safetensors.
+    """
+    check_safetensors(path)
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            return dict(file.metadata() or {})
+    except (safetensors.SafetensorError, ValueError) as error:
         raise TranhError(f"{path} is not a whole safetensors file ({error}). Restore it from a copy.") from error
 
 

@@ -29,7 +29,7 @@ class Batch:
         tokens: (B, T) int64, padded; ``mask`` (B, T) bool is True where a token is real.
         ids: (B,) int64, the same for the same example at any time; keys the cache of frozen outputs.
         labels: what is known beyond the caption (Scenes: facts per token and per picture), by name; ``language`` is
-            the caption's, as its place among the source's ``languages``.
+            the caption's, as its place among the names the source has in ``spoken``.
         parts: outputs of frozen parent stages for these examples, by name (``clip.image``: (B, D)).
     """
 
@@ -204,6 +204,7 @@ class Request:
         prior: which prior of the hierarchy, ``diffusion`` or ``autoregressive``; ``none`` draws from the caption
             alone; None means the system's own.
         allow_unknown: draw although the prompt has words the model was never taught.
+        refuse_copies: give no picture that is a near copy of one the model was trained on.
     """
 
     prompt: str
@@ -218,6 +219,7 @@ class Request:
     strength: float | None = None
     prior: str | None = None
     allow_unknown: bool = False
+    refuse_copies: bool = False
 
     def replace(self, **changes: Any) -> Request:
         return replace(self, **changes)

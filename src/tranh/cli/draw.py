@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -39,6 +39,9 @@ def generate(
     allow_unknown: Annotated[
         bool, typer.Option("--allow-unknown", help="Draw a prompt with words the model was never taught.")
     ] = False,
+    refuse_copies: Annotated[
+        bool, typer.Option("--refuse-copies", help="Write no near copy of a training picture; exit code 1 if one was.")
+    ] = False,
 ) -> None:
     """Make pictures of a prompt, in English or Vietnamese, with or without diacritics.
 
@@ -52,19 +55,21 @@ def generate(
     if len(prompt) > 1 and any(" " in word for word in prompt):
         ctx.fail(f"{len(prompt)} prompts were given; one is drawn at a time: put all of it into one pair of quotes")
     from tranh.engine.picture import save_picture
-    from tranh.types import Request
+    from tranh.types import Request, TranhError
 
     paths = _targets(ctx, output, format, [seed] if count == 1 else range(seed, seed + count))
-    tolerance: dict[str, Any] = {"allow_unknown": True} if allow_unknown else {}
     request = Request(
         " ".join(prompt), negative_prompt=negative, count=count, seed=seed, steps=steps, guidance=guidance, size=size,
-        prior=prior and prior.value, **tolerance,
+        prior=prior and prior.value, allow_unknown=allow_unknown, refuse_copies=refuse_copies,
     )  # fmt: skip
     pictures = last(drawing(model).generate_events(request))
     for notice in pictures.notices:
         typer.echo(f"note: {notice}", err=True)
-    for image, settings, path in zip(pictures.images, pictures.settings, paths, strict=True):
-        typer.echo(save_picture(image, path, settings))
+    path_of = dict(zip(range(seed, seed + count), paths, strict=True))
+    for image, settings in zip(pictures.images, pictures.settings, strict=True):
+        typer.echo(save_picture(image, path_of[settings["seed"]], settings))
+    if refuse_copies and pictures.refused:
+        raise TranhError("\n".join(pictures.refused))
 
 
 def _targets(ctx: typer.Context, output: Path | None, format: Format | None, seeds: Iterable[int]) -> list[Path]:

@@ -34,12 +34,15 @@ def train(
     tranh train quick --run runs/quick
     tranh train unclip decoder.batch=32 --minutes 600
     tranh train unclip --only prior --run runs/unclip
+    tranh train unclip data=my-pictures --minutes 120
+    tranh train unclip data=my-pictures init=tranh-1 --minutes 60
     tranh train quick --dry-run
     """
     from tranh.engine.progress import show
     from tranh.recipes import run as recipes
+    from tranh.recipes.settings import configured
 
-    chosen = recipes.override(recipes.find(recipe), settings or [])
+    chosen = configured(recipe, settings or [])
     root = run or Path("runs") / chosen.name
     if dry_run:
         typer.echo(recipes.describe(chosen, root))
@@ -71,9 +74,9 @@ def plan(
     tranh plan unclip decoder.batch=64 --run runs/unclip
     """
     from tranh.recipes import plan as planner
-    from tranh.recipes import run as recipes
+    from tranh.recipes.settings import configured
 
-    chosen = recipes.override(recipes.find(recipe), settings or [])
+    chosen = configured(recipe, settings or [])
     typer.echo(planner.text(last(planner.make(chosen, run or Path("runs") / chosen.name, minutes, seconds))))
 
 

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
 
-from tranh.data.item import Collection, is_picture
+from tranh.data.item import Collection
+from tranh.data.look import Look
 from tranh.data.sources import classes, coco, cub, digits, folder, genome, hub, idx, parquet, shards, sidecars
 from tranh.types import TranhError
 
 
 class _Module(Protocol):
-    found: Callable[[Path], str | None]
-    read: Callable[[Path], Collection]
+    found: Callable[[Look], str | None]
+    read: Callable[[Look], Collection]
 
 
 SOURCES = {
@@ -40,43 +41,49 @@ class Found:
     kind: str
     why: str
     path: Path
+    look: Look
 
     def read(self) -> Collection:
         """Its pictures."""
-        return cast(_Module, SOURCES[self.kind]).read(self.path)
+        return cast(_Module, SOURCES[self.kind]).read(self.look)
 
 
 def detect(path: str | Path, kind: str | None = None) -> Found:
     """Look at a path.
 
     Args:
+        path: a folder, a ``.zip`` or ``.tar`` of one, shards (one, a folder, a list in braces), a ``.parquet``, a COCO
+            ``.json``, ``digits``, or the id of a data set of the hub.
         kind: what it is to be read as; None looks.
 
     Raises:
         TranhError: it is nothing that can be read, with what was looked for.
     """
-    place = Path(path)
     if kind is not None and kind not in SOURCES:
         raise TranhError(f"{kind!r} is no kind of source; there are: {', '.join(SOURCES)}")
+    look = Look(path)
     for name, module in SOURCES.items():
-        why = cast(_Module, module).found(place) if kind in (None, name) else None
+        why = cast(_Module, module).found(look) if kind in (None, name) else None
         if why:
-            return Found(name, why, place)
-    raise TranhError(_why_not(place, kind))
+            return Found(name, why, look.path, look)
+    raise TranhError(_why_not(look, kind))
 
 
-def _why_not(path: Path, kind: str | None) -> str:
+def _why_not(look: Look, kind: str | None) -> str:
+    path = look.path
+    if path.name.endswith((".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst", ".7z", ".rar")):
+        return f"{path} is packed as a whole, so nothing in it can be read by itself: unpack it and give the folder."
     if not path.exists():
         return (
-            f"{path}: there is nothing. Give a folder, .tar shards, a .parquet or a COCO .json, `digits`, or a hub id."
+            f"{path}: there is nothing. Give a folder, a .zip or .tar of one, .tar shards, a .parquet or a COCO .json, "
+            "`digits`, or the id of a data set of the hub (owner/name)."
         )
     if kind is not None:
         return f"{path} cannot be read as {kind}. Leave the kind out to see what it looks like."
-    pictures = sum(is_picture(p) for p in path.rglob("*")) if path.is_dir() else 0
-    if pictures:
+    if look.pictures:
         return (
-            f"{path} holds {pictures} pictures, but nothing that says what they show: put a metadata.jsonl beside them "
-            '({"file_name": "a.jpg", "text": "a red circle"} a line), a .txt of the same name beside each, or each into '
-            "a folder named after what it shows."
+            f"{path} holds {len(look.pictures)} pictures, but nothing that says what they show: put a metadata.jsonl "
+            'beside them ({"file_name": "a.jpg", "text": "a red circle"} a line), a .txt of the same name beside each, '
+            "or each into a folder named after what it shows."
         )
     return f"{path} holds no pictures: no metadata.jsonl, shards, parquet, COCO, CUB, IDX files or picture files."

@@ -1,4 +1,4 @@
-"""A captioned picture as it lies somewhere: its bytes are not read and its captions not changed before they are asked for.
+"""A captioned picture as it lies somewhere: bytes are read when they are asked for, captions are as they came.
 
 Every source of ``data/sources`` is a ``Collection`` of these. It knows neither decoding nor training.
 """
@@ -16,22 +16,7 @@ import numpy as np
 from PIL import Image
 
 SUFFIXES = frozenset(
-    [
-        ".avif",
-        ".bmp",
-        ".gif",
-        ".jfif",
-        ".jpeg",
-        ".jpg",
-        ".jp2",
-        ".png",
-        ".ppm",
-        ".pgm",
-        ".tga",
-        ".tif",
-        ".tiff",
-        ".webp",
-    ]
+    ".avif .bmp .gif .jfif .jpeg .jpg .jp2 .png .ppm .pgm .tif .tiff .webp".split()  # noqa: SIM905
 )
 """Names of picture files."""
 
@@ -41,8 +26,10 @@ SPLITS = {
 }  # fmt: skip
 """Names that folders and columns give to splits, and ours."""
 
-CAPTIONS = re.compile(r"(?:text|caption|prompt|description|alt)s?(?:[_-](?P<language>[a-z]{2,3}))?", re.IGNORECASE)
-"""Names of the fields that hold captions; ``text_vi`` says the language."""
+CAPTIONS = re.compile(
+    r"(?:text|caption|prompt|description|alt)s?(?:[_-]?\d+)?(?:[_-](?P<language>[a-z]{2}))?", re.IGNORECASE
+)
+"""Names of the fields that hold captions: ``text``, ``caption_3``, ``text_vi``; the last says the language."""
 
 
 @dataclass(frozen=True)
@@ -102,22 +89,33 @@ def split_of(parts: Iterable[str]) -> str:
     return next((SPLITS[part.lower()] for part in reversed(list(parts)) if part.lower() in SPLITS), "")
 
 
+def label_of(record: Mapping[str, Any]) -> str | None:
+    """The class that a record says, None for none."""
+    label = record.get("label")
+    return None if label is None else str(label)
+
+
 def captions_in(record: Mapping[str, Any]) -> tuple[Caption, ...]:
-    """Captions of a record: its fields called text, caption, prompt, ..., each a string or a list of them."""
+    """Captions of a record: its fields called text, caption, prompt, ...
+
+    Each is a string, a list of them, ``{"en": "a cat", "vi": "con mèo"}`` or ``{"text": "a cat", "language": "en"}``.
+    """
     found = []
     for name, value in record.items():
         match = CAPTIONS.fullmatch(str(name))
         if match:
-            language = (match["language"] or "").lower()
-            found += [Caption(text, language) for text in _texts(value)]
+            found += _captions(value, (match["language"] or "").lower())
     return tuple(found)
 
 
-def _texts(value: Any) -> list[str]:
+def _captions(value: Any, language: str) -> list[Caption]:
     if isinstance(value, str):
-        return [value]
+        return [Caption(value, language)]
     if isinstance(value, Mapping):
-        return _texts(value.get("text", value.get("raw", [])))
-    if isinstance(value, Iterable):
-        return [text for one in value for text in _texts(one)]
+        if "text" in value or "raw" in value:
+            return _captions(value.get("text", value.get("raw")), str(value.get("language") or language))
+        codes = [key for key in value if isinstance(key, str) and re.fullmatch("[a-z]{2}", key)]
+        return [caption for code in codes for caption in _captions(value[code], code)]
+    if isinstance(value, Iterable) and not isinstance(value, bytes | bytearray):
+        return [caption for one in value for caption in _captions(one, language)]
     return []

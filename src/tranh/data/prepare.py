@@ -1,7 +1,8 @@
 """Captioned pictures as they lie, made ready by several processes: tar shards of square pictures, and a manifest.
 
-A shard holds what became of one range of the source, so a run that was stopped goes on with the next range. Memory does
-not grow with the number of pictures: doubles are looked up in a file, reports are counters.
+A shard holds what became of one range of the source, so a run that was stopped or killed goes on with the next range
+and ends with the same bytes. Memory does not grow with the number of pictures. Who makes them ready is a mapper: the
+processes of this machine (``workers``) or a cluster (``cluster``).
 """
 
 from __future__ import annotations
@@ -9,24 +10,26 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import asdict, dataclass, field
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import asdict
 from hashlib import sha256
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from tranh.data.detect import Found, detect
-from tranh.data.doubles import Double, Seen
+from tranh import files
+from tranh.data.detect import detect
 from tranh.data.item import Collection
-from tranh.data.ready import Left, Options, Ready, Words, as_dict, ready
-from tranh.files import replacing, write_json
+from tranh.data.ledger import LEFT, Ledger, as_json, remove
+from tranh.data.ready import Left, Options, Ready
+from tranh.data.spelling import count_words, repairs
+from tranh.data.workers import Job, Mapper, Results, processes
 from tranh.types import Event, TranhError
 
 FORMAT = 1
-MANIFEST, LEFT, STATE, SEEN = "manifest.json", "left_out.jsonl", "state.json", "seen.sqlite"
+MANIFEST = "manifest.json"
 PER_SHARD = 1000
 """Items of the source that a shard stands for."""
 CHUNK = 50
@@ -34,26 +37,14 @@ CHUNK = 50
 ENOUGH = 100
 """Items seen before their share of broken ones says anything."""
 FAULTY = frozenset(
-    ("cut short", "damaged", "no picture", "empty", "missing file", "broken entry", "too large", "empty box")
-)
+    (
+        "broken entry", "crashed the decoder", "cut short", "damaged", "empty", "empty box", "missing file",
+        "no picture", "too large", "too slow",
+    )
+)  # fmt: skip
 """Kinds that mean the source is broken; others (too small, a double, no caption) are a matter of choice."""
-
-Results = tuple[list[Ready | Left], Words]
-Mapper = Callable[[Found, Options, Iterable[range]], Iterator[Results]]
-
-
-@dataclass
-class State:
-    """What is done so far; all of it is written with every shard."""
-
-    seen: int = 0
-    kept: int = 0
-    left: Counter[str] = field(default_factory=Counter)
-    changed: Counter[str] = field(default_factory=Counter)
-    odd: Counter[str] = field(default_factory=Counter)
-    splits: Counter[str] = field(default_factory=Counter)
-    shards: list[dict[str, Any]] = field(default_factory=list)
-    words: Words = field(default_factory=Words)
+HELD_OUT = ("validation", "test")
+"""Splits that keep their picture when the training split has it too."""
 
 
 def prepare(
@@ -68,16 +59,19 @@ def prepare(
     """Make every picture of a source ready for training.
 
     Args:
-        source: a folder, shards, ... (see ``detect``); kind: what it is read as.
-        out: a folder for shards, ``manifest.json`` and ``left_out.jsonl``; the same call goes on where it was stopped.
-        workers: processes, all cores if None.
-        mapper: who runs ``ready`` on ranges of the source; processes of this machine if None.
+        source: a folder, shards, ... (see ``detect``).
+        out: a folder for shards, ``manifest.json`` and ``left_out.jsonl``; the same call goes on where it was stopped,
+            and does nothing where all is done.
+        kind: what the source is read as; None looks.
+        workers: processes; None for all cores.
+        mapper: who runs ``ready`` on ranges of the source; None for processes of this machine.
 
     Yields:
         Progress; the last event's ``result`` is the manifest.
 
     Raises:
-        TranhError: nothing to read, more broken pictures than ``options.broken``, or ``out`` holds something else.
+        TranhError: nothing to read, nothing left to keep, more broken pictures than ``options.broken``, or ``out``
+            holds something else.
     """
     options = options or Options()
     found = detect(source, kind)
@@ -85,205 +79,183 @@ def prepare(
     total = len(collection)
     if total == 0:
         raise TranhError(f"{source} ({found.why}) holds no pictures")
-    about = {"source": {"kind": found.kind, "path": str(source), "items": total}, "options": as_dict(options)}
-    state = _begin(out, about)
-    if (out / MANIFEST).exists():
-        yield Event("prepare", total, total, result=json.loads((out / MANIFEST).read_text("utf-8")))
+    if Path(source).is_dir() and out.resolve().is_relative_to(Path(source).resolve()):
+        raise TranhError(f"{out} lies inside {source} and would be read as a part of it: choose a folder elsewhere")
+    about = {"source": {"kind": found.kind, "path": str(source), "items": total}, "options": options.as_dict()}
+    if (out / MANIFEST).is_file():
+        yield Event("prepare", total, total, result=_finished(out, about))
         return
-    seen = Seen(out / SEEN)
-    try:
-        starts = range(len(state.shards) * PER_SHARD, total, PER_SHARD)
-        chunks = [
-            range(i, min(i + CHUNK, s + PER_SHARD, total))
-            for s in starts
-            for i in range(s, min(s + PER_SHARD, total), CHUNK)
-        ]
-        results = (mapper or processes(workers))(found, options, chunks)
-        for start in starts:
-            items = range(start, min(start + PER_SHARD, total))
-            yield from _shard(out, items, state, seen, results, options, total)
-            seen.base.commit()
-            write_json(out / STATE, {"about": about, "state": _plain(state)})
-    finally:
-        seen.close()
-    manifest = _finish(out, about, state)
+    with closing(Ledger(out, _what_counts(about))) as ledger:
+        yield from _learn_words(collection, options, ledger)
+        job = Job(collection, options, ledger.state.repairs or {})
+        starts = range(ledger.count() * PER_SHARD, total, PER_SHARD)
+        mapped = (mapper or processes(workers))(job, _ranges(starts, total))
+        with closing(mapped) as results:  # type: ignore[type-var]  # mappers are generators
+            began, before = time.monotonic(), ledger.state.seen
+            for start in starts:
+                for done in _shard(ledger, min(start + PER_SHARD, total) - start, results, options):
+                    rate = (ledger.state.seen - before) / max(time.monotonic() - began, 1e-9)
+                    figures = {
+                        "images_per_second": rate,
+                        "kept": ledger.state.kept,
+                        "left out": done - ledger.state.kept,
+                    }
+                    yield Event("prepare", done, total, figures)
+        manifest = _finish(ledger, about)
+    remove(out)
     yield Event("prepare", total, total, result=manifest)
 
 
-def _begin(out: Path, about: dict[str, Any]) -> State:
-    """The state of an earlier call, or a new one.
-
-    Raises:
-        TranhError: the folder holds something else.
-    """
-    out.mkdir(parents=True, exist_ok=True)
-    if (out / STATE).exists():
-        kept = json.loads((out / STATE).read_text("utf-8"))
-        if kept["about"] != about:
-            raise TranhError(f"{out} was begun from another source or with other options: choose another folder")
-        return _state(kept["state"])
-    others = [p.name for p in out.iterdir() if p.name not in (SEEN, LEFT) and not p.name.startswith("shard-")]
-    if others:
-        raise TranhError(f"{out} is not empty ({others[0]}): choose a new folder")
-    for old in (SEEN, LEFT):
-        (out / old).unlink(missing_ok=True)
-    return State()
+def _what_counts(about: dict[str, Any]) -> dict[str, Any]:
+    """What must be the same for a run to go on; how many broken pictures are borne changes none that are kept."""
+    return {**about, "options": {k: v for k, v in about["options"].items() if k != "broken"}}
 
 
-_reading: Collection | None = None
-
-
-def _open(found: Found) -> None:
-    """What a worker does once."""
-    global _reading
-    _reading = found.read()
-
-
-def _work(options: Options, indices: range) -> Results:
-    assert _reading is not None
-    words = Words()
-    return [_one(_reading, i, options, words) for i in indices], words
-
-
-def _one(collection: Collection, index: int, options: Options, words: Words) -> Ready | Left:
-    try:
-        item = collection[index]
-    except (OSError, ValueError, KeyError, TranhError) as error:
-        return Left(f"item {index}", "broken entry", f"the source cannot be read there: {error}")
-    return ready(item, options, words)
-
-
-def processes(workers: int | None = None) -> Mapper:
-    """The mapper of one machine: several processes, results in the order of the source, a few chunks ahead."""
-
-    def run(found: Found, options: Options, chunks: Iterable[range]) -> Iterator[Results]:
-        waiting: deque[Future[Results]] = deque()
-        todo = iter(chunks)
-        with ProcessPoolExecutor(workers, initializer=_open, initargs=(found,)) as pool:
-            try:
-                for chunk in islice(todo, 2 * (pool._max_workers + 1)):
-                    waiting.append(pool.submit(_work, options, chunk))
-                while waiting:
-                    yield waiting.popleft().result()
-                    for chunk in islice(todo, 1):
-                        waiting.append(pool.submit(_work, options, chunk))
-            finally:
-                for future in waiting:
-                    future.cancel()
-
-    return run
-
-
-def _shard(
-    out: Path, items: range, state: State, seen: Seen, results: Iterator[Results], options: Options, total: int
-) -> Iterator[Event]:
-    """Write the shard of a range, and the list of what was left out of it."""
-    name = f"shard-{len(state.shards):05d}.tar"
-    left: list[Left] = []
-    kept = 0
-    with replacing(out / name) as temporary, tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as archive:
-        done = items.start
-        while done < items.stop:
-            made, words = next(results)
-            state.words.add(words)
-            for one in made:
-                state.seen += 1
-                done += 1
-                bad = one if isinstance(one, Left) else _double(one, seen, options.near)
-                if bad is not None:
-                    left.append(bad)
-                    state.left[bad.kind] += 1
-                    continue
-                assert isinstance(one, Ready)
-                _add(archive, f"{state.kept:09d}", one)
-                state.kept, kept = state.kept + 1, kept + 1
-                state.splits[one.split or "unsaid"] += 1
-                state.changed.update(one.changed)
-                state.odd.update(one.odd)
-            _check_broken(state, options)
-            yield Event("prepare", done, total, {"kept": state.kept, "left out": state.seen - state.kept})
-    with (out / LEFT).open("a", encoding="utf-8") as file:
-        file.writelines(json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in left)
-    with (out / name).open("rb") as file:
-        digest = _digest(file)
-    state.shards.append({"name": name, "pictures": kept, "left_out": len(left), "sha256": digest})
-
-
-def _double(one: Ready, seen: Seen, near: bool) -> Left | None:
-    found: Double | None = seen.find(one.print, near)
-    if found is None:
-        seen.add(one.key, one.split, one.print)
-        return None
-    across = f", in split {found.split}" if one.split != found.split else ""
-    kind = ("double" if found.exact else "near double") + (" across splits" if across else "")
-    return Left(
-        one.key, kind, f"the same picture as {found.key}{across}" if found.exact else f"nearly {found.key}{across}"
-    )
-
-
-def _check_broken(state: State, options: Options) -> None:
-    broken = sum(n for kind, n in state.left.items() if kind in FAULTY)
-    if state.seen >= ENOUGH and broken > options.broken * state.seen:
-        kinds = ", ".join(f"{n} {kind}" for kind, n in state.left.most_common() if kind in FAULTY)
-        raise TranhError(
-            f"{broken} of the first {state.seen} pictures are broken ({kinds}), more than {options.broken:.0%}. Is this "
-            "the right folder? `tranh data doctor` lists them; --broken allows a larger share."
-        )
-
-
-def _add(archive: tarfile.TarFile, name: str, one: Ready) -> None:
-    record = {
-        "key": one.key,
-        "captions": [asdict(c) for c in one.captions],
-        "split": one.split,
-        "label": one.label,
-        "sha256": one.print.sha256,
-    }
-    for suffix, data in ((one.suffix, one.data), ("json", json.dumps(record, ensure_ascii=False).encode())):
-        info = tarfile.TarInfo(f"{name}.{suffix}")
-        info.size = len(data)
-        archive.addfile(info, io.BytesIO(data))
-
-
-def _digest(file: Any) -> str:
-    hashed = sha256()
-    while block := file.read(2**20):
-        hashed.update(block)
-    return hashed.hexdigest()
-
-
-def _finish(out: Path, about: dict[str, Any], state: State) -> dict[str, Any]:
-    """The manifest; working files go."""
-    plain = _plain(state)
-    manifest = {"format": FORMAT, **about, **plain}
-    manifest["hash"] = sha256(json.dumps([s["sha256"] for s in state.shards]).encode()).hexdigest()
-    write_json(out / MANIFEST, manifest)
-    for name in (STATE, SEEN):
-        (out / name).unlink(missing_ok=True)
+def _finished(out: Path, about: dict[str, Any]) -> dict[str, Any]:
+    manifest: dict[str, Any] = files.read_json(out / MANIFEST)
+    if _what_counts({key: manifest[key] for key in about}) != _what_counts(about):
+        raise TranhError(f"{out} holds what was made of another source or with other options: choose another folder")
+    remove(out)
     return manifest
 
 
-COUNTERS: Sequence[str] = ("left", "changed", "odd", "splits")
+def _ranges(starts: range, total: int) -> Iterator[range]:
+    for start in starts:
+        stop = min(start + PER_SHARD, total)
+        yield from (range(i, min(i + CHUNK, stop)) for i in range(start, stop, CHUNK))
 
 
-def _plain(state: State) -> dict[str, Any]:
-    report = state.words.report
-    captions = {
-        "seen": report.seen,
-        "changed": dict(report.changed),
-        "examples": report.examples,
-        "forms": dict(state.words.forms),
+def _learn_words(collection: Collection, options: Options, ledger: Ledger) -> Iterator[Event]:
+    """For the step ``spelling``: the words of all captions, counted once before anything else."""
+    if "spelling" not in options.clean or ledger.state.repairs is not None:
+        return
+    counts: Counter[str] = Counter()
+    for index in range(len(collection)):
+        try:
+            count_words((caption.text for caption in collection[index].captions), counts)
+        except (OSError, ValueError, LookupError, TypeError, TranhError):
+            continue  # it will be left out and listed
+        if index % PER_SHARD == 0:
+            yield Event("words", index, len(collection), {"words": len(counts)})
+    ledger.state.repairs = repairs(counts)
+    ledger.commit()
+    yield Event("words", len(collection), len(collection), {"words": len(counts), "slips": len(ledger.state.repairs)})
+
+
+def _shard(ledger: Ledger, items: int, results: Iterator[Results], options: Options) -> Iterator[int]:
+    """Write the shard of the next ``items`` of the source and commit it; gives the items seen so far."""
+    state = ledger.state
+    name = f"shard-{ledger.count():05d}.tar"
+    left: list[Left] = []
+    first, stop = state.written, state.seen + items
+    with files.replacing(ledger.out / name) as temporary:
+        with tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as archive:
+            while state.seen < stop:
+                made, words = next(results)
+                state.words.add(words)
+                for one in made:
+                    state.seen += 1
+                    bad = one if isinstance(one, Left) else _double(one, ledger, options.near, left)
+                    if bad is not None:
+                        left.append(bad)
+                        state.left[bad.kind] += 1
+                    elif isinstance(one, Ready):
+                        _keep(archive, one, ledger)
+                _check_broken(ledger, left, options)
+                yield state.seen
+        digest = files.sha256(temporary)
+    ledger.add_shard(first, name, state.written - first, digest, left)
+
+
+def _double(one: Ready, ledger: Ledger, near: bool, left: list[Left]) -> Left | None:
+    """Why a picture is left out, if it was seen before.
+
+    Where it is a picture of the training split that one held out repeats, it is the earlier that goes: a data set
+    keeps the pictures it is judged by.
+    """
+    while found := ledger.seen.find(one.print, near):
+        across = f", {one.split or 'no split'} and {found.split or 'no split'}" if one.split != found.split else ""
+        kind = ("double" if found.exact else "near double") + (" across splits" if across else "")
+        same = "the same picture as" if found.exact else "nearly the same picture as"
+        if one.split not in HELD_OUT or found.split in HELD_OUT:
+            return Left(one.key, kind, f"{same} {found.key}{across}")
+        ledger.withdraw(found.number)
+        left.append(Left(found.key, kind, f"{same} {one.key}{across}"))
+        ledger.state.left[kind] += 1
+        ledger.state.kept -= 1
+        ledger.state.splits[found.split or "unsaid"] -= 1
+    return None
+
+
+def _keep(archive: tarfile.TarFile, one: Ready, ledger: Ledger) -> None:
+    """Write a picture and what is known of it."""
+    state = ledger.state
+    ledger.seen.add(one.key, one.split, one.print, state.written)
+    record = {
+        "key": one.key,
+        "captions": [asdict(caption) for caption in one.captions],
+        "split": one.split,
+        "label": one.label,
+        "sha256": one.print.sha256,
+        "signs": f"{one.print.signs:016x}",
     }
-    counters = {name: dict(getattr(state, name)) for name in COUNTERS}
-    return {"seen": state.seen, "kept": state.kept, **counters, "captions": captions, "shards": state.shards}
+    for suffix, data in ((one.suffix, one.data), ("json", as_json(record))):
+        info = tarfile.TarInfo(f"{state.written:09d}.{suffix}")
+        info.size = len(data)
+        archive.addfile(info, io.BytesIO(data))
+    state.written += 1
+    state.kept += 1
+    state.splits[one.split or "unsaid"] += 1
+    state.changed.update(one.changed)
+    state.odd.update(one.odd)
 
 
-def _state(plain: dict[str, Any]) -> State:
-    state = State(plain["seen"], plain["kept"], shards=plain["shards"])
-    for name in COUNTERS:
-        setattr(state, name, Counter(plain[name]))
-    report = state.words.report
-    report.seen, report.changed = plain["captions"]["seen"], Counter(plain["captions"]["changed"])
-    report.examples = {k: [(a, b) for a, b in v] for k, v in plain["captions"]["examples"].items()}
-    state.words.forms = Counter(plain["captions"]["forms"])
-    return state
+def _check_broken(ledger: Ledger, left: list[Left], options: Options) -> None:
+    """Stop where more is broken than is borne.
+
+    Raises:
+        TranhError: with the kinds and a few examples.
+    """
+    state = ledger.state
+    broken = sum(count for kind, count in state.left.items() if kind in FAULTY)
+    if state.seen < ENOUGH or broken <= options.broken * state.seen:
+        return
+    kinds = ", ".join(f"{count} {kind}" for kind, count in state.left.most_common() if kind in FAULTY)
+    examples = "".join(f"\n  {one.key}: {one.reason}" for one in [x for x in left if x.kind in FAULTY][:3])
+    raise TranhError(
+        f"{broken} of the first {state.seen} pictures are broken ({kinds}), more than {options.broken:.0%}. Is this "
+        f"the right folder? --broken allows a larger share. For example:{examples}"
+    )
+
+
+def _finish(ledger: Ledger, about: dict[str, Any]) -> dict[str, Any]:
+    """Take what was withdrawn out of the shards, and write the manifest."""
+    state = ledger.state
+    if state.kept == 0:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in state.left.most_common())
+        hint = " Small pictures are kept with a smaller --least." if state.left["too small"] else ""
+        raise TranhError(f"none of the {state.seen} pictures could be kept ({kinds}); see {ledger.out / LEFT}.{hint}")
+    shards = ledger.shards()
+    for shard, stop in zip(shards, [*(after["first"] for after in shards[1:]), state.written], strict=True):
+        if gone := ledger.withdrawn(shard["first"], stop):
+            _take_out(ledger.out / shard["name"], gone)
+            pictures = stop - shard["first"] - len(gone)
+            ledger.replace_shard(shard["name"], pictures, files.sha256(ledger.out / shard["name"]))
+    ledger.commit()
+    listed = [{key: shard[key] for key in ("name", "pictures", "sha256")} for shard in ledger.shards()]
+    manifest = {"format": FORMAT, **about, **state.report(), "shards": listed}
+    manifest["hash"] = sha256(json.dumps([shard["sha256"] for shard in listed]).encode()).hexdigest()
+    files.write_json(ledger.out / MANIFEST, manifest)
+    return manifest
+
+
+def _take_out(shard: Path, gone: set[int]) -> None:
+    """Write a shard anew without some of its pictures; doing so twice is doing it once."""
+    with (
+        files.replacing(shard) as temporary,
+        tarfile.open(shard, "r:") as old,
+        tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as new,
+    ):
+        for info in old:
+            if int(info.name.partition(".")[0]) not in gone:
+                new.addfile(info, old.extractfile(info))

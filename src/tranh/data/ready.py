@@ -1,4 +1,4 @@
-"""One captioned picture made ready for training: a pure function of its item and the options, run by any number of workers.
+"""One captioned picture made ready for training: a function of its item and the options, run by any number of workers.
 
 It knows no other picture: doubles are found where all results come together.
 """
@@ -9,6 +9,7 @@ import hashlib
 import io
 import unicodedata
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -23,6 +24,15 @@ from tranh.types import TranhError
 
 KEPT = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
 """Formats whose bytes are taken over as they are if nothing has to be done to the picture."""
+LOSSLESS = frozenset(("PNG", "BMP", "GIF", "TIFF", "PPM"))
+"""Formats whose pictures stay without loss."""
+SAYS = {
+    "jpg": "JPEG", "jpeg": "JPEG", "jfif": "JPEG", "png": "PNG", "webp": "WEBP", "gif": "GIF", "bmp": "BMP",
+    "avif": "AVIF", "tif": "TIFF", "tiff": "TIFF", "jp2": "JPEG2000",
+}  # fmt: skip
+"""The format that a file's extension promises."""
+NO_TEXT = frozenset(("nan", "none", "null", "n/a"))
+"""What programs write where there was no caption."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +42,8 @@ class Options:
     Attributes:
         size: side of the square pictures, in pixels.
         shape: ``crop`` or ``letterbox``.
-        least: pictures with a shorter side are left out; sharpest_below: those whose variance of the Laplacian is
-            under it are left out as blurred, 0 for none.
+        least: pictures with a shorter side, in pixels, are left out.
+        blurred_below: pictures whose variance of the Laplacian, once square, is under it are left out; 0 for none.
         most_pixels: larger pictures are refused.
         enhance: of ``denoise``, ``white_balance``, ``contrast``.
         clean: steps of the captions, see ``data/clean.py``.
@@ -54,12 +64,27 @@ class Options:
     broken: float = 0.2
 
     def __post_init__(self) -> None:
+        text.check(self.clean)
         odd = [name for name in self.enhance if name not in fit.ENHANCE]
-        odd += [name for name in self.clean if name not in text.ALL]
         if odd:
-            raise TranhError(f"{', '.join(odd)}: allowed are {', '.join(fit.ENHANCE)} and {', '.join(text.ALL)}")
-        if not 8 <= self.size <= 4096 or self.shape not in ("crop", "letterbox") or not 0 < self.broken <= 1:
-            raise TranhError(f"{self}: size is 8 to 4096, shape crop or letterbox, broken a share in (0, 1]")
+            raise TranhError(f"no enhancement is called {', '.join(odd)}; there are: {', '.join(fit.ENHANCE)}")
+        allowed = {
+            "size": (8 <= self.size <= 4096, "8 to 4096 pixels"),
+            "shape": (self.shape in ("crop", "letterbox"), "crop or letterbox"),
+            "least": (self.least >= 1, "1 or more pixels"),
+            "blurred_below": (self.blurred_below >= 0, "0 or more"),
+            "most_pixels": (1 <= self.most_pixels <= 2**28, "up to 268 million"),
+            "quality": (1 <= self.quality <= 100, "1 to 100"),
+            "broken": (0 < self.broken <= 1, "a share above 0, at most 1"),
+        }
+        for name, (good, what) in allowed.items():
+            if not good:
+                raise TranhError(f"{name} is {getattr(self, name)!r}; allowed is {what}")
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
 @dataclass(frozen=True)
@@ -68,8 +93,8 @@ class Ready:
 
     Attributes:
         data, suffix: the encoded square picture.
-        captions: cleaned, none empty.
-        print: what it is recognised by.
+        captions: cleaned, none empty, none twice.
+        print: what it is recognised by; its sha256 is of the bytes as they came, of the pixels where a part is meant.
         changed: what was done to the picture.
         odd: what should be known though it is used, such as ``wrong extension``.
     """
@@ -96,25 +121,34 @@ class Left:
 
 @dataclass
 class Words:
-    """What cleaning did to captions, and the forms they came in."""
+    """What cleaning did to captions, the Unicode forms they came in, and how many were kept."""
 
     report: text.Report = field(default_factory=text.Report)
     forms: Counter[str] = field(default_factory=Counter)
+    kept: int = 0
 
     def add(self, other: Words) -> None:
         self.report.add(other.report)
         self.forms.update(other.forms)
+        self.kept += other.kept
 
 
-def ready(item: Item, options: Options, words: Words | None = None) -> Ready | Left:
-    """Make one item ready, or say why it is left out. Never fails for what is in the item."""
-    words = words or Words()
+def ready(
+    item: Item, options: Options, words: Words | None = None, repairs: Mapping[str, str] | None = None
+) -> Ready | Left:
+    """Make one item ready, or say why it is left out; it fails for nothing that an item can hold.
+
+    Args:
+        words: what is done to the captions is added to it.
+        repairs: for the step ``spelling``, see ``data/spelling.py``.
+    """
+    words = Words() if words is None else words
     if item.broken:
         return Left(item.key, "broken entry", item.broken)
-    captions = _captions(item, options, words)
+    captions = _captions(item, options, words, repairs)
     if not captions:
-        kind = "empty caption" if item.captions else "no caption"
-        return Left(item.key, kind, "its caption is empty" if item.captions else "nothing says what it shows")
+        kind, reason = ("empty caption", "its caption is empty") if item.captions else ("no caption", "it has none")
+        return Left(item.key, kind, reason)
     try:
         data = item.read()
     except OSError as error:
@@ -124,24 +158,24 @@ def ready(item: Item, options: Options, words: Words | None = None) -> Ready | L
         image, changed = _shaped(came, options)
     except BrokenPicture as error:
         return Left(item.key, error.kind, str(error))
-    print_ = print_of(
-        image, hashlib.sha256(data).hexdigest() if item.box is None else hashlib.sha256(image.tobytes()).hexdigest()
-    )
+    known_by = print_of(image, hashlib.sha256(data if item.box is None else image.tobytes()).hexdigest())
+    odd = _odd(item.key, came.format)
     if changed or came.format not in KEPT:
         data, suffix = _encoded(image, came.format, options.quality)
     else:
         suffix = KEPT[came.format]
-    return Ready(item.key, data, suffix, captions, item.split, item.label, print_, changed, _odd(item.key, came.format))
+    words.kept += len(captions)
+    return Ready(item.key, data, suffix, captions, item.split, item.label, known_by, changed, odd)
 
 
-def _captions(item: Item, options: Options, words: Words) -> tuple[Caption, ...]:
+def _captions(item: Item, options: Options, words: Words, repairs: Mapping[str, str] | None) -> tuple[Caption, ...]:
     out = []
     for caption in item.captions:
-        for form in ("NFC", "NFD"):
-            if unicodedata.normalize("NFC", caption.text) != unicodedata.normalize("NFD", caption.text):
+        if not caption.text.isascii():
+            for form in ("NFC", "NFD"):
                 words.forms[form] += unicodedata.is_normalized(form, caption.text)
-        cleaned = text.clean(caption.text, options.clean, words.report)
-        if cleaned and cleaned.lower() not in ("nan", "none", "null", "n/a"):
+        cleaned = text.clean(caption.text, options.clean, words.report, repairs)
+        if cleaned.strip() and cleaned.strip().lower() not in NO_TEXT:
             out.append(Caption(cleaned, caption.language))
     return tuple(dict.fromkeys(out))
 
@@ -154,14 +188,13 @@ def _shaped(came: Decoded, options: Options) -> tuple[Image.Image, tuple[str, ..
     """
     image, changed = came.image, [*came.changed]
     if min(image.size) < options.least:
-        raise BrokenPicture(
-            "too small", f"{image.width} x {image.height} pixels; the shorter side needs {options.least}"
-        )
-    if options.blurred_below and (sharp := fit.sharpness(image)) < options.blurred_below:
-        raise BrokenPicture("blurred", f"its sharpness is {sharp:.1f}, under {options.blurred_below}")
+        size = f"{image.width} x {image.height} pixels"
+        raise BrokenPicture("too small", f"{size}; the shorter side needs {options.least}")
     if image.size != (options.size, options.size):
         image = fit.square(image, options.size, options.shape)
         changed.append(options.shape)
+    if options.blurred_below and (sharp := fit.sharpness(image)) < options.blurred_below:
+        raise BrokenPicture("blurred", f"its sharpness is {sharp:.1f}, under {options.blurred_below:g}")
     for name, enhance in fit.ENHANCE.items():
         if name in options.enhance:
             image = enhance(image)
@@ -172,30 +205,14 @@ def _shaped(came: Decoded, options: Options) -> tuple[Image.Image, tuple[str, ..
 def _encoded(image: Image.Image, came: str, quality: int) -> tuple[bytes, str]:
     """Without loss if it came so, else as JPEG with whole colours."""
     out = io.BytesIO()
-    if came in ("PNG", "BMP", "GIF", "TIFF", "TGA", "PPM"):
+    image.info.clear()  # a thumbnail, a profile or a comment of the file it came from
+    if came in LOSSLESS:
         image.save(out, "PNG")
         return out.getvalue(), "png"
     image.save(out, "JPEG", quality=quality, subsampling=0)
     return out.getvalue(), "jpg"
 
 
-SAYS = {
-    "jpg": "JPEG",
-    "jpeg": "JPEG",
-    "jfif": "JPEG",
-    "png": "PNG",
-    "webp": "WEBP",
-    "gif": "GIF",
-    "bmp": "BMP",
-    "avif": "AVIF",
-}
-
-
 def _odd(key: str, format: str) -> tuple[str, ...]:
     said = SAYS.get(key.rpartition(".")[2].lower())
     return ("wrong extension",) if said not in (None, format) and (said, format) != ("JPEG", "MPO") else ()
-
-
-def as_dict(options: Options) -> dict[str, Any]:
-    """Options as JSON values."""
-    return {f.name: list(v) if isinstance(v := getattr(options, f.name), tuple) else v for f in fields(options)}

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tranh.nn.asked import cross_entropy
+from tranh.nn.conv import ChannelNorm, Conv3, Residual
 from tranh.types import Batch, Family, ParamGroup, Phase
 
 GRID = 16
@@ -44,36 +45,6 @@ class Reading:
 
     things: tuple[Seen, ...]
     picture: tuple[int, ...]
-
-
-class _Conv(nn.Module):
-    """A 3x3 convolution whose kernel is kept as a matrix (out, in x 9), so that Muon can update it."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.weight, self.bias = nn.Parameter(torch.zeros(width, width * 9)), nn.Parameter(torch.zeros(width))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.weight.view(len(self.bias), -1, 3, 3), self.bias, padding=1)
-
-
-class _Norm(nn.LayerNorm):
-    """Layer norm over the channels of each place; in channels-last memory they lie side by side."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-
-
-class _Residual(nn.Module):
-    """Norm and two 3x3 convolutions; the second starts at zero, so a deep stack starts as the identity."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.norm, self.first, self.second = _Norm(width), _Conv(width), _Conv(width)
-        nn.init.kaiming_normal_(self.first.weight, nonlinearity="relu")
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.second(F.relu(self.first(self.norm(x))))
 
 
 class Verifier(Family):
@@ -107,13 +78,13 @@ class Verifier(Family):
         self.thing_sizes, self.picture_sizes, self.inner = list(thing_sizes), list(picture_sizes), inner
         a, b, c = widths
         self.stem = nn.Conv2d(12, a, 3, padding=1)
-        self.fine = nn.Sequential(*(_Residual(a) for _ in range(depths[0])))
+        self.fine = nn.Sequential(*(Residual(a) for _ in range(depths[0])))
         self.down_b = nn.Conv2d(4 * a, b, 1)
-        self.middle = nn.Sequential(*(_Residual(b) for _ in range(depths[1])))
+        self.middle = nn.Sequential(*(Residual(b) for _ in range(depths[1])))
         self.down_c = nn.Conv2d(4 * b, c, 1)
-        self.coarse = nn.Sequential(*(_Residual(c) for _ in range(depths[2])))
+        self.coarse = nn.Sequential(*(Residual(c) for _ in range(depths[2])))
         self.up = nn.Conv2d(c, b, 1)
-        self.norm = _Norm(b)
+        self.norm = ChannelNorm(b)
         self.join = nn.Conv2d(b, 2 * b, 3, padding=1)
         last = nn.Conv2d(2 * b, 2 * b, 1)
         self.deep = nn.Sequential(nn.Conv2d(2 * b, 2 * b, 1), nn.ReLU(), last)
@@ -196,7 +167,7 @@ class Verifier(Family):
         return torch.stack(losses).sum()
 
     def param_groups(self, phase: str) -> list[ParamGroup]:
-        kernels = [m.weight for m in self.modules() if isinstance(m, _Conv)]
+        kernels = [m.weight for m in self.modules() if isinstance(m, Conv3)]
         chosen = {id(p) for p in kernels}
         return [ParamGroup(kernels, "muon"), ParamGroup([p for p in self.parameters() if id(p) not in chosen])]
 

@@ -9,6 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from tranh.metrics.interval import bootstrap
+from tranh.metrics.measured import FEW, Measured, card, enough
+from tranh.metrics.network import Network, named
 from tranh.types import TranhError
 
 
@@ -63,3 +66,25 @@ def pixels(images: Tensor) -> Tensor:
     """
     flat = images.flatten(2)  # (P, K, C H W)
     return within(flat) / (2 * flat.shape[2] ** 0.5)
+
+
+def measure(features: Tensor, network: Network, *, seed: int = 0, allow_few: bool = False) -> Measured:
+    """Mean distance among the samples of a prompt, with interval and card, named after the network.
+
+    ``between`` of the card is the distance of pictures of different prompts, the scale to read it on.
+
+    Args:
+        features: (P, K, D), K >= 2 samples of P prompts.
+
+    Raises:
+        TranhError: fewer than 16 prompts and not allowed, or as for ``within``.
+    """
+    found = within(features)
+    P, K = features.shape[:2]
+    title = named(network.name, "diversity")
+    notes = enough(title, {"prompts": P}, FEW, "Draw samples of more prompts.", allow_few)
+    settings = {"samples of each prompt": K, "between": round(between(features), 6)}
+    how = "bootstrap of prompts, 2000 resamples"
+    paper = "mean distance of pairs of samples of one prompt"
+    said = card(paper, {"prompts": P}, how, network=network, seed=seed, settings=settings, notes=notes)
+    return Measured(title, bootstrap(found.tolist(), seed=seed), said, "neither")

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+INCEPTION = "inception"
+"""The name of the one network whose numbers may be called FID, KID and IS: the Inception of their papers."""
+
 
 @dataclass(frozen=True)
 class Network:
@@ -21,6 +24,7 @@ class Network:
         resize: in words, how pictures of any size become those it reads.
         features: pictures (B, 3, H, W) in [-1, 1] of any size -> (B, D) float32 on the CPU.
         probabilities: the same pictures -> (B, K) of its classes, rows sum to 1; None if it has no classes.
+        origin: where the weights come from, in words, if that is in question.
     """
 
     name: str
@@ -28,3 +32,9 @@ class Network:
     resize: str
     features: Callable[[Tensor], Tensor]
     probabilities: Callable[[Tensor], Tensor] | None = None
+    origin: str = ""
+
+
+def named(network: str, measure: str, of_inception: str | None = None) -> str:
+    """What a number is called: ``FD-verifier-1``, or ``FID`` if the network is the Inception of the paper."""
+    return of_inception if of_inception and network == INCEPTION else f"{measure}-{network}"

@@ -26,11 +26,11 @@ class Table:
 
 @dataclass(frozen=True)
 class Sample:
-    """Pictures side by side, each (label, PNG), with what was asked and which of it is wrong."""
+    """Pictures side by side, each (label, PNG), with what was asked and what of it is wrong, None if nobody knows."""
 
     caption: str
     pictures: Sequence[tuple[str, bytes]]
-    wrong: Sequence[str] = ()
+    wrong: Sequence[str] | None = ()
     note: str = ""
 
 
@@ -122,8 +122,9 @@ def _figure(sample: Sample) -> str:
         f"<small>{e(label)}</small></span>"
         for label, png in sample.pictures
     )
-    wrong = "<br>".join(f"<span class=wrong>{e(w)}</span>" for w in sample.wrong)
-    wrong = wrong or "<span class=right>all right</span>"
+    wrong = "<br>".join(f"<span class=wrong>{e(w)}</span>" for w in sample.wrong or ())
+    if sample.wrong is not None:
+        wrong = wrong or "<span class=right>all right</span>"
     note = f"<br><small>{e(sample.note)}</small>" if sample.note else ""
     return f"<figure><div>{pictures}</div><figcaption>{e(sample.caption)}<br>{wrong}{note}</figcaption></figure>"
 

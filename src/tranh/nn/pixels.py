@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -20,3 +21,10 @@ def to_pixels(images: Tensor) -> np.ndarray:
 def to_images(pixels: np.ndarray) -> Tensor:
     """(B, H, W, 3) uint8 -> (B, 3, H, W) float32 in [-1, 1]."""
     return torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+
+
+def resized(images: Tensor, side: int) -> Tensor:
+    """Pictures (B, 3, H, W) at (side, side): averaged when made smaller, bilinear when made larger."""
+    if images.shape[-2:] == (side, side):
+        return images
+    return F.interpolate(images.float(), size=(side, side), mode="bilinear", antialias=True).clamp(-1, 1)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from tranh.recipes.quick import recipe as quick
-from tranh.recipes.unclip import PARTS
+from tranh.recipes.unclip import PARTS, of_pictures, stages_of_pictures
 from tranh.types import Recipe
 
 
-def recipe() -> Recipe:
+def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
     """The reader, draft and decoder stages of ``quick``, same data, size and number of steps, without CLIP."""
+    if data is not None:
+        decoder = stages_of_pictures(data)["decoder"]
+        return of_pictures("direct", {"decoder": replace(decoder, parents={}, model={"clip_dim": None})})
     stages = quick().stages
     alone = {
         name: replace(stages[name], parents={}, model={**stages[name].model, "clip_dim": None})

@@ -32,7 +32,8 @@ from tranh.families.decoder import Decoder
 from tranh.families.prior import Prior
 from tranh.families.upsampler import Upsampler
 from tranh.files import read_json, read_tensors
-from tranh.recipes.sources import TOKENIZER, WORDS, source_of
+from tranh.recipes.own import TOKENIZER, WORDS
+from tranh.recipes.sources import source_of
 from tranh.types import Batch, Denoiser, Event, Family, Stage, TranhError
 
 Kinds = Mapping[str, type[Family]]

@@ -5,6 +5,7 @@ Every score stands beside the verifier's own score on true pictures of the same 
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -186,6 +187,16 @@ def _asked(level: str, split: str, language: str, index: int, density: str, repe
     value = scene(level, split, index)
     caption, facts = say(value, language, density, "evaluate", level, split, index)
     return Asked(level, split, language, index, value, caption, facts, repeat)
+
+
+def asked_of(key: str, density: str = "dense") -> Asked | None:
+    """What a key of an evaluation's results asked; None for a key that is not of this evaluation."""
+    match = re.fullmatch(r"(samples/)?(\w+)/(\w+)/([a-z]+)/(\d+)(?:_(\d+))?", key)
+    if not match or bool(match[1]) != bool(match[6]) or match[2] not in LEVELS or match[3] not in SPLITS:
+        return None
+    if match[4] not in LANGUAGES:
+        return None
+    return _asked(match[2], match[3], match[4], int(match[5]), density, int(match[6]) if match[6] else None)
 
 
 def _counts(verdict: Verdict) -> tuple[dict[str, int], dict[str, int]]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 from PIL.Image import Image
 
+from tranh.data.decode import BrokenPicture, decode
+from tranh.data.detect import detect
+from tranh.data.fit import square
 from tranh.data.scenes.draw import render
 from tranh.data.scenes.layout import scene
 from tranh.data.scenes.source import say
@@ -13,23 +16,24 @@ from tranh.engine.sheet import sheet
 from tranh.nn.pixels import to_images
 from tranh.types import TranhError
 
-SOURCES = ("scenes",)
 SPOKEN = {"en": ("en",), "vi": ("vi",), "both": ("en", "vi")}
 
 
 def preview(
     source: str, level: str = "two", split: str = "train", count: int = 24, size: int = 128, language: str = "both"
 ) -> Image:
-    """The first ``count`` examples of a split, drawn on the spot.
+    """Examples of Scenes, drawn on the spot, or of own pictures, taken evenly from all of them.
 
     Args:
+        source: ``scenes``, or a path that ``tranh data inspect`` tells; level and split are of Scenes.
         language: ``en``, ``vi``, or ``both`` captions under each picture.
 
     Raises:
-        TranhError: an unknown source, level, split or language.
+        TranhError: nothing to read at the source, or an unknown level, split or language.
     """
+    if source != "scenes":
+        return _own(source, count, size, language)
     for what, given, allowed in (
-        ("source", source, SOURCES),
         ("level", level, LEVELS),
         ("split", split, SPLITS),
         ("language", language, tuple(SPOKEN)),
@@ -43,3 +47,20 @@ def preview(
         for i, value in enumerate(scenes)
     ]
     return sheet(images, captions, columns=min(count, 6), side=size)
+
+
+def _own(source: str, count: int, size: int, language: str) -> Image:
+    pictures = detect(source).read()
+    images, captions = [], []
+    for index in np.linspace(0, len(pictures) - 1, min(count, len(pictures))).astype(int):
+        item = pictures[int(index)]
+        try:
+            images.append(np.asarray(square(decode(item.read(), box=item.box).image, size)))
+        except (BrokenPicture, OSError):
+            continue  # `tranh data doctor` names it
+        known = {said.language: said.text for said in reversed(item.captions)}  # the first of each language
+        chosen = [text for code, text in known.items() if language == "both" or code in ("", language)]
+        captions.append(" / ".join(chosen) or "(no caption)")
+    if not images:
+        raise TranhError(f"{source}: none of {count} pictures can be opened; `tranh data doctor {source}` says why")
+    return sheet(to_images(np.stack(images)), captions, columns=min(len(images), 6), side=size)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from tranh.recipes.unclip import PARTS, SCENES, stages
+from collections.abc import Mapping
+from typing import Any
+
+from tranh.recipes.unclip import PARTS, SCENES, of_pictures, stages, stages_of_pictures
 from tranh.types import Recipe
 
 
-def recipe() -> Recipe:
-    """CLIP, both priors and the decoder on scenes of one and two things."""
+def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
+    """CLIP, both priors and the decoder on scenes of one and two things; or on own pictures, without upsampler."""
+    if data is not None:
+        return of_pictures("quick", stages_of_pictures(data, upsample=False))
     return Recipe(
         name="quick",
         stages=stages(SCENES | {"levels": {"one": 0.4, "two": 0.6}}, upsample=False),

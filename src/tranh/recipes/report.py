@@ -132,7 +132,7 @@ def page_of(value: Mapping[str, Any], shown: Sequence[Shown]) -> pages.Report:
         if key != "chance"
     }
     samples = [
-        pages.Sample(s.caption, (("asked", _png(s.true)), ("made", _png(s.made))), s.wrong, f"seen: {s.seen}")
+        pages.Sample(s.caption, (("asked", png(s.true)), ("made", png(s.made))), s.wrong, f"seen: {s.seen}")
         for s in shown
     ]
     note = "The first scenes of each level, not chosen. Left: the true picture of the scene. Right: the system's."
@@ -200,7 +200,8 @@ def _tables(value: Mapping[str, Any]) -> list[Table]:
     ]  # fmt: skip
 
 
-def _png(image: Tensor) -> bytes:
+def png(image: Tensor) -> bytes:
+    """A picture (3, H, W) in [-1, 1] as a file."""
     buffer = io.BytesIO()
     Image.fromarray(to_pixels(image[None])[0]).save(buffer, "PNG")
     return buffer.getvalue()

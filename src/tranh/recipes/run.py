@@ -35,8 +35,11 @@ from tranh.engine.train import train as train_stage
 from tranh.files import read_json, write_json
 from tranh.recipes import past
 from tranh.recipes.measuring import measurer_of
+from tranh.recipes.memory import MEMORY
+from tranh.recipes.own import TOKENIZER, WORDS, Assets
+from tranh.recipes.provenance import provenance
 from tranh.recipes.samples import sampler_of
-from tranh.recipes.sources import TOKENIZER, WORDS, Assets, assets_of, source_of
+from tranh.recipes.sources import assets_of, get_ready, index_of, settled, source_of
 from tranh.text.tokenizer import Tokenizer
 from tranh.types import Event, Family, Recipe, Stage, TranhError
 
@@ -50,16 +53,25 @@ def names() -> list[str]:
     return sorted(n for n in found if "\ndef recipe(" in (Path(package.__path__[0]) / f"{n}.py").read_text("utf-8"))
 
 
-def find(name: str) -> Recipe:
+def find(name: str, data: Mapping[str, Any] | None = None) -> Recipe:
     """A recipe by name.
 
+    Args:
+        data: of own pictures; None for the recipe's own.
+
     Raises:
-        TranhError: no such recipe; the message suggests the nearest.
+        TranhError: no such recipe, the message suggests the nearest; or one that cannot learn from own pictures.
     """
     known = names()
     if name not in known:
         raise TranhError(f"no recipe is called {name!r}{_nearest(name, known)}; there are: {', '.join(known)}")
-    recipe: Recipe = importlib.import_module(f"{PACKAGE}.{name}").recipe()
+    make = importlib.import_module(f"{PACKAGE}.{name}").recipe
+    if data is not None and "data" not in inspect.signature(make).parameters:
+        raise TranhError(
+            f"{name} learns from what only Scenes knows of its pictures, and cannot learn from {data.get('source')!r}. "
+            "For captioned pictures there are: unclip, quick, direct, and matcher (the judge)."
+        )
+    recipe: Recipe = make(data) if data is not None else make()
     return recipe
 
 
@@ -138,7 +150,7 @@ def resolve(recipe: Recipe, root: Path, assets: Mapping[str, Assets]) -> Recipe:
         defaults = {k: p.default for k, p in accepted.items() if p.default is not p.empty}
         model = defaults | {k: v for k, v in told.items() if k in accepted} | dict(stage.model)
         init = str(root / stage.init) if stage.init is not None and stage.init in recipe.stages else stage.init
-        stages[name] = replace(stage, model=model, init=init)
+        stages[name] = replace(stage, model=model, init=init, data=settled(stage.data))
     return replace(recipe, stages=stages)
 
 
@@ -160,6 +172,8 @@ def train(
     if only is not None and only not in recipe.stages:
         near = _nearest(only, list(recipe.stages))
         raise TranhError(f"{recipe.name} has no stage {only!r}{near}; stages: {', '.join(recipe.stages)}")
+    for stage in recipe.stages.values():
+        yield from get_ready(stage.data)
     assets = {name: assets_of(stage.data) for name, stage in recipe.stages.items()}
     recipe = resolve(recipe, root, assets)
     write_json(root / "recipe.json", json.loads(json.dumps(asdict(recipe), default=list)))
@@ -170,6 +184,8 @@ def train(
             continue
         run = RunDir(root / name)
         if run.finished:
+            if run.stage().data.get("hash") != stage.data.get("hash"):
+                raise TranhError(f"{run.path} was trained on other pictures than {root} is now: use a new folder")
             yield Event(name, stage.steps, stage.steps)
             continue
         parents = {}
@@ -181,6 +197,8 @@ def train(
         source = source_of(stage.data, assets[name])
         family = families.build(stage)
         sample, measure = sampler_of(stage, source, parents), measurer_of(stage, source, parents)
+        if sample is not None:  # what draws takes along what it was trained on, so that copies can be told
+            assets[name] = assets[name] | (yield from index_of(stage.data))
         guess = None
         if run.recipe_file.exists():
             stage = replace(stage, steps=run.stage().steps)
@@ -277,8 +295,12 @@ def export(root: Path, out: Path, dtype: str = "bf16", card: Mapping[str, Any] |
     done = {name: run for name in trained["parts"] if (run := RunDir(root / name)).finished}
     if not done or not trained["system"]:
         raise TranhError(f"{root} holds no finished stage of {', '.join(trained['parts'])}: train one of them first")
-    about = {"name": root.name, "recipe": trained["name"]} | dict(card or {})
+    told = {name: provenance(run) for name, run in done.items()}
+    about = {"name": root.name, "recipe": trained["name"], "trained": told} | dict(card or {})
     first = next(iter(done.values())).path
     assets = {name: (first / name).read_bytes() for name in (TOKENIZER, WORDS)}
+    for run in done.values():
+        if (run.path / MEMORY).exists():  # the last one is that of the stage nearest to the pictures
+            assets[MEMORY] = (run.path / MEMORY).read_bytes()
     kept = cast(Literal["fp32", "bf16", "fp16", "int8"], dtype)
     return export_system(done, about, assets, out, assembler=trained["system"], dtype=kept)

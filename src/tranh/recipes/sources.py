@@ -5,7 +5,7 @@ It knows every source by name; families and the loop know none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any
 
 from tranh.data.scenes.layout import scene
@@ -13,14 +13,14 @@ from tranh.data.scenes.source import LANGUAGES, Scenes, cache_dir, say
 from tranh.data.scenes.world import LEVELS, VERSION
 from tranh.engine.source import Source
 from tranh.files import write_bytes
+from tranh.recipes import own
+from tranh.recipes.own import TOKENIZER, WORDS, Assets
 from tranh.text.tokenizer import Tokenizer
 from tranh.text.words import Words
-from tranh.types import TranhError
+from tranh.types import Event, TranhError
 
-Assets = dict[str, bytes]
 Tick = Callable[[int, int], None]
 
-TOKENIZER, WORDS = "tokenizer.json", "words.json"
 CAPTIONED = 4000
 """Scenes per level whose captions teach the tokenizer and the list of known words."""
 
@@ -47,15 +47,35 @@ def scenes_assets() -> Assets:
 
 
 def assets_of(data: Mapping[str, Any]) -> Assets:
-    """The assets of a stage's data."""
-    _check_source(data)
-    return scenes_assets()
+    """Tokenizer and known words of a stage's data; for ``words_of`` those of a model."""
+    if _of_scenes(data):
+        return scenes_assets()
+    return own.assets(data)
 
 
-def _check_source(data: Mapping[str, Any]) -> None:
-    name = data.get("source", "scenes")
-    if name != "scenes":
-        raise TranhError(f"data source {name!r} is unknown; allowed: scenes")
+def settled(data: Mapping[str, Any]) -> dict[str, Any]:
+    """A stage's data with what names its content: a run that goes on with other pictures is refused."""
+    return dict(data) if _of_scenes(data) else dict(data) | {"hash": own.prepared(data).hash}
+
+
+def get_ready(data: Mapping[str, Any]) -> Iterator[Event]:
+    """Whatever has to be done once before the data can be read: own pictures are prepared."""
+    if not _of_scenes(data):
+        yield from own.prepare(data)
+
+
+def index_of(data: Mapping[str, Any]) -> Generator[Event, None, Assets]:
+    """The index of own training pictures, as an asset; none of Scenes, whose pictures anybody can draw again."""
+    found: Assets = {}
+    if not _of_scenes(data):
+        for event in own.index(data):
+            found = event.result or found
+            yield Event(event.stage, event.done, event.total)
+    return found
+
+
+def _of_scenes(data: Mapping[str, Any]) -> bool:
+    return bool(data.get("source", "scenes") == "scenes")
 
 
 def source_of(data: Mapping[str, Any], assets: Assets, progress: Tick | None = None) -> Source:
@@ -64,9 +84,10 @@ def source_of(data: Mapping[str, Any], assets: Assets, progress: Tick | None = N
     Raises:
         TranhError: an unknown source or option.
     """
-    options = {k: v for k, v in data.items() if k != "source"}
-    _check_source(data)
     tokenizer = Tokenizer.load(assets[TOKENIZER])
+    if not _of_scenes(data):
+        return own.source(data, tokenizer, progress)
+    options = {k: v for k, v in data.items() if k != "source"}
     try:
         return Scenes(tokenizer.encode, progress=progress, **options)
     except (TypeError, ValueError) as error:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -26,7 +26,8 @@ from tranh.families.decoder import Decoder
 from tranh.families.prior import Prior, best_of
 from tranh.families.upsampler import Upsampler
 from tranh.nn.pixels import to_pixels
-from tranh.recipes.sources import TOKENIZER, WORDS
+from tranh.recipes.memory import MEMORY, Check, Memory
+from tranh.recipes.own import TOKENIZER, WORDS
 from tranh.text.lexicon import Lexicon
 from tranh.text.prompt import Prompt, understand
 from tranh.text.tokenizer import Tokenizer
@@ -46,12 +47,17 @@ SCENES = {"source": "scenes"}
 ALL = {"one": 0.25, "two": 0.35, "full": 0.4}
 
 
-def recipe() -> Recipe:
-    """The hierarchy on all levels of Scenes: what ``tranh-1`` is trained with."""
-    data = SCENES | {"levels": ALL}
+def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
+    """The hierarchy on all levels of Scenes, what ``tranh-1`` is trained with; or on own pictures.
+
+    Args:
+        data: of own pictures, ``{"source": PATH}``; None for Scenes.
+    """
+    if data is not None:
+        return of_pictures("unclip", stages_of_pictures(data))
     return Recipe(
         name="unclip",
-        stages=stages(data, longer=5),
+        stages=stages(SCENES | {"levels": ALL}, longer=5),
         system="tranh.recipes.unclip:assemble",
         parts=PARTS,
         cost="two cores: about 10 hours, by the speed of each stage; not yet run in one go",
@@ -117,13 +123,46 @@ def stages(data: Mapping[str, Any], *, longer: float = 1, upsample: bool = True)
     return {name: replace(stage, steps=round(longer * stage.steps)) for name, stage in out.items()}
 
 
+def of_pictures(name: str, stages: Mapping[str, Stage]) -> Recipe:
+    """A recipe on own pictures."""
+    return Recipe(
+        name=name,
+        stages=stages,
+        system="tranh.recipes.unclip:assemble",
+        parts=PARTS,
+        cost="as long as you like: --minutes shares the time among the stages; `tranh plan` measures this machine",
+        expected="it depends on the pictures: `tranh plan` says how often each is seen, `tranh evaluate --data` judges",
+    )
+
+
+def stages_of_pictures(data: Mapping[str, Any], *, upsample: bool = True) -> dict[str, Stage]:
+    """The stages on own pictures. Nothing is known of them beyond their captions, so no reader and no labels."""
+    small, on_clip = dict(data), {"clip": "clip"}
+    out = {
+        "clip": Stage("clip", data=small, steps=2000, batch=256, share=0.15),
+        "prior": Stage("prior", data=small, parents=on_clip, steps=2000, batch=128, share=0.06),
+        "ar_prior": Stage("ar_prior", data=small, parents=on_clip, steps=1000, batch=64, share=0.04),
+        "decoder": Stage(
+            "decoder", data=small, parents=on_clip, steps=20000, batch=64, muon_lr=4e-3, decay=0.5, share=0.65
+        ),
+    }
+    if upsample:
+        large = small | {"size": 256}
+        out["upsampler"] = Stage("upsampler", model={"augment": 0.1}, data=large, steps=4000, batch=8, share=0.1)
+    return out
+
+
 @dataclass(frozen=True)
 class Pictures:
-    """What a request gave: the pictures, what the user should know, and each picture's settings."""
+    """What a request gave: the pictures, what the user should know, each picture's settings, and why some are missing.
+
+    ``refused`` has one sentence per picture that was a near copy; its seed has neither picture nor settings.
+    """
 
     images: list[Image.Image]
     notices: list[str]
     settings: list[dict[str, Any]]
+    refused: list[str] = field(default_factory=list)
 
 
 def pictures(x: Tensor) -> list[Image.Image]:
@@ -136,7 +175,7 @@ class UnClip:
 
     Args:
         parts: ``clip`` and ``prior`` (both or neither), ``decoder``; ``ar_prior`` and ``upsampler`` if trained.
-        assets: tokenizer and known words.
+        assets: tokenizer and known words; the index of the training pictures, if the run made one.
         card: what people should know; ``name``, ``steps``, ``guidance``, ``prior_steps``, ``upsampler_steps`` and
             ``precision`` (fp32, or bf16 for matrix products: twice as fast) are read from it.
     """
@@ -156,7 +195,21 @@ class UnClip:
         self.prior_steps, self.upsampler_steps = int(card.get("prior_steps", 8)), int(card.get("upsampler_steps", 4))
         self.precision = str(card.get("precision", "fp32"))
         self.size = 256 if self.upsampler is not None else self.decoder.image_size
-        self.parts = dict(parts)
+        self.parts, self._memory = dict(parts), assets.get(MEMORY)
+
+    @cached_property
+    def memory(self) -> Memory:
+        """The index of the pictures it was trained on.
+
+        Raises:
+            TranhError: it was exported without one.
+        """
+        if self._memory is None:
+            raise TranhError(
+                f"{self.name} has no index of its training pictures, so near copies cannot be refused. A run on "
+                "pictures of your own makes one (tranh train unclip data=PATH), and `tranh export` takes it along."
+            )
+        return Memory.load(self._memory)
 
     @cached_property
     def hash(self) -> str:
@@ -291,8 +344,9 @@ class UnClip:
             One event per denoising step; the last one's ``result`` is :class:`Pictures`.
         """
         check(request)
+        memory = self.memory if request.refuse_copies else None
         prompt, negative = self.understand(request.prompt, request.allow_unknown), self.negative(request)
-        images, settings = [], []
+        images, settings, refused = [], [], []
         for k in range(request.count):
             seed, x, total = request.seed + k, torch.empty(0), 1
             for step in self.steps_of(
@@ -300,9 +354,16 @@ class UnClip:
             ):
                 x, total = step.x, step.steps
                 yield Event("draw", k * total + step.index, request.count * total)
-            images += pictures(x)
-            settings.append(self.settings(request, prompt, seed))
-        result = Pictures(images, list(prompt.notices), settings)
+            image, told = pictures(x)[0], self.settings(request, prompt, seed)
+            if memory is not None:
+                found = memory.check(image)
+                if found.is_copy:
+                    refused.append(_refusal(seed, found))
+                    continue
+                told["refuse_copies"] = {"ratio": found.ratio, "limit": found.limit}
+            images.append(image)
+            settings.append(told)
+        result = Pictures(images, list(prompt.notices), settings, refused)
         yield Event("draw", request.count * total, request.count * total, result=result)
 
     def settings(self, request: Request, prompt: Prompt, seed: int) -> dict[str, Any]:
@@ -333,8 +394,14 @@ class UnClip:
         prior: str | None = None,
         negative_prompt: str = "",
         allow_unknown: bool = False,
+        refuse_copies: bool = False,
     ) -> list[Image.Image]:
-        """Pictures for a prompt; see :class:`tranh.types.Request` for the arguments."""
+        """Pictures for a prompt; see :class:`tranh.types.Request` for the arguments.
+
+        Raises:
+            TranhError: the request cannot be met, or ``refuse_copies`` and a picture is a near copy (the others are in
+                the result of :meth:`generate_events`).
+        """
         request = Request(
             prompt,
             negative_prompt,
@@ -345,10 +412,20 @@ class UnClip:
             size=size,
             prior=prior,
             allow_unknown=allow_unknown,
+            refuse_copies=refuse_copies,
         )
         *_, last = self.generate_events(request)
+        if last.result.refused:
+            raise TranhError("\n".join(last.result.refused))
         images: list[Image.Image] = last.result.images
         return images
+
+
+def _refusal(seed: int, found: Check) -> str:
+    return (
+        f"seed {seed} is refused: a near copy of the training picture {found.nearest} (ratio {found.ratio:.3f}, near "
+        f"copies are below {found.limit:.3f}). Use another seed or prompt."
+    )
 
 
 def check(request: Request) -> None:

@@ -54,6 +54,13 @@ class Words:
                 pairs.update(pairwise(["", *words, ""]))
         return Words(dict(sorted(counts.items())), dict(sorted(pairs.items())))
 
+    def joined(self, other: Words) -> Words:
+        """The words of both."""
+        counts, pairs = Counter(self.counts), Counter(self.pairs)
+        counts.update(other.counts)
+        pairs.update(other.pairs)
+        return Words(dict(sorted(counts.items())), dict(sorted(pairs.items())))
+
     def save(self) -> bytes:
         """The counts as JSON."""
         pairs: dict[str, dict[str, int]] = defaultdict(dict)

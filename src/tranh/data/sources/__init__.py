@@ -1,1 +1,1 @@
-"""One file, one way captioned pictures lie on a disk. Each has ``found(path)`` and ``read(path)``; ``detect`` asks them."""
+"""One file, one way captioned pictures lie on a disk; each has ``found(look)`` and ``read(look)``."""

@@ -3,79 +3,96 @@
 from __future__ import annotations
 
 import json
+import posixpath
 import re
+from array import array
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tranh.data.item import Caption, Item, split_of
+from tranh.data.look import Look
+from tranh.data.place import MOST_TEXT, Place, Strings, inside
 from tranh.types import TranhError
 
 HEAD = 4096
 """Bytes of a JSON file that are looked at to tell what it is."""
+CAPTIONS = re.compile(r"(?:annotations/)?captions_[^/]*\.json")
 
 
-def found(path: Path) -> str | None:
+def found(look: Look) -> str | None:
     """Why this is COCO, or None."""
-    files = captions_of(path)
-    return f"COCO captions in {', '.join(file.name for file in files)}" if files else None
+    files = _files(look)[1]
+    return f"COCO captions in {', '.join(files)}" if files else None
 
 
-def read(path: Path) -> Coco:
+def read(look: Look) -> Coco:
     """Every picture that has captions, in the order of the files."""
-    return Coco(path)
+    place, files = _files(look)
+    return Coco(place, files)
 
 
-def captions_of(path: Path) -> list[Path]:
-    """The caption files a path stands for: itself, or those in it or its ``annotations``."""
-    if path.is_file():
-        return [path] if path.suffix == ".json" and _is_coco(path) else []
-    places = (path, path / "annotations")
-    return sorted(f for place in places for f in place.glob("captions_*.json")) if path.is_dir() else []
+def _files(look: Look) -> tuple[Place, list[str]]:
+    """The caption files a path stands for: itself, or those in it or its ``annotations``; and where they lie."""
+    if look.place is not None:
+        return look.place, list(look.place.names(lambda name: bool(CAPTIONS.fullmatch(name))))
+    file = look.path.absolute()
+    if file.suffix != ".json" or not file.is_file() or not _is_coco(file):
+        return Place(file.parent), []
+    near = file.parent.name == "annotations"
+    return (Place(file.parent.parent), [f"annotations/{file.name}"]) if near else (Place(file.parent), [file.name])
 
 
 def _is_coco(file: Path) -> bool:
     with file.open("rb") as start:
         head = start.read(HEAD)
-    if b'"annotations"' in head or b'"images"' in head:
-        return True
-    return file.name.startswith("captions_")
+    return file.name.startswith("captions_") or b'"annotations"' in head or b'"images"' in head
 
 
 class Coco:
-    """Pictures of one or several caption files."""
+    """Pictures of one or several caption files; the files are read whole once, then kept as plain text."""
 
-    def __init__(self, path: Path) -> None:
-        self.rows: list[tuple[Path, str, tuple[str, ...], str]] = []
-        for file in captions_of(path):
-            self.rows += _rows(file)
+    def __init__(self, place: Place, files: list[str]) -> None:
+        self.place = place
+        names: list[str] = []
+        captions: list[str] = []
+        self.ends = array("Q")  # of each picture's captions
+        self.parts: list[tuple[int, str, str]] = []  # first picture, folder, split of each file
+        for file in files:
+            rows, folder, split = _rows(place, file)
+            self.parts.append((len(names), folder, split))
+            for name, said in rows:
+                names.append(name)
+                captions += said
+                self.ends.append(len(captions))
+        self.names, self.captions = Strings(names), Strings(captions)
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.names)
 
     def __getitem__(self, index: int) -> Item:
-        folder, name, captions, split = self.rows[index]
-        said = tuple(Caption(text) for text in captions)
-        return Item(f"{folder.name}/{name}", (folder / name).read_bytes, said, split)
+        _, folder, split = next(part for part in reversed(self.parts) if part[0] <= index)
+        said = self.captions[self.ends[index - 1] if index else 0 : self.ends[index]]
+        key = posixpath.join(folder, self.names[index])
+        broken = "" if inside(key) else "its file_name points outside the folder"
+        return Item(key, partial(self.place.read, key), tuple(Caption(text) for text in said), split, None, broken)
 
 
-def _rows(file: Path) -> list[tuple[Path, str, tuple[str, ...], str]]:
+def _rows(place: Place, file: str) -> tuple[list[tuple[str, list[str]]], str, str]:
+    """(name, captions) of the pictures of a file, their folder and their split."""
     try:
-        value: Any = json.loads(file.read_bytes())
+        value: Any = json.loads(place.read(file, MOST_TEXT))
         pictures = [(one["id"], str(one["file_name"])) for one in value["images"]]
         said: dict[Any, list[str]] = defaultdict(list)
         for one in value["annotations"]:
             said[one["image_id"]].append(str(one["caption"]))
     except (ValueError, KeyError, TypeError) as error:
         raise TranhError(f"{file} is no COCO caption file: {error!r}; it needs images and annotations") from error
-    name = re.sub(r"^captions_", "", file.stem)  # train2017
-    folder = _folder(file, name, pictures[0][1] if pictures else "")
+    name = re.sub(r"^captions_", "", posixpath.basename(file).removesuffix(".json"))  # train2017
+    near = posixpath.dirname(file)
+    places = (name, f"images/{name}", posixpath.join(near, name), posixpath.join(near, "images"), "images", near, "")
+    first = pictures[0][1] if pictures else ""
+    folder = next((folder for folder in places if place.has(posixpath.join(folder, first))), name)
     split = split_of([re.sub(r"\d+$", "", name)])
-    return [(folder, picture, tuple(said[number]), split) for number, picture in pictures]
-
-
-def _folder(file: Path, name: str, first: str) -> Path:
-    """Where the pictures of a caption file lie: the first usual place that holds the first of them."""
-    near, above = file.parent, file.parent.parent
-    places = (above / name, above / "images" / name, near / name, near / "images", above / "images", near, above)
-    return next((place for place in places if (place / first).is_file()), above / name)
+    return [(picture, said[number]) for number, picture in pictures], folder, split

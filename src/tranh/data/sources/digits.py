@@ -5,23 +5,24 @@ From the UCI test set of Alpaydin and Kaynak (1998); every fifth is for testing.
 
 from __future__ import annotations
 
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 
 from tranh.data.item import Caption, Item, png
+from tranh.data.look import Look
 from tranh.data.sources.idx import DIGITS
 from tranh.types import TranhError
 
 NAME = "digits"
 
 
-def found(path: Path) -> str | None:
+def found(look: Look) -> str | None:
     """Is the built-in set meant?"""
-    return "the handwritten digits of scikit-learn" if str(path) == NAME and not path.exists() else None
+    return "the handwritten digits of scikit-learn" if look.text == NAME and not look.path.exists() else None
 
 
-def read(path: Path) -> Digits:
+def read(look: Look) -> Digits:
     """All of them, in their published order."""
     return Digits()
 
@@ -33,14 +34,16 @@ class Digits:
         try:
             from sklearn.datasets import load_digits
         except ImportError as error:
-            raise TranhError("the digits come with scikit-learn: pip install 'tranh[data]'") from error
-        self.data = load_digits()
+            raise TranhError("the digits come with scikit-learn: pip install scikit-learn") from error
+        data = load_digits()
+        self.images = np.round(data.images * (255 / 16)).astype(np.uint8)  # (1797, 8, 8)
+        self.labels = data.target
 
     def __len__(self) -> int:
-        return len(self.data.target)
+        return len(self.labels)
 
     def __getitem__(self, index: int) -> Item:
-        label = int(self.data.target[index])
-        pixels = np.round(self.data.images[index] * (255 / 16)).astype(np.uint8)
+        label = int(self.labels[index])
         said = tuple(Caption(names[label], language) for language, names in DIGITS.items())
-        return Item(f"{index:04d}", lambda: png(pixels), said, "test" if index % 5 == 4 else "train", str(label))
+        split = "test" if index % 5 == 4 else "train"
+        return Item(f"{index:04d}", partial(png, self.images[index]), said, split, str(label))

@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST as they are published: ``train-images-idx3-ubyte`` and ``train-labels-idx1-ubyte``, gzipped or not.
+"""MNIST and Fashion-MNIST as published: ``train-images-idx3-ubyte`` and ``train-labels-idx1-ubyte``, gzipped or not.
 
 A digit's caption is its name in English and Vietnamese; a garment's its class's.
 """
@@ -6,12 +6,17 @@ A digit's caption is its name in English and Vietnamese; a garment's its class's
 from __future__ import annotations
 
 import gzip
+import re
 import struct
-from pathlib import Path
+import zlib
+from functools import partial
+from io import BytesIO
 
 import numpy as np
 
 from tranh.data.item import Caption, Item, png
+from tranh.data.look import Look
+from tranh.data.place import MOST_TEXT, Place
 from tranh.types import TranhError
 
 DIGITS = {
@@ -20,55 +25,70 @@ DIGITS = {
 }
 FASHION = ["T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"]
 PARTS = {"train": "train", "t10k": "test"}
-TYPES = {8: np.uint8, 9: np.int8, 11: np.dtype(">i2"), 12: np.dtype(">i4"), 13: np.dtype(">f4"), 14: np.dtype(">f8")}
+TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
+FILE = re.compile(r"(?:.*/)?(?P<part>train|t10k)-(?P<what>images|labels).idx[13]-ubyte(?:\.gz)?")
 
 
-def found(path: Path) -> str | None:
+def found(look: Look) -> str | None:
     """Why these are IDX files, or None."""
-    pairs = pairs_of(path)
-    return f"IDX files: {', '.join(images.name for images, _, _ in pairs)}" if pairs else None
+    pairs = _pairs(look.place) if look.place else []
+    return f"IDX files: {', '.join(images for images, _, _ in pairs)}" if pairs else None
 
 
-def pairs_of(path: Path) -> list[tuple[Path, Path, str]]:
-    """(pictures, labels, split) of the folder."""
-    out = []
-    for part, split in PARTS.items() if path.is_dir() else ():
-        files = [
-            next((p for p in sorted(path.glob(f"{part}-{what}?idx{rank}-ubyte*")) if p.suffix in ("", ".gz")), None)
-            for what, rank in (("images", 3), ("labels", 1))
-        ]
-        if files[0] and files[1]:
-            out.append((files[0], files[1], split))
-    return out
-
-
-def read(path: Path) -> Idx:
+def read(look: Look) -> Idx:
     """Training pictures, then test pictures."""
-    return Idx(path)
+    return Idx(look.files())
 
 
-def array(file: Path) -> np.ndarray:
+def _pairs(place: Place) -> list[tuple[str, str, str]]:
+    """(pictures, labels, split) of the place."""
+    names = {
+        (match["part"], match["what"]): name
+        for name in place.names(lambda name: bool(FILE.fullmatch(name)))
+        if (match := FILE.fullmatch(name))
+    }
+    return [
+        (names[part, "images"], names[part, "labels"], split)
+        for part, split in PARTS.items()
+        if (part, "images") in names and (part, "labels") in names
+    ]
+
+
+def array(place: Place, name: str) -> np.ndarray:
     """The array of an IDX file.
 
     Raises:
         TranhError: it is none, or shorter than it says.
     """
-    data = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
-    if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in TYPES:
-        raise TranhError(f"{file} is no IDX file: it begins with {data[:4].hex(' ')}")
+    data = place.read(name, MOST_TEXT)
+    if name.endswith(".gz"):
+        try:
+            with gzip.open(BytesIO(data)) as file:
+                data = file.read(MOST_TEXT)
+        except (OSError, EOFError, zlib.error) as error:
+            raise TranhError(f"{name} cannot be unpacked: {error}") from error
+    if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in TYPES or len(data) < 4 + 4 * data[3]:
+        raise TranhError(f"{name} is no IDX file: it begins with {data[:4].hex(' ')}")
     shape = struct.unpack_from(f">{data[3]}I", data, 4)
-    values = np.frombuffer(data, TYPES[data[2]], offset=4 + 4 * data[3])
-    if values.size != np.prod(shape):
-        raise TranhError(f"{file} says it holds {' x '.join(map(str, shape))} numbers, {values.size} are there")
-    return values.reshape(shape)
+    kind = np.dtype(TYPES[data[2]])
+    count = (len(data) - 4 - 4 * data[3]) // kind.itemsize
+    if count != np.prod(shape, dtype=np.uint64):
+        raise TranhError(f"{name} says it holds {' x '.join(map(str, shape))} numbers, {count} are there")
+    return np.frombuffer(data, kind, offset=4 + 4 * data[3]).reshape(shape)
 
 
 class Idx:
     """Labelled grey pictures."""
 
-    def __init__(self, path: Path) -> None:
-        self.parts = [(array(images), array(labels), split) for images, labels, split in pairs_of(path)]
-        self.fashion = "fashion" in str(path.resolve()).lower()
+    def __init__(self, place: Place) -> None:
+        self.parts = [(array(place, images), array(place, labels), split) for images, labels, split in _pairs(place)]
+        for (images, labels, _), (name, _, _) in zip(self.parts, _pairs(place), strict=True):
+            if images.ndim != 3 or images.dtype != np.uint8 or labels.shape != images.shape[:1]:
+                raise TranhError(
+                    f"{name} holds {images.dtype} {images.shape} and {labels.shape} labels; grey pictures (N, H, W) of "
+                    "bytes and N labels are read"
+                )
+        self.fashion = "fashion" in str(place.path.resolve()).lower()
 
     def __len__(self) -> int:
         return sum(len(images) for images, _, _ in self.parts)
@@ -77,13 +97,11 @@ class Idx:
         for images, labels, split in self.parts:
             if index < len(images):
                 label = int(labels[index])
-                return Item(
-                    f"{split}/{index:05d}", lambda i=index, a=images: png(a[i]), self._say(label), split, str(label)
-                )
+                picture = partial(png, images[index])
+                return Item(f"{split}/{index:05d}", picture, self._say(label), split, str(label))
             index -= len(images)
         raise IndexError(index)
 
     def _say(self, label: int) -> tuple[Caption, ...]:
-        if self.fashion:
-            return (Caption(FASHION[label], "en"),)
-        return tuple(Caption(names[label], language) for language, names in DIGITS.items() if label < len(names))
+        words = {"en": FASHION} if self.fashion else DIGITS
+        return tuple(Caption(names[label], code) for code, names in words.items() if 0 <= label < len(names))

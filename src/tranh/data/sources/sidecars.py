@@ -5,34 +5,37 @@ Every line of a text file is a caption.
 
 from __future__ import annotations
 
-from pathlib import Path
+from functools import partial
 
-from tranh.data.item import Caption, Item, is_picture, split_of
+from tranh.data.item import Caption, Item, split_of
+from tranh.data.look import MOST_LOOKED_AT, Look
+from tranh.data.place import Place, Strings
 
 ENOUGH = 0.5
 """Share of the pictures that must have a text beside them for the folder to be of this kind."""
-LOOK = 2000
+LANGUAGES = ("", "en", "vi")
 
 
-def found(path: Path) -> str | None:
+def found(look: Look) -> str | None:
     """Why this is such a folder, or None."""
-    if not path.is_dir():
+    if look.place is None:
         return None
-    pictures = _pictures(path)[:LOOK]
-    told = sum(bool(_texts(path / picture)) for picture in pictures)
-    return f"{told} of {len(pictures)} pictures have a .txt beside them" if told > ENOUGH * len(pictures) else None
+    step = max(1, len(look.pictures) // MOST_LOOKED_AT)
+    seen = look.pictures[::step]
+    told = sum(any(look.place.has(text) for text, _ in _texts(name)) for name in seen)
+    return f"{told} of {len(seen)} pictures have a .txt beside them" if told > ENOUGH * len(seen) else None
 
 
-def read(path: Path) -> Sidecars:
+def read(look: Look) -> Sidecars:
     """All pictures under the folder, by name."""
-    return Sidecars(path)
+    return Sidecars(look.files(), look.pictures)
 
 
 class Sidecars:
     """Pictures in the order of their paths."""
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.keys = path, _pictures(path)
+    def __init__(self, place: Place, keys: Strings) -> None:
+        self.place, self.keys = place, keys
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -41,24 +44,21 @@ class Sidecars:
         key = self.keys[index]
         captions: list[Caption] = []
         broken = ""
-        for file, language in _texts(self.path / key):
+        for name, language in _texts(key):
+            if not self.place.has(name):
+                continue
+            raw = self.place.read(name)
             try:
-                text = file.read_text("utf-8-sig")
+                text = raw.decode("utf-8-sig")
             except UnicodeDecodeError as error:
-                broken = f"{file.name} is not UTF-8: {error}"
-                text = file.read_text("utf-8-sig", errors="replace")
-            captions += [Caption(line, language) for line in text.splitlines() if line.strip()] or [
-                Caption("", language)
-            ]
-        return Item(key, (self.path / key).read_bytes, tuple(captions), split_of(Path(key).parts[:-1]), None, broken)
+                text, broken = raw.decode("utf-8-sig", errors="replace"), f"{name} is not UTF-8: {error}"
+            lines = [line for line in text.splitlines() if line.strip()] or [""]
+            captions += [Caption(line, language) for line in lines]
+        split = split_of(key.split("/")[:-1])
+        return Item(key, partial(self.place.read, key), tuple(captions), split, None, broken)
 
 
-def _pictures(path: Path) -> list[str]:
-    return sorted(p.relative_to(path).as_posix() for p in path.rglob("*") if is_picture(p) and p.is_file())
-
-
-def _texts(picture: Path) -> list[tuple[Path, str]]:
-    """The text files of a picture and the language their names say."""
-    plain = picture.with_suffix(".txt")
-    spoken = [(picture.with_suffix(f".{code}.txt"), code) for code in ("en", "vi")]
-    return [(file, code) for file, code in [(plain, ""), *spoken] if file.is_file()]
+def _texts(picture: str) -> list[tuple[str, str]]:
+    """Names that the texts of a picture may have, and the language each says."""
+    stem = picture.rpartition(".")[0]
+    return [(f"{stem}.{code}.txt" if code else f"{stem}.txt", code) for code in LANGUAGES]
