@@ -52,7 +52,10 @@ def main() -> None:
     for point in (*range(0x203C, 0x3300), *range(0x1F000, 0x1FB00)):
         character = chr(point)
         name = unicodedata.name(character, "").lower()
-        if not name or name.startswith(("regional", "emoji modifier", "cjk")) or (image := drawn(font, character)) is None:
+        if not name or name.startswith(("regional", "emoji modifier", "cjk")):
+            continue
+        image = drawn(font, character)
+        if image is None:
             continue
         image.save(out / f"{point:05x}.png")
         line = {"file_name": f"{point:05x}.png", "text_en": name}

@@ -1,10 +1,10 @@
 """Is the guard against copying right? False alarms and copies caught on Scenes, and a decoder that learned by heart.
 
-    python benchmarks/memory.py [--steps 1500] [--sheet worst.png]
+    python benchmarks/memory.py [--steps 1200] [--sheet worst.png]
 
-Three tables. The index of 1000 and of 5000 training pictures: false alarms among 1000 held-out pictures, copies caught by
-what was done to them. Then one small decoder, told nothing but noise, trained on 50 pictures and the same on 5000: samples
-beside held-out pictures. The sheet has the worst pairs of the one trained on 50.
+The index of 1000 and of 5000 training pictures: false alarms among 1000 held-out pictures, copies caught by what was
+done to them. Then one small decoder, told nothing but noise, trained on 50 pictures and the same on 5000: samples
+beside held-out pictures. The sheets have the worst pairs of both.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from tranh.diffusion.sample import euler, run, seeded
 from tranh.diffusion.schedule import linear
 from tranh.families.decoder import Decoder
 from tranh.metrics.interval import wilson
+from tranh.metrics.report import percent
 from tranh.nn.pixels import to_images
 from tranh.recipes.copying import report
 from tranh.recipes.memory import Memory, build
@@ -84,7 +85,7 @@ def samples(decoder: Decoder, count: int) -> list[tuple[list[str], Tensor]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--steps", type=int, default=1200)
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--sheet", type=Path)
     args = parser.parse_args()
@@ -102,9 +103,12 @@ def main() -> None:
         found = report(memory, samples(decoder, args.count), held_out, pixels.__getitem__, own())
         share, floor, near = (found.figures[k] for k in ("share", "floor", "nearer"))
         told = ", ".join(f"{way} {x['value']:.2f} [{x['low']:.2f}, {x['high']:.2f}]" for way, x in near.items())
-        print(f"decoder on {n}: near copies {share['value']:.0%} [{share['low']:.0%}, {share['high']:.0%}], held out "
-              f"{floor['value']:.0%} [{floor['low']:.0%}, {floor['high']:.0%}], copies: {found.figures['copies']}; nearer: "
-              f"{told}; alarm {memory.limit.alarm:.3f}, {time.monotonic() - begun:.0f} s", flush=True)  # fmt: skip
+        print(
+            f"decoder on {n}: near copies {percent(share)}, held out {percent(floor)}, "
+            f"copies: {found.figures['copies']}; nearer: {told}; promised {memory.limit.alarm:.3f}; "
+            f"{time.monotonic() - begun:.0f} s",
+            flush=True,
+        )
         if args.sheet:
             found.sheet.save(args.sheet.with_stem(f"{args.sheet.stem}-{n}"))
 

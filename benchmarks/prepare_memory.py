@@ -1,4 +1,4 @@
-"""Does memory grow with the number of pictures? The largest resident size of `prepare` and of its workers, few and many.
+"""Does memory grow with the number of pictures? The peak of `prepare` and of its largest worker, for few and for many.
 
 Each count is prepared by a process of its own, which reports its peak and that of its largest child.
 

@@ -27,7 +27,7 @@ from tranh.types import Event, Recipe, Request, TranhError
 
 ROOT = Path(__file__).parent.parent
 VERBS = (
-    "generate", "models", "train", "plan", "doctor", "export", "evaluate", "convert-inception", "rate", "data",
+    "generate", "models", "train", "plan", "doctor", "export", "evaluate", "import-inception", "rate", "data",
 )  # fmt: skip
 
 
@@ -44,6 +44,7 @@ class Fake:
     asked: list[Request] = field(default_factory=list)
     loaded: list[str] = field(default_factory=list)
     error: BaseException | None = None
+    copies: tuple[int, ...] = ()
 
     def load(self, name: str) -> Fake:
         self.loaded.append(name)
@@ -54,11 +55,12 @@ class Fake:
         yield Event("draw", 1, 2)
         if self.error:
             raise self.error
-        seeds = range(request.seed, request.seed + request.count)
+        seeds = [k for k in range(request.seed, request.seed + request.count) if k not in self.copies]
         yield Event("draw", 2, 2, result=types.SimpleNamespace(
             images=[Image.new("RGB", (8, 8), (seed % 256, 0, 0)) for seed in seeds],
             notices=["read as 'đỏ'"] if request.prompt == "do" else [],
             settings=[{"prompt": request.prompt, "seed": s, "model": self.name, "hash": self.hash} for s in seeds],
+            refused=[f"seed {k} is refused: a near copy of dog.jpg" for k in self.copies],
         ))  # fmt: skip
 
 
@@ -173,6 +175,17 @@ def test_options_reach_the_request(system: Fake) -> None:
 def test_unknown_words_are_allowed_only_when_asked(system: Fake) -> None:
     assert call("a red giraffe").exit_code == call("a red giraffe", "--allow-unknown").exit_code == 0
     assert [request.allow_unknown for request in system.asked] == [False, True]
+
+
+def test_a_near_copy_is_not_written_and_the_others_keep_their_names(system: Fake) -> None:
+    system.copies = (7,)
+    result = call("a dog", "--refuse-copies", "--count", "3", "--seed", "6")
+    assert result.exit_code == 1 and [request.refuse_copies for request in system.asked] == [True]
+    assert result.stdout.split() == ["out-6.png", "out-8.png"] == sorted(os.listdir())
+    assert read_settings(Path("out-8.png"))["seed"] == 8
+    assert "seed 7 is refused: a near copy of dog.jpg" in result.stderr
+    alone = call("a dog", "--refuse-copies", "--seed", "7", "-o", "alone.png")
+    assert alone.exit_code == 1 and alone.stdout == "" and not Path("alone.png").exists()
 
 
 def test_one_picture_with_its_settings(system: Fake) -> None:

@@ -36,6 +36,8 @@ FEATURES = [
     [0.791978, 0.282771, 0.10669, 0.054513, 0.244602, 0.011669, 0.095613, 0.087751],
 ]
 LOGITS = [[-0.145808, -0.191791, 0.221159, 0.20016], [-0.137869, -0.179082, 0.215131, 0.207278]]
-"""Every 290th feature (one of each branch of the last block) and every 252nd logit of these pictures with these weights,
-as torch-fidelity's ``FeatureExtractorInceptionV3`` (commit 5e211a9, features ``2048`` and ``logits_unbiased``) gave them
-on a CPU, to the last bit what ``tranh.nn.inception`` gave there."""
+"""Every 290th feature (of each branch of the last block) and every 252nd logit of these pictures with these weights.
+
+They are those of torch-fidelity's ``FeatureExtractorInceptionV3`` (commit 5e211a9, features ``2048`` and
+``logits_unbiased``) on a CPU, to the last bit what ``tranh.nn.inception`` gave there.
+"""

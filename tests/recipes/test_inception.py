@@ -31,7 +31,7 @@ def files(tmp_path_factory):
 @pytest.fixture(scope="module")
 def converted(files):
     source, out = files
-    result = CliRunner().invoke(app, ["convert-inception", str(source), str(out)])
+    result = CliRunner().invoke(app, ["import-inception", str(source), str(out)])
     assert result.exit_code == 0, result.output
     assert "no FID comes of them" in result.output and result.stdout.strip() == str(out)
     return out

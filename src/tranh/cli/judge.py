@@ -1,4 +1,4 @@
-"""Verbs that judge: ``evaluate``, ``convert-inception``."""
+"""Verbs that judge: ``evaluate``, ``import-inception``."""
 
 from __future__ import annotations
 
@@ -80,15 +80,15 @@ def evaluate(
     typer.echo(folder / "report.html")
 
 
-@app.command("convert-inception")
-def convert_inception(
+@app.command("import-inception")
+def import_inception(
     source: Annotated[Path, typer.Argument(metavar="FILE.pth", help="pt_inception-2015-12-05-6726825d.pth.")],
     out: Annotated[Path, typer.Argument(metavar="OUT.safetensors", help="Where the converted weights go.")],
 ) -> None:
     """Convert published Inception weights, once, so that numbers may be called FID, KID and IS.
 
     \b
-    tranh convert-inception pt_inception-2015-12-05-6726825d.pth inception.safetensors
+    tranh import-inception pt_inception-2015-12-05-6726825d.pth inception.safetensors
     """
     from tranh.recipes import inception
 

@@ -34,3 +34,8 @@ class Language(str, Enum):
     en = "en"
     vi = "vi"
     both = "both"
+
+
+class Shape(str, Enum):
+    crop = "crop"
+    letterbox = "letterbox"

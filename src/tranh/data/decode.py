@@ -18,7 +18,7 @@ from tranh.data.place import MOST_BYTES
 from tranh.types import TranhError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000", "PPM")
-"""Decoders that may be used; JPEG opens MPO as well. Others start programs (EPS) or have no signature (TGA)."""
+"""Decoders that may be used (JPEG's opens MPO too). Others start programs (EPS) or take any bytes for theirs (TGA)."""
 for _plugin in ("Jpeg", "Png", "WebP", "Gif", "Tiff", "Bmp", "Avif", "Jpeg2K", "Ppm"):
     import_module(f"PIL.{_plugin}ImagePlugin")  # Pillow looks up by name those that are loaded, and fails on others
 

@@ -18,7 +18,7 @@ from tranh.data.doubles import Seen
 from tranh.data.ready import Left, Words
 from tranh.types import TranhError
 
-FILE, LEFT = "progress.sqlite", "left_out.jsonl"
+MANIFEST, LEFT, FILE = "manifest.json", "left_out.jsonl", "progress.sqlite"
 COUNTERS = ("left", "changed", "odd", "splits")
 
 
@@ -50,7 +50,7 @@ class State:
         said = self.words.report
         captions = {
             "seen": said.seen,
-            "kept": self.words.kept,
+            "dropped": self.words.dropped,
             "changed": dict(said.changed),
             "examples": said.examples,
             "forms": dict(self.words.forms),
@@ -169,7 +169,7 @@ def as_json(value: Any) -> bytes:
 def _plain(state: State) -> dict[str, Any]:
     numbers = {name: getattr(state, name) for name in ("seen", "kept", "written", "left_bytes", "repairs", *COUNTERS)}
     report = state.words.report
-    words = [report.seen, report.changed, report.examples, state.words.forms, state.words.kept]
+    words = [report.seen, report.changed, report.examples, state.words.forms, state.words.dropped]
     return {**numbers, "words": words}
 
 
@@ -178,8 +178,8 @@ def _state(plain: dict[str, Any]) -> State:
     state.left_bytes, state.repairs = plain["left_bytes"], plain["repairs"]
     for name in COUNTERS:
         setattr(state, name, Counter(plain[name]))
-    seen, changed, examples, forms, kept = plain["words"]
+    seen, changed, examples, forms, dropped = plain["words"]
     state.words.report.seen, state.words.report.changed = seen, Counter(changed)
     state.words.report.examples = {step: [(a, b) for a, b in pairs] for step, pairs in examples.items()}
-    state.words.forms, state.words.kept = Counter(forms), kept
+    state.words.forms, state.words.dropped = Counter(forms), dropped
     return state

@@ -233,9 +233,19 @@ def read_at(file: Path, start: int, size: int, most: int = MOST_BYTES) -> bytes:
 
 
 def tar_members(file: Path) -> Iterator[tuple[str, int, int]]:
-    """(name, offset, size) of the plain files of a tar, from its headers alone."""
+    """(name, offset, size) of the plain files of a tar, by its headers; one cut short gives those before the cut.
+
+    Raises:
+        TarError: it is no tar.
+    """
     with tarfile.open(file, "r:") as archive:
-        for info in archive:
+        while True:
+            try:
+                info = archive.next()
+            except tarfile.TarError:
+                return
+            if info is None:
+                return
             archive.members = []  # type: ignore[attr-defined]  # tarfile keeps every header it has seen
             if info.isreg() and not info.issparse():
                 yield info.name.removeprefix("./"), info.offset_data, info.size

@@ -22,14 +22,13 @@ from typing import Any
 from tranh import files
 from tranh.data.detect import detect
 from tranh.data.item import Collection
-from tranh.data.ledger import LEFT, Ledger, as_json, remove
+from tranh.data.ledger import LEFT, MANIFEST, Ledger, as_json, remove
 from tranh.data.ready import Left, Options, Ready
 from tranh.data.spelling import count_words, repairs
 from tranh.data.workers import Job, Mapper, Results, processes
 from tranh.types import Event, TranhError
 
 FORMAT = 1
-MANIFEST = "manifest.json"
 PER_SHARD = 1000
 """Items of the source that a shard stands for."""
 CHUNK = 50
@@ -133,7 +132,7 @@ def _learn_words(collection: Collection, options: Options, ledger: Ledger) -> It
     for index in range(len(collection)):
         try:
             count_words((caption.text for caption in collection[index].captions), counts)
-        except (OSError, ValueError, LookupError, TypeError, TranhError):
+        except Exception:
             continue  # it will be left out and listed
         if index % PER_SHARD == 0:
             yield Event("words", index, len(collection), {"words": len(counts)})

@@ -121,16 +121,16 @@ class Left:
 
 @dataclass
 class Words:
-    """What cleaning did to captions, the Unicode forms they came in, and how many were kept."""
+    """What cleaning did to captions, the Unicode forms they came in, and how many were empty or said twice."""
 
     report: text.Report = field(default_factory=text.Report)
     forms: Counter[str] = field(default_factory=Counter)
-    kept: int = 0
+    dropped: int = 0
 
     def add(self, other: Words) -> None:
         self.report.add(other.report)
         self.forms.update(other.forms)
-        self.kept += other.kept
+        self.dropped += other.dropped
 
 
 def ready(
@@ -151,7 +151,7 @@ def ready(
         return Left(item.key, kind, reason)
     try:
         data = item.read()
-    except OSError as error:
+    except Exception as error:  # whatever its library raises where it is not
         return Left(item.key, "missing file", f"it cannot be read: {error}")
     try:
         came = decode(data, box=item.box, at_least=options.size, most_pixels=options.most_pixels)
@@ -164,7 +164,6 @@ def ready(
         data, suffix = _encoded(image, came.format, options.quality)
     else:
         suffix = KEPT[came.format]
-    words.kept += len(captions)
     return Ready(item.key, data, suffix, captions, item.split, item.label, known_by, changed, odd)
 
 
@@ -177,7 +176,9 @@ def _captions(item: Item, options: Options, words: Words, repairs: Mapping[str, 
         cleaned = text.clean(caption.text, options.clean, words.report, repairs)
         if cleaned.strip() and cleaned.strip().lower() not in NO_TEXT:
             out.append(Caption(cleaned, caption.language))
-    return tuple(dict.fromkeys(out))
+    kept = tuple(dict.fromkeys(out))
+    words.dropped += len(item.captions) - len(kept)
+    return kept
 
 
 def _shaped(came: Decoded, options: Options) -> tuple[Image.Image, tuple[str, ...]]:

@@ -20,7 +20,6 @@ from multiprocessing.connection import Connection
 
 from tranh.data.item import Collection
 from tranh.data.ready import Left, Options, Ready, Words, ready
-from tranh.types import TranhError
 
 SECONDS = 60
 """A picture that takes longer is given up."""
@@ -53,7 +52,7 @@ def one(job: Job, index: int, words: Words) -> Ready | Left:
     """Make one item ready; an entry of the source that cannot be read is left out."""
     try:
         item = job.collection[index]
-    except (OSError, ValueError, LookupError, TypeError, TranhError) as error:
+    except Exception as error:  # whatever its library raises there; too many of them stop the run
         return Left(f"item {index}", "broken entry", f"the source cannot be read there: {error!r}")
     return ready(item, job.options, words, job.repairs)
 

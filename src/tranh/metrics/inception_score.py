@@ -49,8 +49,7 @@ def measure(
         TranhError: fewer than 2 pictures per class in a split and not allowed, or as for ``inception_score``.
     """
     title, (N, K) = name(network.name), probabilities.shape
-    instead = "Make more pictures or fewer splits, or measure the kernel distance (metrics/kernel.py)."
-    notes = enough(title, {"made": N}, splits * PER_CLASS * K, instead, allow_few)
+    notes = check(N, K, network, splits=splits, allow_few=allow_few)
     found = _divergences(probabilities, splits, seed)
     value = float(torch.stack([kl.mean().exp() for kl in found]).mean())
     # With p(y) held, the score is exp of a mean over pictures; moving p(y) changes nothing to first order.
@@ -61,6 +60,18 @@ def measure(
     settings = {"splits": splits, "classes": K}
     return Measured(title, interval, card(PAPER, {"made": N}, how, network=network, seed=seed, settings=settings,
                                           notes=notes))  # fmt: skip
+
+
+def check(
+    pictures: int, classes: int, network: Network, *, splits: int = 1, allow_few: bool = False
+) -> tuple[str, ...]:
+    """What ``measure`` refuses, before the pictures are looked at; the notes for its card.
+
+    Raises:
+        TranhError: too few pictures and not allowed.
+    """
+    instead = "Make more pictures or fewer splits, or measure the kernel distance (metrics/kernel.py)."
+    return enough(name(network.name), {"made": pictures}, splits * PER_CLASS * classes, instead, allow_few)
 
 
 def _divergences(probabilities: Tensor, splits: int, seed: int) -> list[Tensor]:

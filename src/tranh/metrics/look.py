@@ -6,8 +6,6 @@ mirror, a crop) hardly changes its look, where a feature network made for sharp 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -42,24 +40,25 @@ def compared(looks: Tensor) -> Tensor:
     return x / x.norm(dim=1, keepdim=True).clamp(min=FLAT * x.shape[1] ** 0.5)
 
 
-def views(images: Tensor) -> Iterator[Tensor]:
+def views(images: Tensor) -> Tensor:
     """Every way a picture is held against others: moved, cut and widened, and all that mirrored.
 
     Args:
         images: (B, 3, H, W) in [-1, 1].
 
-    Yields:
-        58 times (B, 192), as :func:`compared` gives them.
+    Returns:
+        (58, B, 192), as :func:`compared` gives them.
     """
-    plain = resized(images.float())
+    plain, out = resized(images.float()), []
     for x in (plain, plain.flip(-1)):
         wide = F.pad(x, (8, 8, 8, 8), mode="replicate")
         for down in SHIFTS:
             for right in SHIFTS:
-                yield _pooled(wide[:, :, 8 + down : 8 + down + SIDE, 8 + right : 8 + right + SIDE])
+                out.append(_pooled(wide[:, :, 8 + down : 8 + down + SIDE, 8 + right : 8 + right + SIDE]))
         for side in ZOOMS:
             rim = (SIDE + 16 - side) // 2
-            yield _pooled(resized(wide[:, :, rim : rim + side, rim : rim + side]))
+            out.append(_pooled(resized(wide[:, :, rim : rim + side, rim : rim + side])))
+    return torch.stack(out)
 
 
 def _pooled(images: Tensor) -> Tensor:

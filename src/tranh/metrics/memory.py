@@ -7,7 +7,6 @@ the next nine (after Carlini et al. 2023, Extracting Training Data from Diffusio
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from math import floor
 
@@ -24,6 +23,8 @@ LEAST = 20
 ALARM = 0.01
 """Share of pictures never trained on that may be taken for copies."""
 RESAMPLES = 1000
+CELLS = 2**23
+"""Distances found at once; bounds memory."""
 
 
 class TooFew(TranhError):
@@ -74,11 +75,11 @@ class Comparison:
         return self.share.low > self.floor.high
 
 
-def nearest(views: Iterable[Tensor], index: Tensor, k: int = NEIGHBOURS, without: Tensor | None = None) -> Nearest:
-    """The nearest rows of an index for M queries, each seen in several ways; the best way counts for each row.
+def nearest(views: Tensor, index: Tensor, k: int = NEIGHBOURS, without: Tensor | None = None) -> Nearest:
+    """The nearest rows of an index for M queries, each seen in V ways; the best way counts for each row.
 
     Args:
-        views: (M, D) each. Memory is that of (M, N) numbers: ask for a few hundred at a time.
+        views: (V, M, D). Memory is that of (M, N) numbers: ask for a few hundred at a time.
         index: (N, D).
         k: neighbours, fewer if the index is small.
         without: (M,) a row for each query that is left out: the query itself, where it is part of the index.
@@ -88,13 +89,14 @@ def nearest(views: Iterable[Tensor], index: Tensor, k: int = NEIGHBOURS, without
     """
     if len(index) < LEAST:
         raise TooFew(f"{len(index)} training pictures are too few to tell a copy; at least {LEAST} are needed.")
-    best: Tensor | None = None
-    own = (index * index).sum(1)  # (N,)
-    for view in views:
-        square = torch.addmm(own, view, index.T, alpha=-2) + (view * view).sum(1, keepdim=True)  # (M, N)
-        best = square if best is None else torch.minimum(best, square, out=best)
-    if best is None:
-        raise TranhError("a query has no view: give at least one way of seeing it")
+    V, M, _ = views.shape
+    rows = views.flatten(0, 1)
+    lengths, step = rows.square().sum(1, keepdim=True), max(1, CELLS // (V * M))
+    squares = [
+        (part.square().sum(1) + lengths).addmm_(rows, part.T, alpha=-2).view(V, M, -1).amin(0)
+        for part in index.split(step)
+    ]
+    best = torch.cat(squares, dim=1)  # (M, N)
     if without is not None:
         best.scatter_(1, without[:, None], torch.inf)
     found = best.topk(min(k, len(index) - 1), dim=1, largest=False)

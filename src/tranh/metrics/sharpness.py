@@ -10,7 +10,7 @@ from torch import Tensor
 from tranh.metrics.measured import FEW, Measured, card, enough
 from tranh.metrics.pairs import checked, pooled
 
-PAPER = "sharpness difference in dB (Mathieu et al. 2016, section 3.1), range 1"
+PAPER = "sharpness difference in dB (Mathieu et al. 2016), range 1"
 
 
 def sharpness_difference(made: Tensor, real: Tensor) -> Tensor:

@@ -122,9 +122,9 @@ def _looked_up(memory: Memory, batches: Batches, network: Network | None) -> _Se
             both = (tile, tile.flip(-1))
             by.setdefault("look", []).append(memory.look_up(tile))
             if network is not None:
-                seen = (features_of(x, network).float() / 127 for x in both)
+                seen = torch.stack([features_of(x, network).float() / 127 for x in both])
                 by.setdefault("features", []).append(near.nearest(seen, features))
-            prints = (_bits(signs_of(x)) for x in (large, large.flip(-1)))
+            prints = torch.stack([_bits(signs_of(x)) for x in (large, large.flip(-1))])
             apart = near.nearest(prints, bits)
             by.setdefault("hash", []).append(Nearest(apart.distance.square().round(), apart.row))  # signs that differ
     if not keys:

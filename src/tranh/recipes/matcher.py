@@ -33,6 +33,6 @@ def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
         stages={"matcher": stage},
         system="tranh.recipes.caption_judge:assemble",
         parts=("matcher",),
-        cost="COST",
-        expected="EXPECTED",
+        cost="1500 steps of 128 pictures: about 15 minutes of one CPU core",
+        expected="levels one and two, 460 steps: the caption found among 100 for 95 to 99 % of held-out pictures",
     )

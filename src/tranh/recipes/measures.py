@@ -63,6 +63,8 @@ def measure_sets(
     def score() -> list[Measured]:
         if network.probabilities is None:
             raise TranhError(f"{network.name} has no classes to be sure of; the Inception score needs a classifier.")
+        classes = network.probabilities(made[:1]).shape[1]
+        inception_score.check(len(made), classes, network, allow_few=allow_few)
         probabilities = network.probabilities(made)
         return [inception_score.measure(probabilities, network, seed=seed, allow_few=allow_few)]
 

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from tranh.engine.weights import fingerprint
@@ -21,7 +22,7 @@ SIDE = 64
 
 
 def network(name_or_file: str | Path = models.JUDGE) -> Network:
-    """The feature network of a name, ``verifier-1``, or of a file that ``tranh convert-inception`` wrote.
+    """The feature network of a name, ``verifier-1``, or of a file that ``tranh import-inception`` wrote.
 
     Raises:
         TranhError: there is none of that name, or the file does not hold an Inception.
@@ -33,7 +34,7 @@ def network(name_or_file: str | Path = models.JUDGE) -> Network:
         return inception.load(path)
     raise TranhError(
         f"no feature network is called {str(name_or_file)!r}: use {models.JUDGE}, or the path of Inception weights as "
-        "`tranh convert-inception FILE.pth OUT.safetensors` writes them."
+        "`tranh import-inception FILE.pth OUT.safetensors` writes them."
     )
 
 
@@ -49,13 +50,21 @@ def tiled(function: Callable[[Tensor], Tensor], side: int) -> Callable[[Tensor],
 
 @cache
 def own() -> Network:
-    """The verifier, as a feature network: trained on Scenes, frozen, shipped with the package."""
+    """The verifier, as a feature network: trained on Scenes, frozen, shipped with the package.
+
+    Its features are normalised in every picture, as its own answers read them: as they are they are hundreds large.
+    """
     verifier = models.verifier()
+
+    def features(images: Tensor) -> Tensor:
+        x = verifier.features(images)
+        return F.layer_norm(x, x.shape[1:])
+
     return Network(
         models.JUDGE,
         fingerprint(verifier.state_dict()),
-        f"antialiased bilinear to {SIDE} px",
-        tiled(verifier.features, SIDE),
+        f"antialiased bilinear to {SIDE} px, features of each picture normalised",
+        tiled(features, SIDE),
         tiled(lambda images: looks(verifier, images), SIDE),
     )
 

@@ -173,7 +173,8 @@ def train(
         near = _nearest(only, list(recipe.stages))
         raise TranhError(f"{recipe.name} has no stage {only!r}{near}; stages: {', '.join(recipe.stages)}")
     for stage in recipe.stages.values():
-        yield from get_ready(stage.data)
+        for event in get_ready(stage.data):
+            yield Event(event.stage, event.done, event.total, event.figures)  # its result is not a training's
     assets = {name: assets_of(stage.data) for name, stage in recipe.stages.items()}
     recipe = resolve(recipe, root, assets)
     write_json(root / "recipe.json", json.loads(json.dumps(asdict(recipe), default=list)))

@@ -12,7 +12,7 @@ import rating_toys as toys
 
 @pytest.fixture
 def folders(tmp_path):
-    """Three systems: eight captions in both languages, four pictures of each caption."""
+    """Three systems: eight captions in both languages, two pictures of each caption."""
     return [toys.folder(tmp_path / name, red) for name, red in toys.RED.items()]
 
 

@@ -29,7 +29,7 @@ TRUE = {"quokka": 0.9, "numbat": 0.0, "wombat": -0.9}
 ORIGIN = "http://127.0.0.1:8765"
 
 
-def folder(path: Path, red: int, captions: int = 8, samples: int = 4, said: Callable[[int], str] | None = None) -> Path:
+def folder(path: Path, red: int, captions: int = 8, samples: int = 2, said: Callable[[int], str] | None = None) -> Path:
     """Pictures whose upper half has the red of the system and whose lower half tells caption and sample."""
     path.mkdir()
     lines = []
@@ -83,7 +83,7 @@ def command(*args: object):
     try:
         said = [process.stdout.readline() for _ in range(2)]
         found = [re.search(r"http://\S+", one) for one in said]
-        assert all(found), f"{said}\n{process.stderr.read() if process.poll() is not None else ''}"
+        assert all(found), said if said[0] else process.stderr.read()
         yield process, found[0][0], found[1][0]
     finally:
         process.send_signal(signal.SIGINT)

@@ -87,7 +87,7 @@ def _rows(place: Place, file: str) -> tuple[list[tuple[str, list[str]]], str, st
         said: dict[Any, list[str]] = defaultdict(list)
         for one in value["annotations"]:
             said[one["image_id"]].append(str(one["caption"]))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise TranhError(f"{file} is no COCO caption file: {error!r}; it needs images and annotations") from error
     name = re.sub(r"^captions_", "", posixpath.basename(file).removesuffix(".json"))  # train2017
     near = posixpath.dirname(file)

@@ -52,7 +52,7 @@ class Genome:
                 self.start.append(start)
                 self.size.append(size)
                 self.ends.append(regions)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise TranhError(f"{place.path / NAME} holds no regions of Visual Genome: {error!r}") from error
         self._last: tuple[int, Any] = (-1, None)
 

@@ -44,7 +44,9 @@ class Hub:
         try:
             splits: dict[str, Any] = dict(datasets.load_dataset(name))
         except Exception as error:  # the network, the id, the format: theirs to say
-            raise TranhError(f"{name} could not be loaded from the hub: {error}") from error
+            raise TranhError(
+                f"{name} is nothing on this disk, and could not be loaded from the hub as a data set: {error}"
+            ) from error
         first = next(iter(splits.values()))
         pictures = [key for key, kind in first.features.items() if isinstance(kind, datasets.Image)]
         if not pictures:

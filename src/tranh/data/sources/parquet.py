@@ -21,6 +21,8 @@ NEEDED = "parquet files are read with pyarrow: pip install 'tranh[data]'"
 def found(look: Look) -> str | None:
     """Why this is a table of pictures, or None."""
     files = files_of(look.path)
+    if files and look.path.is_dir() and look.pictures and not _has_pictures(files[0]):
+        return None  # a table beside pictures, as img2dataset writes
     more = ", ..." if len(files) > 1 else ""
     return f"{len(files)} parquet file{'s' if len(files) > 1 else ''}: {files[0].name}{more}" if files else None
 
@@ -100,6 +102,17 @@ def _plain(record: Mapping[str, Any]) -> tuple[Caption, ...]:
     """Where no column has a caption's name, the only column of text is one."""
     texts = [v for k, v in record.items() if isinstance(v, str) and k not in ("split", "label")]
     return (Caption(texts[0]),) if len(texts) == 1 else ()
+
+
+def _has_pictures(file: Path) -> bool:
+    try:
+        import pyarrow.parquet as pq
+
+        return bool(_picture_column(pq.read_schema(file), file))
+    except TranhError:
+        return False
+    except Exception:  # reading it will say what is wrong
+        return True
 
 
 def _picture_column(schema: Any, file: Path) -> str:

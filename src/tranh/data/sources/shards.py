@@ -74,7 +74,11 @@ def _has_samples(file: Path) -> bool:
     except (tarfile.TarError, OSError):
         return True  # reading it will say what is wrong
     tables = [name for name in names if name.endswith(("metadata.jsonl", "metadata.csv"))]
-    return not tables and any(name.rpartition(".")[2] in BESIDE and _stem(name)[0] for name in names)
+    texts, pictures = (
+        {_stem(name)[0] for name in names if name.rpartition(".")[2].lower() in suffixes} - {""}
+        for suffixes in (BESIDE, {suffix[1:] for suffix in SUFFIXES})
+    )
+    return not tables and bool(texts & pictures)
 
 
 @dataclass
@@ -130,10 +134,7 @@ def _index(file: Path) -> list[Sample]:
                     out.append(Sample(stem))
                 out[-1].files[suffix.lower()] = (offset, size)
     except tarfile.TarError as error:
-        if not out:
-            raise TranhError(
-                f"{file} is no tar file: {error}. A packed one (.tar.gz) is to be unpacked first."
-            ) from error
+        raise TranhError(f"{file} is no tar file: {error}. A packed one (.tar.gz) is to be unpacked first.") from error
     return out
 
 

@@ -18,7 +18,8 @@ from importlib.resources import files
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from fastapi import Cookie, FastAPI, Header, HTTPException, Response
+from fastapi import Cookie, FastAPI, Header, HTTPException, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
@@ -69,6 +70,11 @@ class Answered(BaseModel):
     seconds: float | None = Field(None, ge=0, le=1e6, allow_inf_nan=False)
 
 
+def _same(given: str, secret: str) -> bool:
+    """Compared in a time that does not say where they differ; ``given`` may be any string, even half a character."""
+    return hmac.compare_digest(given.encode("utf-8", "replace"), secret.encode())
+
+
 class Desk:
     """What the routes share: the study, the votes, and the names by which raters know their tasks."""
 
@@ -95,7 +101,7 @@ class Desk:
         if not (position.isascii() and position.isdigit() and len(position) < 6):
             return None
         tasks, k = self.tasks(rater), int(position)
-        return tasks[k] if k < len(tasks) and hmac.compare_digest(name, self.name(rater, k)) else None
+        return tasks[k] if k < len(tasks) and _same(name, self.name(rater, k)) else None
 
     def next(self, rater: Rater, language: str) -> dict[str, Any]:
         """The first task without an answer, as JSON values; ``done`` where there is none."""
@@ -157,6 +163,10 @@ def app(study: Study, votes: Votes, *, host: str = "127.0.0.1", token: str = "")
     desk, owner = Desk(study, votes), votes.secret("owner")
     server = FastAPI(title="Tranh", docs_url=None, redoc_url=None, openapi_url=None)
 
+    @server.exception_handler(RequestValidationError)
+    def odd(request: Request, error: Exception) -> Response:  # its words would repeat what was sent, whatever that is
+        return PlainTextResponse("this is not what the page sends", 422)
+
     def known(cookie: str) -> Rater:
         rater = votes.rater(cookie) if cookie else None
         if rater is None:
@@ -164,14 +174,14 @@ def app(study: Study, votes: Votes, *, host: str = "127.0.0.1", token: str = "")
         return rater
 
     def check_owner(authorization: str) -> None:
-        if not hmac.compare_digest(authorization.encode(), f"Bearer {owner}".encode()):
+        if not _same(authorization, f"Bearer {owner}"):
             raise HTTPException(401, "the owner's token is needed: it is printed where the server was started")
 
     @server.post("/api/raters")
     def enter(body: Entering, response: Response, rater: Token = "") -> dict[str, Any]:
         old = votes.rater(rater) if rater else None
         if old is None:
-            if token and not hmac.compare_digest(body.token.encode(), token.encode()):
+            if token and not _same(body.token, token):
                 raise HTTPException(403, "this study is open to those who were given its link")
             old = votes.enter(body.language)
             response.set_cookie("rater", old.token, max_age=90 * 86400, httponly=True, samesite="strict", path="/")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tranh.data.detect import detect
+from tranh.data.scenes.world import VERSION
 from tranh.engine.evaluate import RESULTS
 from tranh.engine.picture import read_settings, save_picture
 from tranh.files import write_bytes
@@ -84,10 +85,13 @@ def read_prompts(path: Path) -> list[str]:
         lines = path.read_text("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise TranhError(f"{path} cannot be read as prompts ({error}): one prompt a line, in UTF-8.") from error
-    found = {plain(line): line.strip() for line in reversed(lines) if line.strip() and not line.startswith("#")}
+    found: dict[str, str] = {}
+    for line in lines:
+        if line.strip() and not line.startswith("#"):
+            found.setdefault(plain(line), line.strip())
     if not 0 < len(found) <= MOST_PROMPTS:
         raise TranhError(f"{path} holds {len(found)} prompts; between 1 and {MOST_PROMPTS} are drawn, one a line.")
-    return list(reversed(found.values()))
+    return list(found.values())
 
 
 def names(given: Sequence[str]) -> list[str]:
@@ -123,11 +127,12 @@ def _captioned(path: Path) -> Iterator[tuple[Prompt, Picture]]:
 def _evaluated(path: Path) -> Iterator[tuple[Prompt, Picture]]:
     """Of a caption that was drawn several times to measure diversity, those samples; of any other, its one picture."""
     protocol, *records = _lines(path / RESULTS)
-    density = str(protocol.get("protocol", {}).get("density", "dense"))
+    settings = protocol["protocol"]
+    ours = settings.get("scenes") == VERSION  # another version of Scenes said other things under the same keys
     found = []
     for record in records:
         key = str(record.get("key", ""))
-        asked = asked_of(key, density)
+        asked = asked_of(key, str(settings.get("density", "dense"))) if ours else None
         caption = record.get("caption") or record.get("prompt") or (asked and asked.caption)
         if not isinstance(caption, str) or not plain(caption):
             raise TranhError(f"{path / RESULTS} does not say what {key!r} shows: evaluate again, or add captions.")
@@ -147,6 +152,6 @@ def _lines(path: Path) -> list[dict[str, Any]]:
         lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     except (OSError, ValueError) as error:
         raise TranhError(f"{path} is damaged ({error}): evaluate again into another folder.") from error
-    if not lines or not all(isinstance(line, dict) for line in lines) or "protocol" not in lines[0]:
+    if not lines or not all(isinstance(line, dict) for line in lines) or not isinstance(lines[0].get("protocol"), dict):
         raise TranhError(f"{path} was not written by `tranh evaluate`.")
     return lines
