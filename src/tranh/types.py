@@ -29,7 +29,7 @@ class Batch:
         tokens: (B, T) int64, padded; ``mask`` (B, T) bool is True where a token is real.
         ids: (B,) int64, the same for the same example at any time; keys the cache of frozen outputs.
         labels: what is known beyond the caption (Scenes: facts per token and per picture), by name; ``language`` is
-            the caption's, as its place among the source's ``languages``.
+            the caption's, as its place among the names the source has in ``spoken``.
         parts: outputs of frozen parent stages for these examples, by name (``clip.image``: (B, D)).
     """
 

@@ -45,7 +45,7 @@ def test_a_whole_recipe_is_planned_from_nothing_and_nothing_is_trained(tiny, tmp
         assert one.parameters * 4 <= one.cost.weights and one.pictures == 32
     text = plan.text(made)
     assert all(name in text for name in tiny.stages) and "a guess: no run here was compared yet" in text
-    assert "not worth it from nothing: clip 16 of 16,000" in text and "clip.init=tranh-1" in text
+    assert "not worth it from nothing: clip 16 of 16,000" in text and "init=tranh-1: clip" in text
     assert "see the README's table" in text
     low, middle, high = made.total
     assert low < middle < high

@@ -48,6 +48,8 @@ class Pictures:
         progress: called while pictures are unpacked.
     """
 
+    spoken = LANGUAGES
+
     def __init__(
         self,
         tokenize: Tokenize,

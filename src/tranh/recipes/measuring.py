@@ -6,8 +6,10 @@ there for; one that has no such measure has none, and its loss says enough.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,11 +25,11 @@ from tranh.families.clip import Clip
 from tranh.families.decoder import Decoder
 from tranh.families.prior import Prior
 from tranh.families.upsampler import Upsampler
-from tranh.metrics import diversity
-from tranh.metrics.frechet import frechet, name
+from tranh.metrics import diversity, psnr, sharpness, ssim
 from tranh.metrics.interval import Interval, bootstrap, wilson
-from tranh.metrics.neighbours import neighbours
+from tranh.metrics.measured import Measured
 from tranh.metrics.network import Network
+from tranh.recipes.measures import measure_sets
 from tranh.recipes.networks import own
 from tranh.recipes.samples import decode, enlarge
 from tranh.types import Batch, Family, Stage, TranhError
@@ -48,10 +50,10 @@ def measurer_of(
     Args:
         network: whose features pictures are compared in; the project's own, loaded when first asked.
     """
-    measures: dict[str, Callable[[Any, list[Batch]], Mapping[str, Any]]] = {
+    measures: dict[str, Callable[[Any, list[Batch]], Mapping[str, Interval]]] = {
         "decoder": lambda family, batches: drawn(family, batches, network()),
         "upsampler": enlarged,
-        "clip": lambda family, batches: retrieved(family, batches, getattr(source, "languages", None)),
+        "clip": lambda family, batches: retrieved(family, batches, getattr(source, "spoken", ())),
         "prior": embedded,
         "ar_prior": embedded,
     }
@@ -65,7 +67,7 @@ def measurer_of(
         batches = [attach(on_device(batch, here), parents) for batch in held_out(source, stage.metrics_count)]
         with computing(here, stage.precision):
             found = chosen(family, batches)
-        return {what: _told(figure) for what, figure in found.items()}
+        return {what: asdict(figure) for what, figure in found.items()}
 
     return measure
 
@@ -76,71 +78,63 @@ def held_out(source: Source, count: int, size: int = TILE) -> Iterator[Batch]:
         yield source.validation(k, min(size, count - k * size))
 
 
-def _told(figure: float | Interval) -> Any:
-    return asdict(figure) if isinstance(figure, Interval) else float(figure)
-
-
-def drawn(decoder: Decoder, batches: Sequence[Batch], network: Network) -> dict[str, float | Interval]:
+def drawn(decoder: Decoder, batches: Sequence[Batch], network: Network) -> dict[str, Interval]:
     """Pictures for the captions, from the true embeddings, as a set against the true pictures; and their variety."""
     real = torch.cat([batch.images.cpu() for batch in batches])
     made = _each(batches, lambda batch, first: decode(decoder, batch, first=first))
     few = select(batches[0], range(min(AGAIN, len(batches[0]))))
     again = decode(decoder, few, first=len(real)).cpu()
     pairs = network.features(torch.stack([made[: len(again)], again], dim=1).flatten(0, 1)).unflatten(0, (-1, 2))
-    found: dict[str, float | Interval] = {**compared(real, made, network)}
-    found["diversity"] = bootstrap(diversity.within(pairs).tolist())
-    return found
+    return compared(real, made, network) | _said(partial(diversity.measure, pairs, network))
 
 
-def compared(real: Tensor, made: Tensor, network: Network) -> dict[str, float | Interval]:
+def compared(real: Tensor, made: Tensor, network: Network) -> dict[str, Interval]:
     """Two sets of pictures (N, 3, H, W) as figures by name; what so few pictures cannot tell is left out."""
-    a, b = network.features(real), network.features(made)
-    found: dict[str, float | Interval] = {}
-    for measure in (lambda: asdict(neighbours(a, b)), lambda: {name(network.name): frechet(a, b)}):
-        try:
-            found |= measure()
-        except TranhError:  # refused: too few pictures
-            continue
-    return found
+    return {m.name: m.interval for m in measure_sets(real, made, network) if isinstance(m, Measured)}
 
 
-def enlarged(upsampler: Upsampler, batches: Sequence[Batch]) -> dict[str, float | Interval]:
+def enlarged(upsampler: Upsampler, batches: Sequence[Batch]) -> dict[str, Interval]:
     """Large pictures made of the small versions, against the originals they came from."""
     real = torch.cat([batch.images.cpu() for batch in batches])
     made = _each(batches, lambda batch, first: enlarge(upsampler, batch, first=first))
     return likeness(real, made)
 
 
-def likeness(real: Tensor, made: Tensor) -> dict[str, float | Interval]:
-    """How like each picture (N, 3, H, W) in [-1, 1] is to its original."""
-    error = ((made - real) / 2).square().flatten(1).mean(1).clamp_min(1e-10)
-    return {"PSNR": bootstrap((-10 * error.log10()).tolist())}
+def likeness(real: Tensor, made: Tensor) -> dict[str, Interval]:
+    """How like each picture (N, 3, H, W) in [-1, 1] is to its original; nothing is said of too few."""
+    return _said(*(partial(one.measure, made, real) for one in (psnr, ssim, sharpness)))
 
 
-def retrieved(
-    clip: Clip, batches: Sequence[Batch], languages: Iterable[str] | None = None
-) -> dict[str, float | Interval]:
+def _said(*measures: Callable[[], Measured]) -> dict[str, Interval]:
+    found = {}
+    for measure in measures:
+        with suppress(TranhError):  # refused: too few pictures
+            told = measure()
+            found[told.name] = told.interval
+    return found
+
+
+def retrieved(clip: Clip, batches: Sequence[Batch], spoken: Sequence[str] = ()) -> dict[str, Interval]:
     """Does a caption find its picture among those of :data:`POOL` examples, and a picture its caption?
 
     Args:
-        languages: names of the batches' ``labels["language"]``; with both, the share is also told per language.
+        spoken: names of the batches' ``labels["language"]``; with both, the share is also told per language.
     """
     image = torch.cat([clip.embed_images(batch.images) for batch in batches])
     text = torch.cat([clip.embed_texts(batch.tokens, batch.mask) for batch in batches])
     found, pool = _matched(text, image)
     among = f"R@1 of {pool}"
-    out: dict[str, float | Interval] = {f"caption to picture, {among}": _share(found)}
+    out: dict[str, Interval] = {f"caption to picture, {among}": _share(found)}
     out[f"picture to caption, {among}"] = _share(_matched(image, text)[0])
-    spoken = [batch.labels["language"] for batch in batches if "language" in batch.labels]
-    if languages is not None and spoken:
-        which = torch.cat(spoken).cpu()[: len(found)]
-        for k, language in enumerate(languages):
-            if bool((which == k).any()):
-                out[f"{language}: caption to picture, {among}"] = _share(found[which == k])
+    said = [batch.labels["language"].cpu() for batch in batches if "language" in batch.labels]
+    which = torch.cat(said)[: len(found)] if said else torch.empty(0)
+    for k, language in enumerate(spoken if said else ()):
+        if bool((which == k).any()):
+            out[f"{language}: caption to picture, {among}"] = _share(found[which == k])
     return out
 
 
-def embedded(prior: Prior | ArPrior, batches: Sequence[Batch]) -> dict[str, float | Interval]:
+def embedded(prior: Prior | ArPrior, batches: Sequence[Batch]) -> dict[str, Interval]:
     """How near a prior's embeddings for captions are to the true ones, and whether the nearest true one is the own."""
     true = torch.cat([batch.parts["clip.image"].float() for batch in batches])
     at, made = 0, []

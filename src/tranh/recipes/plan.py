@@ -26,7 +26,7 @@ from tranh.recipes.measuring import measurer_of
 from tranh.recipes.past import Line, Trust
 from tranh.recipes.run import resolve
 from tranh.recipes.samples import sampler_of
-from tranh.recipes.sources import assets_of, source_of
+from tranh.recipes.sources import assets_of, get_ready, source_of
 from tranh.types import Event, Recipe, Stage, TranhError
 
 DOCTOR_STEPS, DOCTOR_ROWS = 40, 8
@@ -143,6 +143,8 @@ def make(
     """
     if (minutes is not None and not minutes > 0) or not seconds > 0:
         raise TranhError(f"minutes={minutes}, seconds={seconds}: give positive numbers.")
+    for stage in recipe.stages.values():
+        yield from get_ready(stage.data)
     assets = {name: assets_of(stage.data) for name, stage in recipe.stages.items()}
     recipe = resolve(recipe, root, assets)
     busy = _busy()
@@ -259,15 +261,14 @@ def _too_few(stages: Sequence[StagePlan]) -> list[str]:
     for one in stages:
         few = FEW.get(one.stage.family, FEW_OTHERWISE)
         if one.cost is not None and one.stage.init is None and one.seen < few:
-            found[one.name] = (one.stage.family, f"{one.name} {one.seen:,} of {few:,}")
+            found[one.name] = f"{one.name} {one.seen:,} of {few:,}"
     if not found:
         return []
     shipped = next((m.path / "parts" for m in models.available() if m.name == models.DEFAULT), Path())
-    ready = [f"{name}.init={models.DEFAULT}" for name, (family, _) in found.items()
-             if (shipped / f"{family}.safetensors").exists()]  # fmt: skip
-    instead = f"start from {models.DEFAULT} ({' '.join(ready)}), or " if ready else ""
+    ready = [name for name in found if (shipped / f"{name}.safetensors").exists()]
+    instead = f"start from {models.DEFAULT} (init={models.DEFAULT}: {', '.join(ready)}), or " if ready else ""
     return [
-        f"not worth it from nothing: {'; '.join(what for _, what in found.values())} pictures seen (the least is a "
+        f"not worth it from nothing: {'; '.join(found.values())} pictures seen (the least is a "
         f"quarter of what the shipped recipes see): {instead}give it more time"
     ]
 

@@ -118,6 +118,7 @@ class Scenes:
         if unknown or split not in SPLITS:
             raise ValueError(f"no level {unknown} or split {split!r}: levels are {LEVELS}, splits {SPLITS}")
         self.tokenize, self.levels, self.split, self.size = tokenize, dict(levels), split, size
+        self.spoken = tuple(languages)
         self.languages, self.dense, self.patches = dict(languages), dense, patches
         self.count = count
         self._pictures = {(level, split): drawn(level, split, size, count, progress) for level in levels}
