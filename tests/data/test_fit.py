@@ -16,6 +16,11 @@ def test_crop_keeps_the_middle():
     assert (np.asarray(fit.square(stripes.transpose(Image.Transpose.ROTATE_90), 30)) == (0, 128, 0)).all()
 
 
+def test_a_crop_that_fits_changes_no_pixel():
+    picture = lay.pixels(4, (41, 32))
+    assert (np.asarray(fit.square(picture, 32)) == np.asarray(picture)[:, 4:36]).all()
+
+
 def test_letterbox_keeps_everything_on_the_colour_of_the_rim():
     picture = Image.new("RGB", (80, 40), (200, 10, 60))
     picture.paste("white", (20, 10, 60, 30))

@@ -293,6 +293,7 @@ def test_words_are_counted_once_though_processes_die():
     assert words.report.seen == whole.report.seen - 1 and words.dropped == 0
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.*")
 def test_on_ray_the_shards_are_the_same(many, tmp_path, monkeypatch):
     import ray
 

@@ -26,7 +26,10 @@ def square(image: Image.Image, size: int, shape: Shape = "crop") -> Image.Image:
         return image
     if shape == "crop":
         side = min(width, height)
-        left, top = (width - side) / 2, (height - side) / 2
+        left, top = (
+            (width - side) // 2,
+            (height - side) // 2,
+        )  # whole pixels: nothing is interpolated that fits as it is
         box = (left, top, left + side, top + side)
         return image.resize((size, size), Image.Resampling.BICUBIC, box=box, reducing_gap=3.0)
     scale = size / max(width, height)

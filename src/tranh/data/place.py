@@ -64,10 +64,13 @@ class Place:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._all: Strings | None = None
 
     def names(self, wanted: Callable[[str], bool]) -> Strings:
-        """The names wanted, in the order of their folders; hidden ones are passed over."""
-        return Strings(self._walk("", wanted))
+        """The names wanted, in the order of their folders; hidden ones are passed over. They are listed once."""
+        if self._all is None:
+            self._all = Strings(self._walk(""))
+        return Strings(name for name in self._all if wanted(name))
 
     def has(self, name: str) -> bool:
         """Is there such a file? A name that points outside is not there."""
@@ -109,7 +112,7 @@ class Place:
             raise FileNotFoundError(f"{name} points outside {self.path}")
         return self.path / name
 
-    def _walk(self, folder: str, wanted: Callable[[str], bool]) -> Iterator[str]:
+    def _walk(self, folder: str) -> Iterator[str]:
         here = os.path.realpath(self.path / folder)
         with os.scandir(self.path / folder) as found:
             shown = (entry for entry in found if not entry.name.startswith(".") and entry.name not in HIDDEN)
@@ -117,8 +120,8 @@ class Place:
         for name, is_folder, is_file, is_link in entries:
             full = f"{folder}/{name}" if folder else name
             if is_folder and not (is_link and f"{here}/".startswith(f"{os.path.realpath(self.path / full)}/")):
-                yield from self._walk(full, wanted)  # a link to a folder above would lead round in a circle
-            elif is_file and wanted(full):
+                yield from self._walk(full)  # a link to a folder above would lead round in a circle
+            elif is_file:
                 yield full
 
 
@@ -135,21 +138,18 @@ class Archive(Place):
         top = {row[0].partition("/")[0] + "/" for row in rows if "/" in row[0]}
         alone = len(top) == 1 and all("/" in row[0] for row in rows)
         self.top = next(iter(top)) if alone and next(iter(top))[:-1].lower() not in SPLITS else ""
-        self.all = Strings(row[0].removeprefix(self.top) for row in rows)
+        self._all: Strings = Strings(row[0].removeprefix(self.top) for row in rows)
         numbers = [row[1:] for row in rows]
         self.where = tuple(array("Q", [row[k] for row in numbers]) for k in range(4))
         self._kept = ("", b"")
-
-    def names(self, wanted: Callable[[str], bool]) -> Strings:
-        return Strings(name for name in self.all if wanted(name))
 
     def has(self, name: str) -> bool:
         return self._index(name) is not None
 
     def has_folder(self, name: str) -> bool:
         start = name.rstrip("/") + "/"
-        at = bisect_left(self.all, start)
-        return at < len(self.all) and self.all[at].startswith(start)
+        at = bisect_left(self._all, start)
+        return at < len(self._all) and self._all[at].startswith(start)
 
     def read(self, name: str, most: int = MOST_BYTES) -> bytes:
         index = self._index(name)
@@ -188,8 +188,8 @@ class Archive(Place):
         return self._kept[1]
 
     def _index(self, name: str) -> int | None:
-        at = bisect_left(self.all, name)
-        return at if at < len(self.all) and self.all[at] == name else None
+        at = bisect_left(self._all, name)
+        return at if at < len(self._all) and self._all[at] == name else None
 
 
 def place_of(path: Path) -> Place | None:
