@@ -34,7 +34,7 @@ MEMORY = "memory.safetensors"
 
 FORMAT = 1
 MOST = 50_000
-"""Training pictures an index holds: 34 MB with features of 448 numbers; a quarter of a second to ask about a picture."""
+"""Training pictures an index holds: 34 MB with features of 448 numbers; half a second to ask about one."""
 WITNESSES, TRIED = 1000, 100
 """Training pictures that set the limit, and those that are altered to see whether their copies are found."""
 TILE = 64
