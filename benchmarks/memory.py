@@ -90,15 +90,16 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--steps", type=int, default=2500)
     parser.add_argument("--count", type=int, default=100)
+    parser.add_argument("--trained", default="50,5000", help="numbers of pictures the decoders are trained on")
     parser.add_argument("--sheet", type=Path)
     args = parser.parse_args()
     print("| training pictures | limit | false alarms | caught: |")
-    indexes = {n: build(batches("train", 0, n)) for n in (1000, 5000)}
-    for n, memory in indexes.items():
+    for n in (1000, 5000):
+        memory = build(batches("train", 0, n))
         caught = ", ".join(f"{what} {100 * share:.0f} %" for what, share in memory.caught.items())
         print(f"| {n} | {memory.limit.value:.3f} | {alarms(memory)} | {caught} |", flush=True)
     held_out = list(batches("validation", 1200, args.count, SIDE))
-    for n in (50, 5000):
+    for n in map(int, args.trained.split(",")):
         begun = time.monotonic()
         memory = build(batches("train", 0, n, SIDE), network=own())
         decoder = learned(n, args.steps)
