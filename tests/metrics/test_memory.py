@@ -68,7 +68,8 @@ def test_the_promise_is_kept_for_a_larger_index_than_the_limit_was_found_with():
         pictures, strangers = normal(60, 6, seed=seed), normal(60, 6, seed=1000 + seed)
         found = limit(nearest(pictures[None, :30], pictures[30:]).ratio)
         share.append(float((nearest(strangers[None], pictures).ratio < found.value).float().mean()))
-    assert sum(share) / len(share) == pytest.approx(1 / 31, abs=0.012)  # not so with each of 60 left out in turn: 0.029, not 1 / 61
+    # Not so with each of the 60 left out in its turn: 0.029 where 1 / 61 is promised.
+    assert sum(share) / len(share) == pytest.approx(1 / 31, abs=0.012)
 
 
 def test_the_probability_to_be_nearer_is_that_of_mann_and_whitney():
