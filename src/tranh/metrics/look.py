@@ -12,7 +12,7 @@ from torch import Tensor
 
 SIDE, CELLS = 64, 8
 SIZE = 3 * CELLS * CELLS
-SHIFTS = (-4, -2, 0, 2, 4)
+SHIFTS = range(-4, 5)
 """Pixels of 64 a picture is moved by, in both directions, before it is compared."""
 ZOOMS = (58, 61, 67, 70)
 """Pixels of 64 that a picture is cut or widened to."""
@@ -47,19 +47,19 @@ def views(images: Tensor) -> Tensor:
         images: (B, 3, H, W) in [-1, 1].
 
     Returns:
-        (58, B, 192), as :func:`compared` gives them.
+        (170, B, 192), as :func:`compared` gives them.
     """
-    plain, out = resized(images.float()), []
+    plain, cell = resized(images.float()), SIDE // CELLS
+    cells = []  # (B, 3, 8, 8) each
     for x in (plain, plain.flip(-1)):
         wide = F.pad(x, (8, 8, 8, 8), mode="replicate")
+        # The mean of the cell that begins at each pixel, at once: a shift only picks among them.
+        means = F.avg_pool2d(F.avg_pool2d(wide, (cell, 1), stride=1), (1, cell), stride=1)
         for down in SHIFTS:
             for right in SHIFTS:
-                out.append(_pooled(wide[:, :, 8 + down : 8 + down + SIDE, 8 + right : 8 + right + SIDE]))
+                cells.append(means[:, :, 8 + down :: cell, 8 + right :: cell][:, :, :CELLS, :CELLS])
         for side in ZOOMS:
             rim = (SIDE + 16 - side) // 2
-            out.append(_pooled(resized(wide[:, :, rim : rim + side, rim : rim + side])))
-    return torch.stack(out)
-
-
-def _pooled(images: Tensor) -> Tensor:
-    return compared(F.adaptive_avg_pool2d(images, CELLS).flatten(1))
+            cells.append(F.adaptive_avg_pool2d(resized(wide[:, :, rim : rim + side, rim : rim + side]), CELLS))
+    every = torch.stack(cells)
+    return compared(every.reshape(-1, SIZE)).view(len(cells), len(images), SIZE)

@@ -75,14 +75,13 @@ class Comparison:
         return self.share.low > self.floor.high
 
 
-def nearest(views: Tensor, index: Tensor, k: int = NEIGHBOURS, without: Tensor | None = None) -> Nearest:
+def nearest(views: Tensor, index: Tensor, k: int = NEIGHBOURS) -> Nearest:
     """The nearest rows of an index for M queries, each seen in V ways; the best way counts for each row.
 
     Args:
         views: (V, M, D). Memory is that of (M, N) numbers: ask for a few hundred at a time.
         index: (N, D).
-        k: neighbours, fewer if the index is small.
-        without: (M,) a row for each query that is left out: the query itself, where it is part of the index.
+        k: neighbours.
 
     Raises:
         TooFew: the index holds too few pictures.
@@ -97,9 +96,7 @@ def nearest(views: Tensor, index: Tensor, k: int = NEIGHBOURS, without: Tensor |
         for part in index.split(step)
     ]
     best = torch.cat(squares, dim=1)  # (M, N)
-    if without is not None:
-        best.scatter_(1, without[:, None], torch.inf)
-    found = best.topk(min(k, len(index) - 1), dim=1, largest=False)
+    found = best.topk(k, dim=1, largest=False)
     return Nearest(found.values.clamp(min=0).sqrt(), found.indices)
 
 
@@ -108,6 +105,9 @@ def limit(ratios: Tensor, alarm: float = ALARM) -> Limit:
 
     Of n pictures never trained on and one more, each is as likely to be among the lowest j: the limit is the j-th
     lowest ratio, the promise j / (n + 1). With fewer than 99 pictures j is 1, and the promise is 1 / (n + 1).
+
+    None of them may be in the index. Each left out in its turn will not do: near ones come in pairs, and where one of a
+    pair is the new picture, the other has lost its neighbour; the promise is then broken by up to a factor of two.
 
     Raises:
         TooFew: fewer than 20.

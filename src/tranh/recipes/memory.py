@@ -33,7 +33,9 @@ MEMORY = "memory.safetensors"
 
 FORMAT = 1
 MOST = 50_000
-"""Training pictures an index holds: 34 MB with features of 448 numbers; a quarter of a second a question."""
+"""Training pictures an index holds: 34 MB with features of 448 numbers; half a second to ask about one."""
+LEAST = 2 * near.LEAST
+"""Training pictures below which there is no index: half of them set the limit."""
 WITNESSES, TRIED = 1000, 100
 """Training pictures that set the limit, and those that are altered to see whether their copies are found."""
 TILE = 64
@@ -121,13 +123,9 @@ class Memory:
         """(N, 192) the looks as they are compared."""
         return looks.compared(self.looks)
 
-    def look_up(self, images: Tensor, without: Tensor | None = None) -> Nearest:
+    def look_up(self, images: Tensor) -> Nearest:
         """The nearest training pictures of (B, 3, H, W), by look."""
-        rows = [None] * len(images) if without is None else list(without.split(TILE))
-        return joined(
-            near.nearest(looks.views(tile), self.compared, without=own)
-            for tile, own in zip(images.split(TILE), rows, strict=False)
-        )
+        return joined(near.nearest(looks.views(tile), self.compared) for tile in images.split(TILE))
 
     def check(self, image: Image.Image) -> Check:
         """Is this picture a near copy of a training picture?"""
@@ -210,7 +208,8 @@ def building(
 ) -> Iterator[Event]:
     """Make the index of training pictures, and the limit of what is a near copy of one.
 
-    The limit comes from the training pictures themselves: each of 1000, left out, is a stranger to the others.
+    The limit comes from the training pictures themselves: 1000 of them, or half, are strangers to the others. (Ratios
+    of distances hardly depend on how many pictures there are to be near to.)
 
     Args:
         batches: every training picture once, in an order that does not matter; only the first ``most`` are kept.
@@ -221,7 +220,7 @@ def building(
         Progress; the last event's ``result`` is the :class:`Memory`.
 
     Raises:
-        TooFew: fewer than 20 pictures that are there once.
+        TooFew: fewer than 40 pictures, or too few that are there once.
         TranhError: a key comes twice.
     """
     keys: list[str] = []
@@ -241,20 +240,23 @@ def building(
         yield Event("index", min(len(keys), total), total)
         if more:
             break
-    if len(keys) < near.LEAST:
-        raise TooFew(f"{len(keys)} training pictures are too few to tell a copy; at least {near.LEAST} are needed.")
+    if len(keys) < LEAST:
+        raise TooFew(f"{len(keys)} training pictures are too few to tell a copy; at least {LEAST} are needed.")
     if len(set(keys)) != len(keys):
         raise TranhError("two training pictures have the same key; a key names one picture.")
     seen, signs, features = (torch.cat(column) for column in zip(*kept, strict=True))
     named = (network.name, network.hash) if network is not None else None
     memory = Memory(keys, seen, signs, features, named, Limit(0.0, 0.0, 0), {}, more)
-    memory = _limited(memory, torch.tensor([row for row, _ in witnesses]), torch.stack([p for _, p in witnesses]))
-    yield Event("index", total, total, result=memory)
+    dice.shuffle(witnesses)
+    witnesses = witnesses[: len(keys) // 2]
+    return _limited(memory, torch.tensor([row for row, _ in witnesses]), torch.stack([p for _, p in witnesses]))
 
 
 def _limited(memory: Memory, rows: Tensor, images: Tensor) -> Memory:
     """The index with its limit, and what it catches with it."""
-    strangers = memory.look_up(images, without=rows)
+    others = torch.ones(len(memory.keys), dtype=torch.bool).index_fill(0, rows, False)
+    rest = memory.compared[others]
+    strangers = joined(near.nearest(looks.views(tile), rest) for tile in images.split(TILE))
     ratios = strangers.ratio[strangers.distance[:, 0] > DOUBLE]
     if len(ratios) < near.LEAST:
         raise TooFew(
@@ -267,3 +269,11 @@ def _limited(memory: Memory, rows: Tensor, images: Tensor) -> Memory:
         found = memory.look_up(alter(images[:TRIED]).clamp(-1, 1))
         caught[name] = round(float((found.ratio < memory.limit.value).float().mean()), 4)
     return replace(memory, caught=caught)
+
+
+def index_assets(batches: Batches, progress: Tick | None = None) -> dict[str, bytes]:
+    """The index as an asset of a run, which ``export`` takes along; none of fewer than 40 pictures."""
+    try:
+        return {MEMORY: build(batches, network=own(), progress=progress).save()}
+    except TooFew:
+        return {}
