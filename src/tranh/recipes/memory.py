@@ -269,11 +269,3 @@ def _limited(memory: Memory, rows: Tensor, images: Tensor) -> Memory:
         found = memory.look_up(alter(images[:TRIED]).clamp(-1, 1))
         caught[name] = round(float((found.ratio < memory.limit.value).float().mean()), 4)
     return replace(memory, caught=caught)
-
-
-def index_assets(batches: Batches, progress: Tick | None = None) -> dict[str, bytes]:
-    """The index as an asset of a run, which ``export`` takes along; none of fewer than 40 pictures."""
-    try:
-        return {MEMORY: build(batches, network=own(), progress=progress).save()}
-    except TooFew:
-        return {}
