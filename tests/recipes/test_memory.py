@@ -19,7 +19,8 @@ from tranh.metrics.network import Network
 from tranh.nn.pixels import to_images, to_pixels
 from tranh.recipes import memory as guard
 from tranh.recipes.copying import report, table
-from tranh.recipes.memory import ALTERED, MEMORY, Memory, build, index_assets
+from tranh.recipes.memory import ALTERED, MEMORY, Memory, build
+from tranh.recipes.networks import own
 from tranh.recipes.unclip import assemble
 from tranh.types import Request, TranhError
 
@@ -127,7 +128,6 @@ def test_the_worst_pairs_are_drawn_side_by_side(memory):
 
 def test_what_cannot_be_said_is_refused(memory):
     few = batches(scenes("train", 12), "x")
-    assert index_assets(few) == {}
     with pytest.raises(TooFew, match="12 training pictures.*40"):
         build(few)
     with pytest.raises(TranhError, match="same key"):
@@ -218,7 +218,5 @@ def test_a_model_without_an_index_says_how_to_get_one(system):
 
 
 def test_the_index_of_a_run_knows_the_verifier():
-    content = index_assets(batches(scenes("train", 40), "x"))
-    assert list(content) == [MEMORY] == [guard.MEMORY]
-    made = Memory.load(content[MEMORY])
+    made = Memory.load(build(batches(scenes("train", 40), "x"), network=own()).save())
     assert made.network is not None and made.network[0] == "verifier-1" and made.features.shape == (40, 448)

@@ -249,7 +249,8 @@ def building(
     memory = Memory(keys, seen, signs, features, named, Limit(0.0, 0.0, 0), {}, more)
     dice.shuffle(witnesses)
     witnesses = witnesses[: len(keys) // 2]
-    return _limited(memory, torch.tensor([row for row, _ in witnesses]), torch.stack([p for _, p in witnesses]))
+    memory = _limited(memory, torch.tensor([row for row, _ in witnesses]), torch.stack([p for _, p in witnesses]))
+    yield Event("index", total, total, result=memory)
 
 
 def _limited(memory: Memory, rows: Tensor, images: Tensor) -> Memory:
