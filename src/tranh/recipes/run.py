@@ -178,7 +178,8 @@ def train(
     assets = {name: assets_of(stage.data) for name, stage in recipe.stages.items()}
     recipe = resolve(recipe, root, assets)
     write_json(root / "recipe.json", json.loads(json.dumps(asdict(recipe), default=list)))
-    shares = sum(stage.share for stage in recipe.stages.values())
+    waiting = {name: s.share for name, s in recipe.stages.items() if not RunDir(root / name).finished}
+    budget = _Budget(minutes, sum(waiting.values()) / sum(s.share for s in recipe.stages.values()))
     write_overview(root, recipe)
     for name, stage in recipe.stages.items():
         if only is not None and name != only:
@@ -206,11 +207,11 @@ def train(
         else:
             examine_first(stage, family, source, parents, force)
             if minutes is not None:
-                guess = 60 * minutes * stage.share / shares
-                left = max(1.0, guess - (time.perf_counter() - began))
+                spent, left = time.perf_counter() - began, budget.left() * stage.share / sum(waiting.values())
                 stage = fit_steps(
                     stage, left / 60, family, source, run, parents=parents, sample=sample, point=measure
                 )  # fmt: skip
+                guess = spent + left
             else:
                 guess = past.predicted(stage)
         events = train_stage(
@@ -224,11 +225,24 @@ def train(
             yield event
             if event.done % stage.sample_every == 0:
                 write_overview(root, recipe)
+        waiting.pop(name)
         run_report.write(run)  # once more: by now the doctor has said all
         write_overview(root, recipe)
         if not finished:
             return
         past.finished(recipe.name, name, stage, run, guess, time.perf_counter() - began if fresh else None)
+
+
+class _Budget:
+    """Wall-clock time for the stages that are not finished. What one takes too much (the doctor's first look takes the
+    same for a short stage as for a long one), all that come after it share."""
+
+    def __init__(self, minutes: float | None, share: float) -> None:
+        self.end = time.perf_counter() + 60 * (minutes or 0) * share
+
+    def left(self) -> float:
+        """Seconds."""
+        return max(1.0, self.end - time.perf_counter())
 
 
 def examine_first(
