@@ -100,7 +100,6 @@ def decode(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # our own limit is checked below, and reports name what is odd
-            Image.init()
             picture = Image.open(io.BytesIO(data), formats=FORMATS)
             return _decode(picture, box, at_least, most_pixels, background)
     except BrokenPicture:
