@@ -29,6 +29,7 @@ ROOT = Path(__file__).parent.parent
 VERBS = (
     "generate", "models", "train", "plan", "doctor", "export", "evaluate", "import-inception", "rate", "data",
 )  # fmt: skip
+DATA = ("inspect", "prepare", "doctor", "preview", "statistics")
 
 
 def call(*args: str) -> Result:
@@ -466,7 +467,7 @@ def test_version_and_module() -> None:
     assert ran.stdout == f"tranh {tranh.__version__}\n" and ran.returncode == 0
 
 
-@pytest.mark.parametrize("verb", [(v,) for v in VERBS] + [("data", "preview")], ids=" ".join)
+@pytest.mark.parametrize("verb", [(v,) for v in VERBS] + [("data", v) for v in DATA], ids=" ".join)
 def test_every_verb_has_help_with_an_example(verb: tuple[str, ...]) -> None:
     result = call(*verb, "--help")
     assert result.exit_code == 0 and f"Usage: tranh {' '.join(verb)}" in result.stdout

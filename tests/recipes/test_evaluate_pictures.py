@@ -8,7 +8,6 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from tranh.data.pictures import Pictures
 from tranh.families.matcher import Matcher
 from tranh.recipes import own
 from tranh.recipes.caption_judge import CaptionJudge
@@ -64,8 +63,8 @@ class Fake:
 @pytest.fixture(scope="module")
 def true(data):
     """Number -> its true picture (3, 64, 64)."""
-    prepared = own.prepared(data)
-    pictures = Pictures(lambda captions: (torch.zeros(0), torch.zeros(0)), prepared, size=64)
+    pictures = own.untold(data, 64)
+    prepared = pictures.prepared
     keys = [prepared.record(i)["key"] for i in range(len(prepared))]
     return {int(key.split("/")[-1].removesuffix(".png")): pictures.images([i])[0] for i, key in enumerate(keys)}
 

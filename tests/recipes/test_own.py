@@ -83,6 +83,17 @@ def test_beginning_from_a_model_takes_its_weights_sizes_and_words(folder):
         configured("unclip", ["init=verifier-1"])
 
 
+def test_beginning_from_a_training_takes_its_stages(folder, tmp_path):
+    train([f"data={folder}", "clip.steps=2", *SMALL], tmp_path / "first")
+    recipe = configured("quick", [f"data={folder}", f"init={tmp_path / 'first'}"])
+    clip = recipe.stages["clip"]
+    assert clip.init == str(tmp_path / "first" / "clip") and clip.model["vision_width"] == 32
+    assert recipe.stages["decoder"].init is None
+    assert clip.data["words_of"] == str(tmp_path / "first" / "clip")
+    with pytest.raises(TranhError, match="is no run with weights"):
+        train([f"data={folder}", "clip.steps=1", *SMALL, f"clip.init={tmp_path}"], tmp_path / "second")
+
+
 @pytest.mark.parametrize("name", ["unclip", "quick", "direct"])
 def test_every_drawing_recipe_learns_from_own_pictures(name, folder):
     recipe = configured(name, [f"data={folder}"])

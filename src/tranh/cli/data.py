@@ -193,3 +193,26 @@ def preview(
     sheet = draw(source, level=level, split=split, count=count, size=size, language=language.value)
     asked = {"source": source, "level": level, "split": split, "count": count, "size": size, "language": language.value}
     typer.echo(save_picture(sheet, output, asked))
+
+
+@data.command()
+def statistics(
+    source: Source,
+    network: Annotated[
+        str, typer.Option(metavar="FILE", help="Converted Inception, or the project's own network.")
+    ] = "verifier-1",
+    size: Annotated[int, typer.Option(min=8, help="Pixels per side that generated pictures will have.")] = 64,
+) -> None:
+    """Compute what the training pictures look like to a feature network, once: the reference of FD, KD and their kin.
+
+    `tranh evaluate --data` does it by itself where it has not been done. Kept in the cache.
+
+    \b
+    tranh data statistics my-pictures
+    tranh data statistics my-pictures --network inception.safetensors --size 256
+    """
+    from tranh.recipes import networks, own
+
+    last(own.prepare({"source": source}))
+    kept = own.statistics(own.untold({"source": source}, size), networks.network(network))
+    typer.echo(f"{kept.count} training pictures in the features of {kept.network} ({kept.network_hash}), {size} px")

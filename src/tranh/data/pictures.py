@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tranh.data.prepared import Prepared, Tick
 from tranh.nn.pixels import to_images
-from tranh.text.normalise import normalise, strip_diacritics
+from tranh.text.normalise import looks_vietnamese, normalise, strip_diacritics
 from tranh.types import Batch, TranhError
 
 Tokenize = Callable[[Sequence[str]], tuple[Tensor, Tensor]]
@@ -26,13 +26,10 @@ LANGUAGES = ("und", "en", "vi", "vi_unmarked")
 UNMARKED = 0.35
 """Share of Vietnamese captions that are shown without their marks in training, as many people type."""
 
-LETTERS = frozenset("ăđơưạảấầẩẫậắằẳẵặẹẻẽếềểễệỉĩịọỏốồổỗộớờởỡợụủũứừửữựỳỵỷỹ")
-"""Letters of Vietnamese that its neighbours in a data set do not have."""
-
 
 def language_of(caption: str, said: str = "") -> str:
     """The language of a caption: what its source says, else ``vi`` by its letters, else ``und``."""
-    return said or ("vi" if not LETTERS.isdisjoint(caption) else "und")
+    return said or ("vi" if looks_vietnamese(caption) else "und")
 
 
 class Pictures:

@@ -85,7 +85,8 @@ def evaluate(
                 if len(values) != len(part):
                     raise TranhError(f"measure {name!r} gave {len(values)} values for {len(part)} pictures.")
             _keep(out, part, images)
-            write([{"key": c.key} | {name: found[name][k] for name in found} for k, c in enumerate(part)])
+            about = [{"key": c.key, "prompt": c.request.prompt} for c in part]
+            write([one | {name: found[name][k] for name in found} for k, one in enumerate(about)])
             done = start + len(part)
             figures = _means([known[c.key] for c in cases if c.key in known], measures)
             speed = {"images_per_second": done / max(1e-9, time.monotonic() - begun)}

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from tranh.data.pictures import Pictures
-from tranh.data.scenes.source import cache_dir
 from tranh.engine import evaluate as engine
 from tranh.files import replacing, write_json
 from tranh.metrics import diversity
@@ -27,13 +26,7 @@ from tranh.recipes.caption_judge import CaptionJudge
 from tranh.recipes.evaluate import System
 from tranh.recipes.measures import measure_sets
 from tranh.recipes.memory import Memory
-from tranh.recipes.reference import reference
 from tranh.types import Event, Request, TranhError
-
-BATCH = 64
-
-REFERENCE = 10_000
-"""Training pictures that sets are compared with."""
 
 ASKED = ("test", "train")
 """Splits whose captions are asked: held out, and seen in training."""
@@ -97,9 +90,8 @@ def evaluate(
     if judge is not None:
         matching.check_independent(judge, system, circular=circular)  # before anything is drawn
     yield from own.prepare(data)
-    prepared = own.prepared(data)
     size = size or int(getattr(system, "size", 64))
-    pictures = Pictures(_untold, prepared, size=size)
+    pictures = own.untold(data, size)
     spoken = {split: _spoken(pictures, split, count, languages) for split in ASKED}
     main = [asked for split in ASKED for asked in spoken[split]]
     if not main:
@@ -109,7 +101,7 @@ def evaluate(
     again = [[Asked(a.split, a.language, a.index, a.caption, k) for a in several] for k in range(samples)]
     asked = main + [a for one in again for a in one]
     protocol = {
-        "data": prepared.hash, "size": size, "steps": steps, "guidance": guidance, "prior": prior, "seed": seed,
+        "data": pictures.prepared.hash, "size": size, "steps": steps, "guidance": guidance, "prior": prior, "seed": seed,
         "model": str(getattr(system, "hash", "unknown")), "network": f"{network.name} ({network.hash})",
     }  # fmt: skip
 
@@ -134,12 +126,6 @@ def evaluate(
     write_json(out / "report.json", value)
     report_pictures.write(value, _shown(pictures, out, spoken), out)
     yield Event("report", 1, 1, result=value)
-
-
-def _untold(captions: Sequence[str]) -> tuple[Tensor, Tensor]:
-    """No tokens: captions go to the system as words."""
-    empty = torch.zeros(len(captions), 0)
-    return empty.long(), empty.bool()
 
 
 def _spoken(pictures: Pictures, split: str, count: int, languages: Sequence[str]) -> list[Asked]:
@@ -193,10 +179,7 @@ def _sets(
     pictures: Pictures, out: Path, spoken: Mapping[str, Sequence[Asked]], network: Network, seed: int
 ) -> list[dict[str, Any]]:
     """Made pictures, and as the floor true held-out ones, against the training pictures."""
-    training = pictures.training[:REFERENCE]
-    batches = (pictures.images(training[i : i + BATCH].tolist()) for i in range(0, len(training), BATCH))
-    place = cache_dir() / "statistics"
-    real = reference(pictures.prepared.hash, network, batches, place, size=pictures.size, count=len(training))
+    real = own.statistics(pictures, network)
     held = np.concatenate([pictures.prepared.of(split) for split in ("validation", "test")]).tolist()
     rows = [("true, held out", pictures.images(held))]
     rows += [(f"made, captions of {split}", _made(out, asked)) for split, asked in spoken.items() if asked]

@@ -6,12 +6,13 @@ A path may be anything that ``tranh data inspect`` tells, or a folder that is pr
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from tranh.data import prepare as preparation
@@ -22,8 +23,11 @@ from tranh.data.ready import Options
 from tranh.data.scenes.source import cache_dir
 from tranh.files import write_bytes
 from tranh.metrics.memory import TooFew
+from tranh.metrics.network import Network
+from tranh.metrics.statistics import Statistics
 from tranh.nn.pixels import to_images
-from tranh.recipes import memory, models, networks
+from tranh.recipes import memory, networks
+from tranh.recipes.reference import reference
 from tranh.text.normalise import normalise, strip_diacritics
 from tranh.text.tokenizer import Tokenizer
 from tranh.text.words import Words
@@ -40,6 +44,9 @@ SMALL, DIGIT = ("digits", "idx"), 8
 
 CAPTIONED = 200_000
 """Pictures whose captions teach the tokenizer and the list of known words; of more, as many are taken evenly."""
+
+REFERENCE = 10_000
+"""Training pictures that sets of pictures are compared with."""
 
 FEATURED = 10_000
 """Most training pictures whose features are kept beside their looks."""
@@ -112,7 +119,7 @@ def _ignore(message: str) -> None:
 
 
 def assets(data: Mapping[str, Any]) -> Assets:
-    """Tokenizer and known words of the training captions, made once; those of a model where training begins from it."""
+    """Tokenizer and known words of the training captions, made once; with ``words_of``, a model's folder, its own too."""
     pictures = prepared(data)
     model = data.get("words_of")
     key = hashlib.sha256(f"{pictures.hash}\n{model}\n".encode()).hexdigest()[:16]
@@ -123,12 +130,30 @@ def assets(data: Mapping[str, Any]) -> Assets:
         if model is None:
             tokenizer = Tokenizer.train(captions)
         else:
-            there = models.folder(str(model))
+            there = Path(str(model))
             tokenizer = Tokenizer.load((there / TOKENIZER).read_bytes())
             words = words.joined(Words.load((there / WORDS).read_bytes()))
         for name, content in ((TOKENIZER, tokenizer.save()), (WORDS, words.save())):
             write_bytes(paths[name], content)
     return {name: path.read_bytes() for name, path in paths.items()}
+
+
+def untold(data: Mapping[str, Any], size: int) -> Pictures:
+    """The pictures of a stage at a size, without tokens: for those who have captions as words."""
+
+    def nothing(captions: Sequence[str]) -> tuple[Tensor, Tensor]:
+        empty = torch.zeros(len(captions), 0)
+        return empty.long(), empty.bool()
+
+    return Pictures(nothing, prepared(data), size=size)
+
+
+def statistics(pictures: Pictures, network: Network) -> Statistics:
+    """What the training pictures look like to a network: of up to ``REFERENCE`` of them, computed once and kept."""
+    rows = pictures.training[:REFERENCE].tolist()
+    batches = (pictures.images(rows[i : i + 64]) for i in range(0, len(rows), 64))
+    place, name = cache_dir() / "statistics", f"{pictures.prepared.hash[:32]}{pictures.split}"
+    return reference(name, network, batches, place, size=pictures.size, count=len(rows))
 
 
 def index(data: Mapping[str, Any]) -> Iterator[Event]:

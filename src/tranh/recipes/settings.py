@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from tranh.engine.rundir import RunDir
 from tranh.files import read_json
 from tranh.recipes import models
 from tranh.recipes.run import find, override
@@ -15,39 +17,60 @@ from tranh.types import Recipe, TranhError
 def configured(name: str, settings: Sequence[str]) -> Recipe:
     """The recipe that was asked for: ``data=PATH`` (own pictures) and ``init=MODEL`` first, the other settings on it.
 
+    ``init`` may be a shipped model's name, an exported folder, or the folder a recipe was trained in.
+
     Raises:
-        TranhError: as :func:`find` and :func:`override` say.
+        TranhError: as :func:`find` and :func:`override` say, or the model has none of the recipe's stages.
     """
     told = dict(s.split("=", 1) for s in settings if s.startswith(("data=", "init=")))
     source = told.get("data", "scenes")
+    if Path(source).exists():
+        source = str(Path(source).absolute())  # the run is taken up again from anywhere
     recipe = find(name, None if source == "scenes" else {"source": source})
-    model = told.get("init")
-    if model is not None and _is_model(model):
-        recipe = _begun_from(recipe, model)
+    begin = _trained(told["init"]) if "init" in told else None
+    if begin is not None:
+        recipe = _begun_from(recipe, told["init"], *begin)
         settings = [s for s in settings if not s.startswith("init=")]
     return override(recipe, [s for s in settings if not s.startswith("data=")])
 
 
-def _is_model(name: str) -> bool:
-    """Is it a shipped model's name, or a folder that ``tranh export`` wrote?"""
-    return (Path(name) / "system.json").is_file() or name in {info.name for info in models.available()}
+@dataclass(frozen=True)
+class _Part:
+    """A trained part: its family and sizes, and what ``Stage.init`` is to be."""
+
+    family: str
+    config: Mapping[str, Any]
+    init: str
 
 
-def _begun_from(recipe: Recipe, model: str) -> Recipe:
+def _trained(name: str) -> tuple[Path, dict[str, _Part]] | None:
+    """The folder of a model's or a training's tokenizer, and its parts by name; None if it is neither."""
+    root = Path(name)
+    if (root / "system.json").is_file() or name in {info.name for info in models.available()}:
+        there = models.folder(name)
+        entries = read_json(there / "system.json")["parts"]
+        return there, {k: _Part(e["family"], e["config"], str(there / e["file"])) for k, e in entries.items()}
+    runs = {path.name: RunDir(path) for path in sorted(root.iterdir())} if (root / "report.html").is_file() else {}
+    begun = {part: run for part, run in runs.items() if run.recipe_file.is_file()}
+    if not begun or (root / "state").exists():  # a single stage is begun from as it is
+        return None
+    parts = {k: _Part(run.stage().family, run.stage().model, str(run.path.absolute())) for k, run in begun.items()}
+    return next(iter(begun.values())).path.absolute(), parts
+
+
+def _begun_from(recipe: Recipe, name: str, words: Path, parts: Mapping[str, _Part]) -> Recipe:
     """The recipe with every stage that the model has beginning from its weights, in its sizes, with its tokenizer."""
-    there = models.folder(model)
-    parts = read_json(there / "system.json")["parts"]
     stages, begun = {}, False
-    for name, stage in recipe.stages.items():
-        part = parts.get(name)
+    for title, stage in recipe.stages.items():
+        part = parts.get(title)
         if own := stage.data.get("source", "scenes") != "scenes":
-            stage = replace(stage, data={**stage.data, "words_of": str(there)})
-        if part is not None and part["family"] == stage.family:
-            sizes = dict(part["config"])
+            stage = replace(stage, data={**stage.data, "words_of": str(words)})
+        if part is not None and part.family == stage.family:
+            sizes = dict(part.config)
             if own and "label_sizes" in sizes:  # labels are what only Scenes knows
                 sizes["label_sizes"] = []
-            begun, stage = True, replace(stage, model=sizes, init=str(there / part["file"]))
-        stages[name] = stage
+            begun, stage = True, replace(stage, model=sizes, init=part.init)
+        stages[title] = stage
     if not begun:
-        raise TranhError(f"{model} has none of the stages of {recipe.name}: it has {', '.join(parts)}")
+        raise TranhError(f"{name} has none of the stages of {recipe.name}: it has {', '.join(parts)}")
     return replace(recipe, stages=stages)

@@ -18,6 +18,15 @@ TONES = "\u0300\u0301\u0309\u0303\u0323"
 """The five Vietnamese tones as combining marks: huyền sắc hỏi ngã nặng."""
 
 
+VIETNAMESE = frozenset("ăđơưạảấầẩẫậắằẳẵặẹẻẽếềểễệỉĩịọỏốồổỗộớờởỡợụủũứừửữựỳỵỷỹ")
+"""Letters of Vietnamese that other languages in Latin letters hardly have; é and ã are not among them."""
+
+
+def looks_vietnamese(text: str) -> bool:
+    """Does a text have letters that only Vietnamese has? Typed without diacritics it has none."""
+    return not VIETNAMESE.isdisjoint(compose(text).lower())
+
+
 def reject_broken(text: str) -> str:
     """Text that has no UTF-8 form (a lone surrogate) or would end a C string (NUL) is refused."""
     for at, letter in enumerate(text):

@@ -50,7 +50,6 @@ CHAT = re.compile(
 )
 REPEATED = re.compile(r"\b(\w+)(?:\W+\1\b){3,}", re.IGNORECASE)
 LOST = re.compile(r"[^\W\d_]\?[^\W\d_]")
-VIETNAMESE = re.compile(r"[ăđơưĩũ\u1ea0-\u1ef9]", re.IGNORECASE)
 ENGLISH_ONLY = frozenset(
     (
         "of", "with", "and", "is", "are", "this", "above", "below", "behind", "left", "right", "small", "large", "red",
@@ -105,7 +104,7 @@ def counted(caption: Caption, tokenizer: Tokenizer) -> Counted:
 
 def guess(text: str, words: Sequence[str]) -> str:
     """The language a text looks to be in: ``vi``, ``en``, or empty."""
-    if VIETNAMESE.search(unicodedata.normalize("NFC", text)):
+    if normalise.looks_vietnamese(text):
         return "vi"
     letters = [c for c in text if c.isalpha()]
     return "en" if letters and all(c.isascii() for c in letters) else ""
@@ -282,7 +281,7 @@ def _language(caption: Counted) -> str:
         return ""
     if caption.script not in ("LATIN", "") and len(caption.words) > 0:
         return f"{caption.script.title()} letters in a caption of {caption.language}"
-    marked = any(VIETNAMESE.search(word) for word in caption.words)
+    marked = any(normalise.looks_vietnamese(word) for word in caption.words)
     if caption.language == "en":
         accented = sum(not word.isascii() for word in caption.words)
         return (

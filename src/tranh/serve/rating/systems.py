@@ -6,8 +6,6 @@ It gives pictures by caption and knows nothing of comparing them.
 from __future__ import annotations
 
 import json
-import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,10 +18,10 @@ from tranh.files import write_bytes
 from tranh.recipes import models
 from tranh.recipes.evaluate import asked_of
 from tranh.serve.rating.study import Picture, Prompt, System, plain
+from tranh.text.normalise import looks_vietnamese
 from tranh.types import Event, Generates, Request, TranhError
 
 MOST_PROMPTS = 10_000
-VIETNAMESE = re.compile("[ăđơưạảấầẩẫậắằẳẵặẹẻẽếềểễệỉịọỏốồổỗộớờởỡợụủứừửữựỳỵỷỹ]")
 
 
 def read(path: Path, name: str) -> System:
@@ -102,7 +100,7 @@ def names(given: Sequence[str]) -> list[str]:
 
 def guessed(caption: str) -> str:
     """The language of a caption whose source is silent: ``vi`` if it has a letter of Vietnamese alone, else empty."""
-    return "vi" if VIETNAMESE.search(unicodedata.normalize("NFC", caption).lower()) else ""
+    return "vi" if looks_vietnamese(caption) else ""
 
 
 def _system(name: str, found: Iterable[tuple[Prompt, Picture]]) -> System:
