@@ -101,8 +101,8 @@ def evaluate(
     again = [[Asked(a.split, a.language, a.index, a.caption, k) for a in several] for k in range(samples)]
     asked = main + [a for one in again for a in one]
     protocol = {
-        "data": pictures.prepared.hash, "size": size, "steps": steps, "guidance": guidance, "prior": prior, "seed": seed,
-        "model": str(getattr(system, "hash", "unknown")), "network": f"{network.name} ({network.hash})",
+        "data": pictures.prepared.hash, "size": size, "steps": steps, "guidance": guidance, "prior": prior,
+        "seed": seed, "model": str(getattr(system, "hash", "unknown")), "network": f"{network.name} ({network.hash})",
     }  # fmt: skip
 
     def generate(requests: list[Request]) -> Tensor:

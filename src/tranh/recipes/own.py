@@ -119,7 +119,7 @@ def _ignore(message: str) -> None:
 
 
 def assets(data: Mapping[str, Any]) -> Assets:
-    """Tokenizer and known words of the training captions, made once; with ``words_of``, a model's folder, its own too."""
+    """Tokenizer and known words of the training captions, made once; with ``words_of`` (a model's folder) its own."""
     pictures = prepared(data)
     model = data.get("words_of")
     key = hashlib.sha256(f"{pictures.hash}\n{model}\n".encode()).hexdigest()[:16]
