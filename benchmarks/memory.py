@@ -1,6 +1,6 @@
 """Is the guard against copying right? False alarms and copies caught on Scenes, and a decoder that learned by heart.
 
-    python benchmarks/memory.py [--steps 2500] [--sheet worst.png]
+    python benchmarks/memory.py [--steps 2000] [--sheet worst.png]
 
 The index of 1000 and of 5000 training pictures: false alarms among 1000 held-out pictures, copies caught by what was
 done to them. Then one small decoder, told nothing but noise, trained on 50 pictures and the same on 5000: samples
@@ -88,7 +88,7 @@ def samples(decoder: Decoder, count: int) -> list[tuple[list[str], Tensor]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--steps", type=int, default=2500)
+    parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--trained", default="50,5000", help="numbers of pictures the decoders are trained on")
     parser.add_argument("--sheet", type=Path)
