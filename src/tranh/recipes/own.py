@@ -152,8 +152,8 @@ def statistics(pictures: Pictures, network: Network) -> Statistics:
     """What the training pictures look like to a network: of up to ``REFERENCE`` of them, computed once and kept."""
     rows = pictures.training[:REFERENCE].tolist()
     batches = (pictures.images(rows[i : i + 64]) for i in range(0, len(rows), 64))
-    place, name = cache_dir() / "statistics", f"{pictures.prepared.hash[:32]}{pictures.split}"
-    return reference(name, network, batches, place, size=pictures.size, count=len(rows))
+    name = hashlib.sha256(f"{pictures.prepared.hash}\n{pictures.split}\n".encode()).hexdigest()
+    return reference(name, network, batches, cache_dir() / "statistics", size=pictures.size, count=len(rows))
 
 
 def index(data: Mapping[str, Any]) -> Iterator[Event]:
