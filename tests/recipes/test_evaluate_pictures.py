@@ -78,7 +78,7 @@ def test_a_system_that_draws_its_training_pictures_is_caught(data, true, tmp_pat
     parrot = Fake(data, lambda number, seed: true[number % SPLITS["train"]])
     found = result(evaluate(parrot, data, tmp_path, prompts=4, samples=2))
     for split in ("test", "train"):
-        assert found["copies"][split]["copies"] and found["copies"][split]["share"]["low"] > 0.8
+        assert found["copies"][split]["copies"] and found["copies"][split]["share"]["low"] > 0.6
     assert found["diversity"]["interval"]["value"] == 0  # the same picture for every seed
     page = (tmp_path / "report.html").read_text()
     assert "More are near copies than chance explains" in page and "no judge was given" in page

@@ -244,15 +244,13 @@ def judge_folder(root):
     return out if out.exists() else export(root, out)
 
 
-def test_prepared_pictures_are_named_by_their_manifest(tmp_path):
-    data = {"source": "own", "path": str(tmp_path)}
-    before = collection(data)
-    (tmp_path / "manifest.json").write_text('{"shards": ["a"]}')
-    named = collection(data)
-    assert before != named == collection(data | {"split": "judge", "size": 32})
-    (tmp_path / "manifest.json").write_text('{"shards": ["b"]}')
-    assert collection(data) != named
-    assert collection({"source": "scenes"}) == collection({"split": "judge", "levels": {"one": 1}}) != named
+def test_pictures_are_named_by_what_is_in_them():
+    data = {"source": "/own", "hash": "0123456789abcdef" * 4}
+    assert (
+        collection(data) == "0123456789abcdef" == collection(data | {"source": "/moved", "split": "judge", "size": 32})
+    )
+    assert collection(data | {"hash": "f" * 64}) != collection(data)
+    assert collection({"source": "scenes"}) == collection({"split": "judge", "levels": {"one": 1}}) != collection(data)
 
 
 def test_a_folder_without_a_judge_is_refused(parts, assets, system, tokenizer):

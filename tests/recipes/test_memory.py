@@ -19,7 +19,7 @@ from tranh.metrics.network import Network
 from tranh.nn.pixels import to_images, to_pixels
 from tranh.recipes import memory as guard
 from tranh.recipes.copying import report, table
-from tranh.recipes.memory import ALTERED, MEMORY, Memory, build
+from tranh.recipes.memory import ALTERED, MEMORY, Memory, build, building
 from tranh.recipes.networks import own
 from tranh.recipes.unclip import assemble
 from tranh.types import Request, TranhError
@@ -148,9 +148,9 @@ def test_doubles_in_the_training_set_do_not_blind_the_guard(monkeypatch):
 
 def test_an_index_is_bounded_and_says_so(monkeypatch):
     monkeypatch.setattr(guard, "TRIED", 5)
-    told = []
-    small = build(batches(scenes("train", 100), "x", 32), most=70, progress=told.append)
-    assert len(small.keys) == len(small.looks) == 70 and small.more and told == [32, 64, 70]
+    *told, last = building(batches(scenes("train", 100), "x", 32), most=70, total=70)
+    small = last.result
+    assert len(small.keys) == len(small.looks) == 70 and small.more and [e.done for e in told] == [32, 64, 70]
     assert not build(batches(scenes("train", 100), "x", 32), most=100).more
 
 

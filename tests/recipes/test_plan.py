@@ -89,7 +89,9 @@ def test_a_plan_goes_on_from_what_is_trained_and_learns_from_it(tiny, tmp_path, 
 def test_minutes_are_the_prediction_of_a_fitted_training(tiny, tmp_path):
     drive(tiny, tmp_path / "r", only="clip", minutes=0.2)
     (line,) = past.read()
-    assert line["predicted"] == pytest.approx(12 * 0.07 / sum(s.share for s in tiny.stages.values()))
+    share = 0.07 / sum(s.share for s in tiny.stages.values())
+    looked = line["predicted"] - 12 * share  # what was spent before the stage got its share of the rest
+    assert -12 * share < looked < line["actual"]
 
 
 def test_trust_is_in_runs_of_this_machine():

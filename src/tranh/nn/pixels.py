@@ -20,7 +20,7 @@ def to_pixels(images: Tensor) -> np.ndarray:
 
 def to_images(pixels: np.ndarray) -> Tensor:
     """(B, H, W, 3) uint8 -> (B, 3, H, W) float32 in [-1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+    return torch.from_numpy(np.require(pixels, requirements=("C", "W"))).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
 
 def resized(images: Tensor, side: int) -> Tensor:

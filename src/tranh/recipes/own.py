@@ -111,7 +111,7 @@ def source(data: Mapping[str, Any], tokenizer: Tokenizer, progress: Tick | None 
 
 
 def _encode(tokenizer: Tokenizer, captions: Any) -> Any:
-    return tokenizer.encode(captions, notice=_ignore)
+    return tokenizer.encode(captions, multiple=8, notice=_ignore)  # few shapes: every new one takes memory
 
 
 def _ignore(message: str) -> None:
