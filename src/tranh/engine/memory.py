@@ -5,6 +5,7 @@ It does not know who holds it.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 from contextlib import suppress
@@ -46,6 +47,15 @@ def peak() -> int:
 def held() -> int:
     """What the process holds now; where that is not told, its peak."""
     return _status("VmRSS") or peak()
+
+
+def give_back() -> None:
+    """Hand memory that nobody uses back to the system, where the C library keeps it (glibc).
+
+    Captions of varying length leave holes of varying size between tensors: CLIP was seen to hold 10 MB more every step.
+    """
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def limit() -> int | None:

@@ -21,6 +21,7 @@ from tranh.engine import checkpoint, curves, run_report
 from tranh.engine.ema import choose, label
 from tranh.engine.frozen import Frozen, attach
 from tranh.engine.log import Log, draw_loss, plain, read_log
+from tranh.engine.memory import give_back
 from tranh.engine.optim import rate
 from tranh.engine.rundir import RunDir
 from tranh.engine.score import held_out
@@ -223,6 +224,7 @@ class _Loop:
         tensors |= {f"ema-{key}": averages.tensors(key) for key in averages.tracks}
         state = {**vars(self.course), "updates": self.stepper.updates, "log_bytes": size}
         checkpoint.save(self.run, self.course.step, tensors, plain(state))
+        give_back()
         self.saved = self.course.step
 
     def _restore(self, found: checkpoint.Checkpoint) -> int:
