@@ -48,9 +48,22 @@ def listen(
         open_socket.listen(128)
         here = f"http://{f'[{host}]' if ':' in host else host}:{open_socket.getsockname()[1]}"
         told = "" if language == "auto" else f"?lang={language}"
-        ready(f"{here}/{told}{f'#{quote(token)}' if token else ''}", f"{here}/results{told}#{votes.secret('owner')}")
+        rater = f"{here}/{told}{f'#{quote(token)}' if token else ''}"
+        owner = f"{here}/results{told}#{votes.secret('owner')}"
         config = uvicorn.Config(
             served, log_level="warning", access_log=False, server_header=False, lifespan="off",
             limit_concurrency=MOST_CONNECTIONS, timeout_keep_alive=20, timeout_graceful_shutdown=3,
         )  # fmt: skip
-        uvicorn.Server(config).run(sockets=[open_socket])
+        _Server(config, lambda: ready(rater, owner)).run(sockets=[open_socket])
+
+
+class _Server(uvicorn.Server):
+    """Says that it is ready when it is: Ctrl-C is in its hands by then, and a signal is not lost in between."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self.ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready()
