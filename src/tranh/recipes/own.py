@@ -79,9 +79,11 @@ def prepare(data: Mapping[str, Any]) -> Iterator[Event]:
     Raises:
         TranhError: nothing to read there, or too much of it is broken.
     """
-    folder = folder_of(data)
+    yield from _prepare(str(data["source"]), folder_of(data))
+
+
+def _prepare(source: str, folder: Path) -> Iterator[Event]:
     if not is_prepared(folder):
-        source = str(data["source"])
         kind = detect(source).kind  # says what is wrong before a folder is made
         options = Options(size=SIDE, least=DIGIT if kind in SMALL else Options.least)
         yield from preparation.prepare(source, folder, options)
@@ -89,9 +91,10 @@ def prepare(data: Mapping[str, Any]) -> Iterator[Event]:
 
 def prepared(data: Mapping[str, Any]) -> Prepared:
     """The prepared pictures of a stage; prepares them first where nobody has."""
-    for _ in prepare(data):
+    folder = folder_of(data)  # looks at every file: once is enough
+    for _ in _prepare(str(data["source"]), folder):
         pass
-    return Prepared(folder_of(data), cache_dir())
+    return Prepared(folder, cache_dir())
 
 
 def source(data: Mapping[str, Any], tokenizer: Tokenizer, progress: Tick | None = None) -> Pictures:
