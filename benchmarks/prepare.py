@@ -5,7 +5,7 @@ Pillow alone: as many processes as `prepare` has, fed the same files fifty at a 
 kept. `prepare` also reads captions, cleans them, hashes, looks for doubles, encodes, and writes shards and a manifest.
 Both are timed from the first call to the last result, with the start of the processes.
 
-python benchmarks/prepare.py [--count 2000] [--rounds 5] [--workers N] [--sides 384,768]
+python benchmarks/prepare.py [--count 2000] [--rounds 5] [--workers N] [--sides 384,480] [--square]
 """
 
 from __future__ import annotations
@@ -31,11 +31,12 @@ from tranh.data.workers import CONTEXT, available
 SIZE = 256
 
 
-def draw(folder: Path, sides: list[int], index: int) -> None:
-    """A JPEG with the spectrum of a photograph (amplitude 1/f), no two alike; 4:3, upright or not."""
+def draw(folder: Path, sides: list[int], square: bool, index: int) -> None:
+    """A JPEG with the spectrum of a photograph (amplitude 1/f), no two alike; square, or 4:3, upright or not."""
     rng = np.random.default_rng(index)
     short = sides[index % len(sides)]
-    width, height = (short * 4 // 3, short) if index // len(sides) % 3 else (short, short * 4 // 3)
+    long = short if square else short * 4 // 3
+    width, height = (long, short) if index // len(sides) % 3 else (short, long)
     pixels = np.full((height, width, 3), 128, np.float32)
     for octave in range(2, 8):
         noise = rng.normal(0, 90 / 1.6**octave, (2**octave, 2**octave, 3)).astype(np.float32)
@@ -44,11 +45,11 @@ def draw(folder: Path, sides: list[int], index: int) -> None:
     Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(folder / f"{index:06d}.jpg", quality=90)
 
 
-def make(folder: Path, count: int, sides: list[int]) -> list[Path]:
+def make(folder: Path, count: int, sides: list[int], square: bool = False) -> list[Path]:
     """A folder of captioned pictures."""
     folder.mkdir()
     with ProcessPoolExecutor(mp_context=CONTEXT) as pool:
-        list(pool.map(partial(draw, folder, sides), range(count), chunksize=50))
+        list(pool.map(partial(draw, folder, sides, square), range(count), chunksize=50))
     lines = [{"file_name": f"{i:06d}.jpg", "text": f"picture number {i} of a benchmark"} for i in range(count)]
     (folder / "metadata.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     return [folder / line["file_name"] for line in lines]
@@ -92,12 +93,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--workers", type=int, default=available())
     parser.add_argument("--sides", default="384,480", help="shorter sides of the pictures, in turn")
+    parser.add_argument("--square", action="store_true", help="square pictures; else 4:3")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as root:
         folder = Path(root) / "pictures"
-        pictures = make(folder, args.count, [int(side) for side in args.sides.split(",")])
+        pictures = make(folder, args.count, [int(side) for side in args.sides.split(",")], args.square)
         size = statistics.mean(p.stat().st_size for p in pictures) / 1024
-        print(f"{args.count} JPEGs, shorter sides {args.sides}, {size:.0f} KiB on average; {args.workers} processes")
+        print(f"{args.count} {'square' if args.square else '4:3'} JPEGs, shorter sides {args.sides}, {size:.0f} KiB on average; {args.workers} processes")
         works = {
             "Pillow alone, bicubic": partial(pillow_alone, pictures, args.workers, Image.Resampling.BICUBIC),
             "Pillow alone, Lanczos": partial(pillow_alone, pictures, args.workers, Image.Resampling.LANCZOS),

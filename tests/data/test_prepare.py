@@ -22,6 +22,7 @@ from PIL import Image, ImageFilter
 from tranh.data import prepare as preparing
 from tranh.data import workers
 from tranh.data.detect import detect
+from tranh.data.doubles import NEAR_BITS, alike, print_of
 from tranh.data.item import Caption, Item
 from tranh.data.ledger import Ledger
 from tranh.data.ready import Options, Ready, Words, ready
@@ -398,8 +399,9 @@ def test_what_is_written_is_read_again(key, captions, split, label):
         return
     with tempfile.TemporaryDirectory() as folder, closing(Ledger(Path(folder) / "out", {})) as ledger:
         shard = Path(folder) / "out" / "shard-00000.tar"
-        with tarfile.open(shard, "w", format=tarfile.USTAR_FORMAT) as archive:
+        with shard.open("wb") as archive:
             preparing._keep(archive, made, ledger)
+            archive.write(bytes(2 * tarfile.BLOCKSIZE))
         again = detect(shard).read()[0]
         assert (again.captions, again.split, again.label, again.read()) == (made.captions, split, label, made.data)
         record, _ = records(shard.parent)[0]
@@ -454,3 +456,50 @@ def test_numbers_in_a_row_do_not_matter_to_pictures(many, tmp_path):
     prepared(many, tmp_path / "three", workers=3)
     assert files_of(tmp_path / "one") == files_of(tmp_path / "three")
     assert np.asarray(records(tmp_path / "one")[0][1]).shape == (32, 32, 3)
+
+
+@given(st.integers(0, 10**9 - 1), st.sampled_from(("jpg", "png", "webp", "json")), st.integers(0, 8**11 - 1))
+def test_headers_are_those_of_tarfile(number, suffix, size):
+    info = tarfile.TarInfo(f"{number:09d}.{suffix}")
+    info.size = size
+    assert preparing._header(info.name, size) == info.tobuf(tarfile.USTAR_FORMAT)
+
+
+def test_a_shard_ends_as_tarfile_ends_one(tmp_path):
+    lay.folder(tmp_path / "source")
+    prepared(tmp_path / "source", tmp_path / "out")
+    (shard,) = (tmp_path / "out").glob("*.tar")
+    with tarfile.open(shard) as old, tarfile.open(tmp_path / "again.tar", "w", format=tarfile.USTAR_FORMAT) as new:
+        for info in old:
+            new.addfile(info, old.extractfile(info))
+    assert shard.read_bytes() == (tmp_path / "again.tar").read_bytes()
+
+
+def as_jpeg(image, **options):
+    out = io.BytesIO()
+    image.save(out, "JPEG", **options)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("side", [32, 64, 256])
+def test_a_jpeg_that_needs_nothing_is_only_glanced_at(side):
+    """Its bytes are kept, it is known as its full picture is, and a cut one is found as before."""
+    rng = np.random.default_rng(side)
+    image = Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)).resize((side, side))
+    data = as_jpeg(image, quality=90)
+    options = Options(size=side, near=True)
+    made = ready(Item("a.jpg", lambda: data, (Caption("a"),)), options)
+    assert made.data == data and made.changed == ()
+    full = print_of(Image.open(io.BytesIO(data)).convert("RGB"), made.print.sha256)
+    assert alike(made.print.thumb, full.thumb) and (made.print.signs ^ full.signs).bit_count() <= NEAR_BITS
+    cut = ready(Item("a.jpg", lambda: data[: len(data) * 2 // 3], (Caption("a"),)), options)
+    assert cut.kind == "cut short"
+    other = ready(Item("a.jpg", lambda: as_jpeg(image, quality=90, exif=turned()), (Caption("a"),)), options)
+    assert other.changed == ("turned",)
+    assert ready(Item("a.jpg", lambda: as_jpeg(image.convert("L")), (Caption("a"),)), options).changed == ("grey",)
+
+
+def turned():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return exif

@@ -62,7 +62,9 @@ def print_of(image: Image.Image, sha256: str) -> Print:
     Args:
         sha256: of its bytes, as hexadecimal digits.
     """
-    if image.width % SIDE or image.height % SIDE:
+    if image.size == (SIDE, SIDE):
+        small = image
+    elif image.width % SIDE or image.height % SIDE:
         small = image.resize((SIDE, SIDE), Image.Resampling.BOX, reducing_gap=2.0)
     else:  # the same, in half the time
         small = image.reduce((image.width // SIDE, image.height // SIDE))

@@ -7,17 +7,15 @@ processes of this machine (``workers``) or a cluster (``cluster``).
 
 from __future__ import annotations
 
-import io
 import json
 import tarfile
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from tranh import files
 from tranh.data.detect import detect
@@ -148,7 +146,7 @@ def _shard(ledger: Ledger, items: int, results: Iterator[Results], options: Opti
     left: list[Left] = []
     first, stop = state.written, state.seen + items
     with files.replacing(ledger.out / name) as temporary:
-        with tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as archive:
+        with temporary.open("wb") as archive:
             while state.seen < stop:
                 made, words = next(results)
                 state.words.add(words)
@@ -162,6 +160,7 @@ def _shard(ledger: Ledger, items: int, results: Iterator[Results], options: Opti
                         _keep(archive, one, ledger)
                 _check_broken(ledger, left, options)
                 yield state.seen
+            archive.write(bytes(-(archive.tell() + 2 * tarfile.BLOCKSIZE) % tarfile.RECORDSIZE + 2 * tarfile.BLOCKSIZE))
         digest = files.sha256(temporary)
     ledger.add_shard(first, name, state.written - first, digest, left)
 
@@ -186,27 +185,40 @@ def _double(one: Ready, ledger: Ledger, near: bool, left: list[Left]) -> Left | 
     return None
 
 
-def _keep(archive: tarfile.TarFile, one: Ready, ledger: Ledger) -> None:
+def _keep(archive: BinaryIO, one: Ready, ledger: Ledger) -> None:
     """Write a picture and what is known of it."""
     state = ledger.state
     ledger.seen.add(one.key, one.split, one.print, state.written)
     record = {
         "key": one.key,
-        "captions": [asdict(caption) for caption in one.captions],
+        "captions": [{"text": caption.text, "language": caption.language} for caption in one.captions],
         "split": one.split,
         "label": one.label,
         "sha256": one.print.sha256,
         "signs": f"{one.print.signs:016x}",
     }
     for suffix, data in ((one.suffix, one.data), ("json", as_json(record))):
-        info = tarfile.TarInfo(f"{state.written:09d}.{suffix}")
-        info.size = len(data)
-        archive.addfile(info, io.BytesIO(data))
+        archive.write(_header(f"{state.written:09d}.{suffix}", len(data)))
+        archive.write(data)
+        archive.write(bytes(-len(data) % tarfile.BLOCKSIZE))
     state.written += 1
     state.kept += 1
     state.splits[one.split or "unsaid"] += 1
     state.changed.update(one.changed)
     state.odd.update(one.odd)
+
+
+_HEADER = tarfile.TarInfo().tobuf(tarfile.USTAR_FORMAT)
+
+
+def _header(name: str, size: int) -> bytes:
+    """What ``tarfile`` writes before a file of this name and size, in a fifth of its time."""
+    header = bytearray(_HEADER)
+    header[: len(name)] = name.encode("ascii")
+    header[124:136] = b"%011o\0" % size
+    header[148:156] = b" " * 8  # the sum counts itself as spaces
+    header[148:155] = b"%06o\0" % sum(header)
+    return bytes(header)
 
 
 def _check_broken(ledger: Ledger, left: list[Left], options: Options) -> None:

@@ -18,7 +18,7 @@ from PIL import Image
 from tranh.data import clean as text
 from tranh.data import fit
 from tranh.data.decode import MOST_PIXELS, BrokenPicture, Decoded, decode
-from tranh.data.doubles import Print, print_of
+from tranh.data.doubles import SIDE, Print, print_of
 from tranh.data.item import Caption, Item
 from tranh.types import TranhError
 
@@ -154,8 +154,9 @@ def ready(
     except Exception as error:  # whatever its library raises where it is not
         return Left(item.key, "missing file", f"it cannot be read: {error}")
     try:
-        came = decode(data, box=item.box, at_least=options.size, most_pixels=options.most_pixels)
-        image, changed = _shaped(came, options)
+        glance = None if options.enhance or options.blurred_below or options.size < options.least else SIDE
+        came = decode(data, box=item.box, at_least=options.size, glance=glance, most_pixels=options.most_pixels)
+        image, changed = (came.image, ()) if came.glanced else _shaped(came, options)
     except BrokenPicture as error:
         return Left(item.key, error.kind, str(error))
     known_by = print_of(image, hashlib.sha256(data if item.box is None else image.tobytes()).hexdigest())

@@ -39,6 +39,8 @@ def reject_broken(text: str) -> str:
 
 def strip_invisible(text: str) -> str:
     """Controls and format characters (bidi overrides, zero-width joiners, soft hyphens) go; tabs become spaces."""
+    if text.isascii() and text.isprintable():
+        return text
     kept = (" " if letter.isspace() else letter for letter in text)
     return "".join(letter for letter in kept if unicodedata.category(letter) not in ("Cc", "Cf"))
 
