@@ -99,7 +99,9 @@ def main() -> None:
         folder = Path(root) / "pictures"
         pictures = make(folder, args.count, [int(side) for side in args.sides.split(",")], args.square)
         size = statistics.mean(p.stat().st_size for p in pictures) / 1024
-        print(f"{args.count} {'square' if args.square else '4:3'} JPEGs, shorter sides {args.sides}, {size:.0f} KiB on average; {args.workers} processes")
+        shape = "square" if args.square else "4:3"
+        about = f"{size:.0f} KiB on average; {args.workers} processes"
+        print(f"{args.count} {shape} JPEGs, shorter sides {args.sides}, {about}")
         works = {
             "Pillow alone, bicubic": partial(pillow_alone, pictures, args.workers, Image.Resampling.BICUBIC),
             "Pillow alone, Lanczos": partial(pillow_alone, pictures, args.workers, Image.Resampling.LANCZOS),
