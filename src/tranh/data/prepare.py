@@ -146,7 +146,7 @@ def _shard(ledger: Ledger, items: int, results: Iterator[Results], options: Opti
     left: list[Left] = []
     first, stop = state.written, state.seen + items
     with files.replacing(ledger.out / name) as temporary:
-        with temporary.open("wb") as archive:
+        with temporary.open("wb", buffering=2**20) as archive:
             while state.seen < stop:
                 made, words = next(results)
                 state.words.add(words)

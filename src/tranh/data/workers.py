@@ -6,6 +6,7 @@ the rest goes on. It knows nothing of shards.
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -100,6 +101,7 @@ def _begin(job: Job) -> None:
     """What a process does first."""
     global _job
     _job = job
+    gc.freeze()  # what the parent made is neither looked through nor, so, copied
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
