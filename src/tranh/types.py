@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
@@ -79,6 +80,13 @@ class ParamGroup:
     weight_decay: float = 0.0
 
 
+class _Shared(dict[str, Any]):
+    """Modules that are another's: not registered, so neither trained nor saved, and not copied with who holds them."""
+
+    def __deepcopy__(self, memo: object) -> _Shared:
+        return self
+
+
 class Family(nn.Module):
     """One system that is trained: networks, their loss, and how it makes pictures.
 
@@ -91,12 +99,14 @@ class Family(nn.Module):
         overfit: the key of ``forward``'s result that must fall when one batch is learned by heart.
         overfit_below: the share of its first value that the overfitted figure must fall below.
         parents: names of the frozen stages whose outputs it reads from ``batch.parts``.
+        met: those stages themselves, see :meth:`meet`; no part of its own weights.
     """
 
     phases: ClassVar[tuple[str, ...]] = ("train",)
     overfit: ClassVar[str] = "loss"
     overfit_below: ClassVar[float] = 0.5
     parents: tuple[str, ...] = ()
+    met: Mapping[str, Family] = MappingProxyType({})
     config: dict[str, Any]
 
     def forward(self, batch: Batch, phase: Phase) -> dict[str, Tensor]:
@@ -105,6 +115,13 @@ class Family(nn.Module):
     def param_groups(self, phase: str) -> list[ParamGroup]:
         """Who is updated in a phase, and by which optimiser: by default everything, by AdamW."""
         return [ParamGroup([p for p in self.parameters() if p.requires_grad])]
+
+    def meet(self, parents: Mapping[str, Family]) -> None:
+        """Be handed the frozen stages it stands on, by part name, before training and before drawing.
+
+        For what their outputs cannot give: a gradient through one (a matching loss), or a way back (latents to pixels).
+        """
+        self.met = _Shared(parents)
 
     def prepare(self, batches: Iterable[Batch]) -> None:
         """Fill the buffers that are learned before training (means, PCA, codebooks); called once, saved by the run."""
@@ -205,6 +222,8 @@ class Request:
             alone; None means the system's own.
         allow_unknown: draw although the prompt has words the model was never taught.
         refuse_copies: give no picture that is a near copy of one the model was trained on.
+        candidates: drawn for each picture; the one whose CLIP embedding is nearest to the caption is kept.
+        expand: draw what the prompt becomes when all it leaves open is said; the expanded prompt is returned.
     """
 
     prompt: str
@@ -220,6 +239,8 @@ class Request:
     prior: str | None = None
     allow_unknown: bool = False
     refuse_copies: bool = False
+    candidates: int = 1
+    expand: bool = False
 
     def replace(self, **changes: Any) -> Request:
         return replace(self, **changes)
@@ -236,6 +257,18 @@ class Event:
     result: Any = None
 
 
+@dataclass(frozen=True)
+class Step:
+    """One finished step of drawing: ``index`` of ``steps`` (from 1), the state ``x`` at time ``t``, and the picture it
+    would be if it ended here (a denoiser's last x_0 estimate), ``x0``. All (B, C, H, W)."""
+
+    index: int
+    steps: int
+    t: float
+    x: Tensor
+    x0: Tensor
+
+
 Denoiser = Callable[[Tensor, Tensor], Tensor]
 """(x_t (B, C, H, W), t (B,)) -> x_0 estimate of the same shape as x_t."""
 
@@ -245,6 +278,34 @@ class Generates(Protocol):
     """Makes pictures from a request. Yields progress; the last event carries the list of PIL pictures."""
 
     def generate_events(self, request: Request) -> Iterator[Event]: ...
+
+
+@runtime_checkable
+class Draws(Protocol):
+    """A family that makes pictures of captions by itself, once it has met the stages it stands on.
+
+    ``config["image_size"]`` is their side. Row k depends on caption k and seed k alone.
+    """
+
+    def draw(
+        self,
+        tokens: Tensor,
+        mask: Tensor,
+        seeds: Sequence[int],
+        *,
+        steps: int | None = None,
+        guidance: float | None = None,
+        away: tuple[Tensor, Tensor] | None = None,
+    ) -> Iterator[Step]:
+        """Pictures of B captions; the last step's ``x`` is (B, 3, S, S) in [-1, 1].
+
+        Args:
+            tokens, mask: captions, (B, T).
+            seeds: one per picture.
+            steps, guidance: the family's own if None; one that has no use for them ignores them.
+            away: tokens and mask (1, T') of a caption to move away from; None for the empty one.
+        """
+        ...
 
 
 @runtime_checkable
@@ -288,6 +349,7 @@ class Answers(Protocol):
 
 CAPABILITIES: Mapping[str, type] = {
     "generates": Generates,
+    "draws": Draws,
     "denoises": Denoises,
     "autoencodes": Autoencodes,
     "embeds": Embeds,

@@ -52,6 +52,14 @@ def train(prior, batches):
     return figures
 
 
+def toy():
+    """For the contract."""
+    torch.manual_seed(0)
+    prior, data = ArPrior(**SMALL), batch()
+    prior.prepare([data])
+    return prior, data
+
+
 @pytest.fixture(scope="module")
 def trained():
     torch.manual_seed(0)

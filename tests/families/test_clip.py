@@ -25,6 +25,11 @@ def batch(size=6):
     return Batch(images, [""] * size, tokens, tokens != 0, torch.arange(size))
 
 
+def toy():
+    """For the contract."""
+    return tiny(), batch()
+
+
 def test_transformers_reads_it(tmp_path):
     from transformers import CLIPModel
 

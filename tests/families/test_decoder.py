@@ -27,6 +27,11 @@ def batch(size=6, grid=2):
                  {"clip.image": clip})  # fmt: skip
 
 
+def toy():
+    """For the contract."""
+    return tiny(), batch()
+
+
 @pytest.mark.parametrize("clip_dim", [16, None])
 def test_overfits_one_batch(clip_dim):
     figures = overfit_one_batch(tiny(clip_dim=clip_dim), batch(), steps=150)

@@ -28,6 +28,11 @@ def batch(size=6, side=16):
     return Batch(images, [""] * size, tokens, tokens != 0, torch.arange(size))
 
 
+def toy():
+    """For the contract."""
+    return tiny(), batch()
+
+
 def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 

@@ -32,6 +32,14 @@ def phase(seed=0):
     return Phase("train", 0, 100, torch.Generator().manual_seed(seed))
 
 
+def toy():
+    """For the contract."""
+    torch.manual_seed(0)
+    prior, data = Prior(**SMALL), batch()
+    prior.prepare([data])
+    return prior, data
+
+
 @pytest.fixture(scope="module")
 def trained():
     torch.manual_seed(0)

@@ -16,18 +16,30 @@ B = 8
 ENCODER = dict(text_dim=32, text_depth=2, text_heads=2, max_len=128)
 
 
-@pytest.fixture(scope="module")
-def batch():
+def captioned():
     scenes = [scene("two" if i % 2 else "full", "train", i) for i in range(B)]
     captions = [say(value, "en", "dense", "reader", i)[0] for i, value in enumerate(scenes)]
     tokens, mask = Tokenizer.train(captions).encode(captions)
     return Batch(torch.zeros(B, 3, 8, 8), captions, tokens, mask, torch.arange(B), encode(scenes))
 
 
+@pytest.fixture(scope="module")
+def batch():
+    return captioned()
+
+
 def build(batch):
     torch.manual_seed(0)
     vocab = int(batch.tokens.max()) + 1
     return Reader(vocab=vocab, thing_sizes=THING_SIZES, picture_sizes=PICTURE_SIZES, **ENCODER)
+
+
+LEARNS = dict(steps=120, lr=3e-3)
+
+
+def toy():
+    """For the contract."""
+    return build(captioned()), captioned()
 
 
 def test_captions_are_learned_by_heart(batch):

@@ -20,6 +20,11 @@ def batch(size=4):
     return Batch(images, [""] * size, tokens, tokens > 0, torch.arange(size))
 
 
+def toy():
+    """For the contract."""
+    return tiny(), batch()
+
+
 def test_begins_as_bicubic_enlargement():
     family, b = tiny(), batch()
     small = family.shrink(b.images)

@@ -28,12 +28,24 @@ def build(**options):
     return Verifier(**SMALL | options)
 
 
-@pytest.fixture(scope="module")
-def batch():
+def rendered():
     scenes = [scene(level, "train", i) for level, i in CHOSEN]
     images = torch.cat([renders(level, "train", [i]) for level, i in CHOSEN])
     empty = torch.zeros(B, 1, dtype=torch.long)
     return Batch(images, [""] * B, empty, empty.bool(), torch.arange(B), labels=encode(scenes))
+
+
+LEARNS = dict(steps=160, lr=3e-3)
+
+
+def toy():
+    """For the contract."""
+    return build(), rendered()
+
+
+@pytest.fixture(scope="module")
+def batch():
+    return rendered()
 
 
 @pytest.fixture(scope="module")

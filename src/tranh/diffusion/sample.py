@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import torch
@@ -17,21 +16,10 @@ from torch import Tensor
 
 from tranh.diffusion.loss import FLOOR
 from tranh.diffusion.schedule import vp_coefficients
-from tranh.types import Denoiser
+from tranh.types import Denoiser, Step
 
 Noise = Callable[[], Tensor]
 """Each call gives the next standard normal (B, ...)."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """One finished step: ``index`` of ``steps`` (from 1), the state ``x`` at time ``t``, and the last x_0 estimate."""
-
-    index: int
-    steps: int
-    t: float
-    x: Tensor
-    x0: Tensor
 
 
 class Sampler(Protocol):

@@ -13,10 +13,10 @@ from tranh.types import Recipe
 
 def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
     """The reader, draft and decoder stages of ``quick``, same data, size and number of steps, without CLIP."""
-    if data is not None:
+    if data is not None and data["source"] != "scenes":
         decoder = stages_of_pictures(data)["decoder"]
         return of_pictures("direct", {"decoder": replace(decoder, parents={}, model={"clip_dim": None})})
-    stages = quick().stages
+    stages = quick(data).stages
     alone = {
         name: replace(stages[name], parents={}, model={**stages[name].model, "clip_dim": None})
         for name in ("draft", "decoder")

@@ -34,7 +34,7 @@ from tranh.families.upsampler import Upsampler
 from tranh.files import read_json, read_tensors
 from tranh.recipes.own import TOKENIZER, WORDS
 from tranh.recipes.sources import source_of
-from tranh.types import Batch, Denoiser, Event, Family, Stage, TranhError
+from tranh.types import Batch, Denoiser, Draws, Event, Family, Stage, TranhError
 
 Kinds = Mapping[str, type[Family]]
 PARTS = ("parents", "first steps", "log", "weights", "behaviour")
@@ -107,7 +107,9 @@ class _Case:
         self.batches: list[Batch] = []
 
     def build(self) -> Family:
-        return find.build(self.stage, self.kinds.get(self.stage.family))
+        family = find.build(self.stage, self.kinds.get(self.stage.family))
+        family.meet({part: parent.family for part, parent in self.parents.items()})
+        return family
 
     def open(self) -> None:
         """The source, the parents, and the first batches."""
@@ -229,6 +231,9 @@ def _behaviour(case: _Case) -> list[Finding]:
     if denoiser is not None and not any_fault(found):
         found.append(behaviour.times(behaviour.errors_by_time(denoiser, few.images)))
         found.append(behaviour.samples(draw(denoiser, few.images), few.images, finished=done >= 1))
+    elif isinstance(family, Draws) and not any_fault(found):
+        *_, drawn = family.draw(few.tokens, few.mask, [0] * len(few))
+        found.append(behaviour.samples(drawn.x.float(), few.images, finished=done >= 1))
     if done < 0.25:  # an unfinished network need not do anything well yet
         found = [replace(f, sure=False) for f in found]
     return found

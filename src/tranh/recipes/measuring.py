@@ -16,13 +16,13 @@ import torch
 from torch import Tensor
 
 from tranh.diffusion.sample import seeded
+from tranh.engine import find
 from tranh.engine.frozen import Frozen, attach, select
 from tranh.engine.source import Source, on_device
 from tranh.engine.step import computing
 from tranh.engine.train import Measure
 from tranh.families.ar_prior import ArPrior
 from tranh.families.clip import Clip
-from tranh.families.decoder import Decoder
 from tranh.families.prior import Prior
 from tranh.families.upsampler import Upsampler
 from tranh.metrics import diversity, psnr, sharpness, ssim
@@ -31,8 +31,8 @@ from tranh.metrics.measured import Measured
 from tranh.metrics.network import Network
 from tranh.recipes.measures import measure_sets
 from tranh.recipes.networks import own
-from tranh.recipes.samples import decode, enlarge
-from tranh.types import Batch, Family, Stage, TranhError
+from tranh.recipes.samples import made, rebuilt
+from tranh.types import Autoencodes, Batch, Draws, Family, Stage, TranhError
 
 TILE = 32
 """Pictures made at once."""
@@ -57,8 +57,13 @@ def measurer_of(
         "prior": embedded,
         "ar_prior": embedded,
     }
-    chosen = measures.get(stage.family)
-    if chosen is None:
+    kind = find.family(stage.family)
+    chosen = [measures[stage.family]] if stage.family in measures else []
+    if issubclass(kind, Autoencodes):
+        chosen.append(lambda family, batches: likeness(_real(batches), _each(batches, lambda b, _: rebuilt(family, b))))
+    if issubclass(kind, Draws):
+        chosen.append(lambda family, batches: drawn(family, batches, network()))
+    if not chosen:
         return None
 
     @torch.no_grad()
@@ -66,8 +71,8 @@ def measurer_of(
         here = next(family.parameters()).device
         batches = [attach(on_device(batch, here), parents) for batch in held_out(source, stage.metrics_count)]
         with computing(here, stage.precision):
-            found = chosen(family, batches)
-        return {what: asdict(figure) for what, figure in found.items()}
+            found = [measured(family, batches) for measured in chosen]
+        return {what: asdict(figure) for figures in found for what, figure in figures.items()}
 
     return measure
 
@@ -78,14 +83,15 @@ def held_out(source: Source, count: int, size: int = TILE) -> Iterator[Batch]:
         yield source.validation(k, min(size, count - k * size))
 
 
-def drawn(decoder: Decoder, batches: Sequence[Batch], network: Network) -> dict[str, Interval]:
-    """Pictures for the captions, from the true embeddings, as a set against the true pictures; and their variety."""
-    real = torch.cat([batch.images.cpu() for batch in batches])
-    made = _each(batches, lambda batch, first: decode(decoder, batch, first=first))
+def drawn(family: Family, batches: Sequence[Batch], network: Network) -> dict[str, Interval]:
+    """Pictures for the captions (the decoder's from the true embeddings) as a set against the true pictures; and their
+    variety."""
+    real = _real(batches)
+    drawn = _each(batches, lambda batch, first: made(family, batch, first))
     few = select(batches[0], range(min(AGAIN, len(batches[0]))))
-    again = decode(decoder, few, first=len(real)).cpu()
-    pairs = network.features(torch.stack([made[: len(again)], again], dim=1).flatten(0, 1)).unflatten(0, (-1, 2))
-    return compared(real, made, network) | _said(partial(diversity.measure, pairs, network))
+    again = made(family, few, len(real)).cpu()
+    pairs = network.features(torch.stack([drawn[: len(again)], again], dim=1).flatten(0, 1)).unflatten(0, (-1, 2))
+    return compared(real, drawn, network) | _said(partial(diversity.measure, pairs, network))
 
 
 def compared(real: Tensor, made: Tensor, network: Network) -> dict[str, Interval]:
@@ -95,9 +101,7 @@ def compared(real: Tensor, made: Tensor, network: Network) -> dict[str, Interval
 
 def enlarged(upsampler: Upsampler, batches: Sequence[Batch]) -> dict[str, Interval]:
     """Large pictures made of the small versions, against the originals they came from."""
-    real = torch.cat([batch.images.cpu() for batch in batches])
-    made = _each(batches, lambda batch, first: enlarge(upsampler, batch, first=first))
-    return likeness(real, made)
+    return likeness(_real(batches), _each(batches, lambda batch, first: made(upsampler, batch, first)))
 
 
 def likeness(real: Tensor, made: Tensor) -> dict[str, Interval]:
@@ -137,12 +141,12 @@ def retrieved(clip: Clip, batches: Sequence[Batch], spoken: Sequence[str] = ()) 
 def embedded(prior: Prior | ArPrior, batches: Sequence[Batch]) -> dict[str, Interval]:
     """How near a prior's embeddings for captions are to the true ones, and whether the nearest true one is the own."""
     true = torch.cat([batch.parts["clip.image"].float() for batch in batches])
-    at, made = 0, []
+    at, rows = 0, []
     for batch in batches:
         noise = seeded(range(at, at + len(batch)), true.shape[1:], true.device)()
-        made.append(prior.sample(batch.tokens, batch.mask, batch.parts["clip.text"].float(), noise).float())
+        rows.append(prior.sample(batch.tokens, batch.mask, batch.parts["clip.text"].float(), noise).float())
         at += len(batch)
-    drawn = torch.cat(made)
+    drawn = torch.cat(rows)
     found, pool = _matched(drawn, true)
     return {
         "cosine to the true embedding": bootstrap((drawn * true).sum(-1).tolist()),
@@ -166,6 +170,10 @@ def _matched(asked: Tensor, answers: Tensor) -> tuple[Tensor, int]:
 
 def _share(right: Tensor) -> Interval:
     return wilson(int(right.sum()), len(right))
+
+
+def _real(batches: Sequence[Batch]) -> Tensor:
+    return torch.cat([batch.images.cpu() for batch in batches])
 
 
 def _each(batches: Sequence[Batch], draw: Callable[[Batch, int], Tensor]) -> Tensor:

@@ -167,6 +167,7 @@ def make(
         stage = replace(stage, steps=run.stage().steps) if run.recipe_file.exists() else stage
         newest = checkpoint.newest(run)
         parents = {part: stand_in(recipe, root, parent) for part, parent in stage.parents.items()}
+        family.meet({part: parent.family for part, parent in parents.items()})
         measuring = measure(
             replace(stage, init=None), family, source, parents=parents, sample=sampler_of(stage, source, parents),
             point=measurer_of(stage, source, parents) if stage.metrics_every else None, scratch=existing(root),

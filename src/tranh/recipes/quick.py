@@ -11,11 +11,11 @@ from tranh.types import Recipe
 
 def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
     """CLIP, both priors and the decoder on scenes of one and two things; or on own pictures, without upsampler."""
-    if data is not None:
+    if data is not None and data["source"] != "scenes":
         return of_pictures("quick", stages_of_pictures(data, upsample=False))
     return Recipe(
         name="quick",
-        stages=stages(SCENES | {"levels": {"one": 0.4, "two": 0.6}}, upsample=False),
+        stages=stages(SCENES | {"levels": {"one": 0.4, "two": 0.6}} | dict(data or {}), upsample=False),
         system="tranh.recipes.unclip:assemble",
         parts=PARTS,
         cost="two cores: under 2 hours of wall clock, all stages together",

@@ -198,6 +198,7 @@ def train(
         began, fresh = time.perf_counter(), not run.recipe_file.exists()
         source = source_of(stage.data, assets[name])
         family = families.build(stage)
+        family.meet({part: parent.family for part, parent in parents.items()})
         sample, measure = sampler_of(stage, source, parents), measurer_of(stage, source, parents)
         if sample is not None:  # what draws takes along what it was trained on, so that copies can be told
             assets[name] = assets[name] | (yield from index_of(stage.data))

@@ -13,12 +13,13 @@ from torch import Tensor
 
 from tranh.diffusion.sample import euler, run, seeded
 from tranh.diffusion.schedule import linear
+from tranh.engine import find
 from tranh.engine.frozen import Frozen, attach
 from tranh.engine.sheet import sheet
 from tranh.engine.source import Source, on_device
 from tranh.families.decoder import Decoder
 from tranh.families.upsampler import Upsampler
-from tranh.types import Batch, Family, Stage
+from tranh.types import Autoencodes, Batch, Draws, Family, Stage
 
 COUNT = 16
 STEPS = 10
@@ -27,7 +28,8 @@ Sampler = Callable[[Family, int], Image.Image]
 
 def sampler_of(stage: Stage, source: Source, parents: Mapping[str, Frozen]) -> Sampler | None:
     """What draws the samples of a stage, or None for one that makes no pictures."""
-    if stage.family not in ("decoder", "upsampler"):
+    kind = find.family(stage.family)
+    if not issubclass(kind, Decoder | Upsampler | Draws | Autoencodes):
         return None
     batch = source.validation(0, COUNT)
 
@@ -35,12 +37,34 @@ def sampler_of(stage: Stage, source: Source, parents: Mapping[str, Frozen]) -> S
     def sample(family: Family, step: int) -> Image.Image:
         here = next(family.parameters()).device
         told = attach(on_device(batch, here), parents)
-        made = decode(family, told) if isinstance(family, Decoder) else enlarge(family, told)
-        pairs = torch.stack([batch.images, made.cpu()], dim=1).flatten(0, 1)  # original, sample, original, ...
-        captions = [c for caption in batch.captions for c in (caption, f"step {step}")]
-        return sheet(pairs, captions, columns=8)
+        shown = {"": batch.images}
+        if isinstance(family, Autoencodes):
+            shown[f"step {step}, rebuilt"] = rebuilt(family, told).cpu()
+        if not isinstance(family, Autoencodes) or isinstance(family, Draws):
+            shown[f"step {step}"] = made(family, told).cpu()
+        rows = torch.stack(list(shown.values()), dim=1).flatten(0, 1)  # original, sample, original, ...
+        captions = [what or caption for caption in batch.captions for what in shown]
+        return sheet(rows, captions, columns=8 if len(shown) == 2 else 9)
 
     return sample
+
+
+def made(family: Family, batch: Batch, first: int = 0) -> Tensor:
+    """What a family makes for the captions of a batch, (B, 3, S, S); ``first`` as in :func:`decode`."""
+    if isinstance(family, Decoder):
+        return decode(family, batch, first=first)
+    if isinstance(family, Upsampler):
+        return enlarge(family, batch, first=first)
+    assert isinstance(family, Draws)
+    x = batch.images
+    for step in family.draw(batch.tokens, batch.mask, range(first, first + len(batch))):
+        x = step.x
+    return x.float().clamp(-1, 1)
+
+
+def rebuilt(family: Autoencodes, batch: Batch) -> Tensor:
+    """The pictures of a batch after encoding and decoding."""
+    return family.decode(family.encode(batch.images)).float().clamp(-1, 1)
 
 
 def decode(family: Decoder, batch: Batch, guidance: float = 2.0, first: int = 0) -> Tensor:

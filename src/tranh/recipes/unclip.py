@@ -6,33 +6,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import replace
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from tranh.data.scenes.labels import PATCH_SIZES, PICTURE_SIZES, THING_SIZES
-from tranh.diffusion.sample import Step, euler, seeded
+from tranh.diffusion.sample import euler, seeded
 from tranh.diffusion.schedule import linear
-from tranh.engine.step import computing
-from tranh.engine.weights import fingerprint
 from tranh.families.ar_prior import ArPrior
 from tranh.families.clip import Clip
 from tranh.families.decoder import Decoder
 from tranh.families.prior import Prior, best_of
 from tranh.families.upsampler import Upsampler
-from tranh.nn.pixels import to_pixels
-from tranh.recipes.memory import MEMORY, Check, Memory
-from tranh.recipes.own import TOKENIZER, WORDS
-from tranh.text.lexicon import Lexicon
-from tranh.text.prompt import Prompt, understand
-from tranh.text.tokenizer import Tokenizer
-from tranh.text.words import Words
-from tranh.types import Denoiser, Event, Family, Recipe, Request, Stage, TranhError
+from tranh.recipes.system import System
+from tranh.text.prompt import Prompt
+from tranh.types import Denoiser, Family, Recipe, Request, Stage, Step, TranhError
 
 LAST = 0.08
 """Last time of the sampling grid: from there the decoder's estimate is the picture. Above the loss's floor of 0.05."""
@@ -51,13 +41,14 @@ def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
     """The hierarchy on all levels of Scenes, what ``tranh-1`` is trained with; or on own pictures.
 
     Args:
-        data: of own pictures, ``{"source": PATH}``; None for Scenes.
+        data: of own pictures, ``{"source": PATH}``, or of some of Scenes, ``{"source": "scenes", "levels": ...}``;
+            None for all of Scenes.
     """
-    if data is not None:
+    if data is not None and data["source"] != "scenes":
         return of_pictures("unclip", stages_of_pictures(data))
     return Recipe(
         name="unclip",
-        stages=stages(SCENES | {"levels": ALL}, longer=5),
+        stages=stages(SCENES | {"levels": ALL} | dict(data or {}), longer=5),
         system="tranh.recipes.unclip:assemble",
         parts=PARTS,
         cost="two cores: about 10 hours, by the speed of each stage; not yet run in one go",
@@ -152,26 +143,8 @@ def stages_of_pictures(data: Mapping[str, Any], *, upsample: bool = True) -> dic
     return out
 
 
-@dataclass(frozen=True)
-class Pictures:
-    """What a request gave: the pictures, what the user should know, each picture's settings, and why some are missing.
-
-    ``refused`` has one sentence per picture that was a near copy; its seed has neither picture nor settings.
-    """
-
-    images: list[Image.Image]
-    notices: list[str]
-    settings: list[dict[str, Any]]
-    refused: list[str] = field(default_factory=list)
-
-
-def pictures(x: Tensor) -> list[Image.Image]:
-    """(B, 3, H, W) in [-1, 1] -> PIL pictures."""
-    return [Image.fromarray(pixels) for pixels in to_pixels(x)]
-
-
-class UnClip:
-    """The assembled hierarchy. It has no loss and is never trained.
+class UnClip(System):
+    """The assembled hierarchy.
 
     Args:
         parts: ``clip`` and ``prior`` (both or neither), ``decoder``; ``ar_prior`` and ``upsampler`` if trained.
@@ -181,6 +154,7 @@ class UnClip:
     """
 
     def __init__(self, parts: Mapping[str, Family], assets: Mapping[str, bytes], card: Mapping[str, Any]) -> None:
+        super().__init__(parts, assets, {"name": "unclip", "steps": 16, "guidance": 2.0, **card})
         self.decoder = _part(parts, "decoder", Decoder)
         if self.decoder is None:
             raise TranhError("this folder has no decoder: export a run whose decoder is trained")
@@ -188,44 +162,14 @@ class UnClip:
         both = {"diffusion": _part(parts, "prior", Prior), "autoregressive": _part(parts, "ar_prior", ArPrior)}
         self.priors: dict[str, Prior | ArPrior] = {name: part for name, part in both.items() if part is not None}
         self.prior = next(iter(self.priors), None)
-        self.tokenizer, self.words = Tokenizer.load(assets[TOKENIZER]), Words.load(assets[WORDS])
-        self.lexicons = [Lexicon.load(language) for language in ("en", "vi")]
-        self.card, self.name = dict(card), str(card.get("name", "unclip"))
-        self.steps, self.guidance = int(card.get("steps", 16)), float(card.get("guidance", 2.0))
         self.prior_steps, self.upsampler_steps = int(card.get("prior_steps", 8)), int(card.get("upsampler_steps", 4))
-        self.precision = str(card.get("precision", "fp32"))
         self.size = 256 if self.upsampler is not None else self.decoder.image_size
-        self.parts, self._memory = dict(parts), assets.get(MEMORY)
-
-    @cached_property
-    def memory(self) -> Memory:
-        """The index of the pictures it was trained on.
-
-        Raises:
-            TranhError: it was exported without one.
-        """
-        if self._memory is None:
-            raise TranhError(
-                f"{self.name} has no index of its training pictures, so near copies cannot be refused. A run on "
-                "pictures of your own makes one (tranh train unclip data=PATH), and `tranh export` takes it along."
-            )
-        return Memory.load(self._memory)
-
-    @cached_property
-    def hash(self) -> str:
-        """Names the weights, in the settings of every picture; computed when first asked for, not on loading."""
-        tensors = ((f"{n}.{k}", v) for n, part in self.parts.items() for k, v in part.state_dict().items())
-        return fingerprint(dict(tensors))
 
     @property
     def sizes(self) -> tuple[int, ...]:
         """Sides of the pictures it makes, in pixels."""
         small = self.decoder.image_size
         return (small,) if self.upsampler is None else (small, small * self.upsampler.scale)
-
-    def understand(self, prompt: str, allow_unknown: bool = False) -> Prompt:
-        """Read a prompt; a word the model was never taught is refused with what it knows."""
-        return understand(prompt, self.lexicons, self.words, allow_unknown=allow_unknown)
 
     def embed(self, tokens: Tensor, mask: Tensor, seeds: Sequence[int], prior: str | None = None) -> Tensor | None:
         """CLIP image embeddings for captions: of two candidates the prior draws, the one nearer to the caption.
@@ -250,38 +194,21 @@ class UnClip:
         return best_of(torch.stack(candidates), text)
 
     def guided(
-        self, tokens: Tensor, mask: Tensor, clip: Tensor | None, guidance: float, negative: str = ""
+        self, tokens: Tensor, mask: Tensor, clip: Tensor | None, guidance: float | None = None, negative: str = ""
     ) -> Denoiser:
         """The decoder for some captions, with classifier-free guidance in it: towards them, away from ``negative``."""
         away = self.tokenizer.encode([negative])  # the empty one is the null caption of training
         with self.computing():
-            denoise = self.decoder.guided(tokens, mask, clip, guidance, away)
+            scale = float(self.card["guidance"] if guidance is None else guidance)
+            denoise = self.decoder.guided(tokens, mask, clip, scale, away)
         return self.quickly(denoise)
-
-    def computing(self) -> AbstractContextManager[None]:
-        """Products in the precision of the card."""
-        return computing(next(self.decoder.parameters()).device, self.precision)
-
-    def quickly(self, denoise: Denoiser) -> Denoiser:
-        """The same denoiser in the precision of the card; pictures stay float32."""
-
-        def inside(x: Tensor, t: Tensor) -> Tensor:
-            with self.computing():
-                return denoise(x, t).float()
-
-        return inside
-
-    def negative(self, request: Request) -> str:
-        """The negative prompt as the model reads it; empty for none."""
-        return self.understand(request.negative_prompt, request.allow_unknown).text if request.negative_prompt else ""
 
     def denoiser(self, request: Request) -> Denoiser:
         """The guided denoiser of one picture of a request, for samplers and edits."""
         tokens, mask = self.tokenizer.encode([self.understand(request.prompt).text], multiple=8)
         with torch.no_grad():
             clip = self.embed(tokens, mask, [request.seed], request.prior)
-            guidance = self.guidance if request.guidance is None else request.guidance
-            return self.guided(tokens, mask, clip, guidance, self.negative(request))
+            return self.guided(tokens, mask, clip, request.guidance, self.negative(request))
 
     @torch.no_grad()
     def steps_of(
@@ -300,15 +227,13 @@ class UnClip:
             prompts: as understood, B of them; seeds: one per picture.
             size: side of the pictures, one of ``sizes``.
         """
-        size = size or self.size
-        if size not in self.sizes:
-            raise TranhError(f"{self.name} makes pictures of {' or '.join(map(str, self.sizes))} px, {size} was asked")
+        size = self.checked_size(size)
         tokens, mask = self.tokenizer.encode(prompts, multiple=8)
         clip = self.embed(tokens, mask, seeds, prior)
-        denoise = self.guided(tokens, mask, clip, self.guidance if guidance is None else guidance, negative)
+        denoise = self.guided(tokens, mask, clip, guidance, negative)
         small = self.decoder.image_size
         noise = seeded(seeds, (3, small, small))
-        count = steps or self.steps
+        count = int(steps or self.card["steps"])
         total = count + (self.upsampler_steps if size > small else 0)
         x = noise()
         for step in euler(denoise, x, linear(count, last=LAST if count > 1 else 1.0)):
@@ -322,126 +247,9 @@ class UnClip:
             for step in euler(enlarge, start, linear(self.upsampler_steps, last=LAST)):
                 yield Step(count + step.index, total, step.t, step.x, step.x0)
 
-    def generate_batch(
-        self,
-        prompts: Sequence[str],
-        seeds: Sequence[int],
-        size: int | None = None,
-        steps: int | None = None,
-        guidance: float | None = None,
-        prior: str | None = None,
-    ) -> Tensor:
-        """Pictures (B, 3, size, size) in [-1, 1] for prompts that are already normalised; quick, for evaluation."""
-        result = torch.empty(0)
-        for step in self.steps_of(prompts, seeds, size, steps, guidance, prior):
-            result = step.x
-        return result.clamp(-1, 1)
-
-    def generate_events(self, request: Request) -> Iterator[Event]:
-        """Make the pictures of a request, one after another, each from its own seed.
-
-        Yields:
-            One event per denoising step; the last one's ``result`` is :class:`Pictures`.
-        """
-        check(request)
-        memory = self.memory if request.refuse_copies else None
-        prompt, negative = self.understand(request.prompt, request.allow_unknown), self.negative(request)
-        images, settings, refused = [], [], []
-        for k in range(request.count):
-            seed, x, total = request.seed + k, torch.empty(0), 1
-            for step in self.steps_of(
-                [prompt.text], [seed], request.size, request.steps, request.guidance, request.prior, negative
-            ):
-                x, total = step.x, step.steps
-                yield Event("draw", k * total + step.index, request.count * total)
-            image, told = pictures(x)[0], self.settings(request, prompt, seed)
-            if memory is not None:
-                found = memory.check(image)
-                if found.is_copy:
-                    refused.append(_refusal(seed, found))
-                    continue
-                told["refuse_copies"] = {"ratio": found.ratio, "limit": found.limit}
-            images.append(image)
-            settings.append(told)
-        result = Pictures(images, list(prompt.notices), settings, refused)
-        yield Event("draw", request.count * total, request.count * total, result=result)
-
     def settings(self, request: Request, prompt: Prompt, seed: int) -> dict[str, Any]:
-        """What repeats one picture."""
-        return {
-            "prompt": prompt.original,
-            "understood": prompt.text,
-            "language": prompt.language,
-            "negative_prompt": request.negative_prompt,
-            "seed": seed,
-            "steps": request.steps or self.steps,
-            "guidance": self.guidance if request.guidance is None else request.guidance,
-            "size": request.size or self.size,
-            "prior": request.prior or self.prior if self.clip is not None else None,
-            "model": self.name,
-            "hash": self.hash,
-        }
-
-    def generate(
-        self,
-        prompt: str,
-        *,
-        count: int = 1,
-        seed: int = 0,
-        steps: int | None = None,
-        guidance: float | None = None,
-        size: int | None = None,
-        prior: str | None = None,
-        negative_prompt: str = "",
-        allow_unknown: bool = False,
-        refuse_copies: bool = False,
-    ) -> list[Image.Image]:
-        """Pictures for a prompt; see :class:`tranh.types.Request` for the arguments.
-
-        Raises:
-            TranhError: the request cannot be met, or ``refuse_copies`` and a picture is a near copy (the others are in
-                the result of :meth:`generate_events`).
-        """
-        request = Request(
-            prompt,
-            negative_prompt,
-            count=count,
-            seed=seed,
-            steps=steps,
-            guidance=guidance,
-            size=size,
-            prior=prior,
-            allow_unknown=allow_unknown,
-            refuse_copies=refuse_copies,
-        )
-        *_, last = self.generate_events(request)
-        if last.result.refused:
-            raise TranhError("\n".join(last.result.refused))
-        images: list[Image.Image] = last.result.images
-        return images
-
-
-def _refusal(seed: int, found: Check) -> str:
-    return (
-        f"seed {seed} is refused: a near copy of the training picture {found.nearest} (ratio {found.ratio:.3f}, near "
-        f"copies are below {found.limit:.3f}). Use another seed or prompt."
-    )
-
-
-def check(request: Request) -> None:
-    """Refuse a request that cannot be meant.
-
-    Raises:
-        TranhError: says what was given and what is allowed.
-    """
-    if not 1 <= request.count <= 1000:
-        raise TranhError(f"count is {request.count}; allowed: 1 to 1000")
-    if request.steps is not None and not 1 <= request.steps <= 1000:
-        raise TranhError(f"steps is {request.steps}; allowed: 1 to 1000")
-    if request.guidance is not None and not 0 <= request.guidance <= 100:
-        raise TranhError(f"guidance is {request.guidance}; allowed: 0 to 100 (1 is none)")
-    if not 0 <= request.seed < 2**62:
-        raise TranhError(f"seed is {request.seed}; allowed: 0 to 2^62 - 1")
+        told = super().settings(request, prompt, seed)
+        return told | {"prior": request.prior or self.prior if self.clip is not None else None}
 
 
 def _part(parts: Mapping[str, Family], name: str, kind: type[Any]) -> Any:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from collections.abc import Callable
+from types import FrameType
 from urllib.parse import quote
 
 import uvicorn
@@ -33,6 +35,7 @@ def listen(
         ready: called with the addresses for raters and for the owner once connections are taken.
 
     Raises:
+        KeyboardInterrupt: it was stopped by Ctrl-C.
         TranhError: the address cannot be listened on, or needs a token.
     """
     served = app(study, votes, host=host, token=token)
@@ -54,7 +57,10 @@ def listen(
             served, log_level="warning", access_log=False, server_header=False, lifespan="off",
             limit_concurrency=MOST_CONNECTIONS, timeout_keep_alive=20, timeout_graceful_shutdown=3,
         )  # fmt: skip
-        _Server(config, lambda: ready(rater, owner)).run(sockets=[open_socket])
+        server = _Server(config, lambda: ready(rater, owner))
+        server.run(sockets=[open_socket])
+        if server.interrupted:
+            raise KeyboardInterrupt
 
 
 class _Server(uvicorn.Server):
@@ -62,7 +68,11 @@ class _Server(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
         super().__init__(config)
-        self.ready = ready
+        self.ready, self.interrupted = ready, False
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.interrupted |= sig == signal.SIGINT  # raised again on leaving, it can be lost as the event loop ends
+        super().handle_exit(sig, frame)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

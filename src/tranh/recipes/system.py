@@ -1,0 +1,316 @@
+"""What users hold: trained parts that make pictures of prompts, whichever family draws them.
+
+``System`` reads prompts, keeps seeds, settings and the guard against copies; how a batch is drawn, its subclasses say.
+``Alone`` is that of every family that draws by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from tranh.engine.step import computing
+from tranh.engine.weights import fingerprint
+from tranh.nn.pixels import to_pixels
+from tranh.recipes.memory import MEMORY, Check, Memory
+from tranh.recipes.own import TOKENIZER, WORDS
+from tranh.text.lexicon import Lexicon
+from tranh.text.prompt import Prompt, understand
+from tranh.text.tokenizer import Tokenizer
+from tranh.text.words import Words
+from tranh.types import Denoiser, Draws, Event, Family, Request, Step, TranhError
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What a request gave: the pictures, what the user should know, each picture's settings, and why some are missing.
+
+    ``refused`` has one sentence per picture that was a near copy; its seed has neither picture nor settings.
+    """
+
+    images: list[Image.Image]
+    notices: list[str]
+    settings: list[dict[str, Any]]
+    refused: list[str] = field(default_factory=list)
+
+
+def pictures(x: Tensor) -> list[Image.Image]:
+    """(B, 3, H, W) in [-1, 1] -> PIL pictures."""
+    return [Image.fromarray(pixels) for pixels in to_pixels(x)]
+
+
+class System:
+    """Trained parts that make pictures. It has no loss and is never trained.
+
+    Args:
+        parts: by name.
+        assets: tokenizer and known words; the index of the training pictures, if the run made one.
+        card: what people should know; ``name``, ``steps``, ``guidance`` and ``precision`` (fp32, or bf16 for matrix
+            products: twice as fast) are read from it.
+
+    Attributes:
+        size: side of its pictures in pixels, where none is asked for; ``sizes`` are all it makes.
+        steps, guidance: its own, None for what the family thinks best.
+    """
+
+    def __init__(self, parts: Mapping[str, Family], assets: Mapping[str, bytes], card: Mapping[str, Any]) -> None:
+        self.tokenizer, self.words = Tokenizer.load(assets[TOKENIZER]), Words.load(assets[WORDS])
+        self.lexicons = [Lexicon.load(language) for language in ("en", "vi")]
+        self.card, self.name = dict(card), str(card.get("name", "system"))
+        self.steps: int | None = card.get("steps")
+        self.guidance: float | None = card.get("guidance")
+        self.precision = str(card.get("precision", "fp32"))
+        self.parts, self._memory = dict(parts), assets.get(MEMORY)
+        self.size = 0
+
+    @cached_property
+    def memory(self) -> Memory:
+        """The index of the pictures it was trained on.
+
+        Raises:
+            TranhError: it was exported without one.
+        """
+        if self._memory is None:
+            raise TranhError(
+                f"{self.name} has no index of its training pictures, so near copies cannot be refused. A run on "
+                "pictures of your own makes one (tranh train unclip data=PATH), and `tranh export` takes it along."
+            )
+        return Memory.load(self._memory)
+
+    @cached_property
+    def hash(self) -> str:
+        """Names the weights, in the settings of every picture; computed when first asked for, not on loading."""
+        tensors = ((f"{n}.{k}", v) for n, part in self.parts.items() for k, v in part.state_dict().items())
+        return fingerprint(dict(tensors))
+
+    @property
+    def device(self) -> torch.device:
+        """Where its parts are."""
+        return next(p.device for part in self.parts.values() for p in part.parameters())
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Sides of the pictures it makes, in pixels."""
+        return (self.size,)
+
+    def understand(self, prompt: str, allow_unknown: bool = False) -> Prompt:
+        """Read a prompt; a word the model was never taught is refused with what it knows."""
+        return understand(prompt, self.lexicons, self.words, allow_unknown=allow_unknown)
+
+    def computing(self) -> AbstractContextManager[None]:
+        """Products in the precision of the card."""
+        return computing(self.device, self.precision)
+
+    def quickly(self, denoise: Denoiser) -> Denoiser:
+        """The same denoiser in the precision of the card; pictures stay float32."""
+
+        def inside(x: Tensor, t: Tensor) -> Tensor:
+            with self.computing():
+                return denoise(x, t).float()
+
+        return inside
+
+    def negative(self, request: Request) -> str:
+        """The negative prompt as the model reads it; empty for none."""
+        return self.understand(request.negative_prompt, request.allow_unknown).text if request.negative_prompt else ""
+
+    def steps_of(
+        self,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        size: int | None = None,
+        steps: int | None = None,
+        guidance: float | None = None,
+        prior: str | None = None,
+        negative: str = "",
+    ) -> Iterator[Step]:
+        """Every step of drawing a batch; the last one's ``x`` is the result.
+
+        Args:
+            prompts: as understood, B of them; seeds: one per picture.
+            size: side of the pictures, one of ``sizes``.
+            prior: for a hierarchy.
+        """
+        raise TypeError(f"{type(self).__name__} does not say how it draws: define steps_of")
+
+    def checked_size(self, size: int | None) -> int:
+        """The side that is meant.
+
+        Raises:
+            TranhError: it makes no such pictures.
+        """
+        size = size or self.size
+        if size not in self.sizes:
+            raise TranhError(f"{self.name} makes pictures of {' or '.join(map(str, self.sizes))} px, {size} was asked")
+        return size
+
+    @torch.no_grad()
+    def generate_batch(
+        self,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        size: int | None = None,
+        steps: int | None = None,
+        guidance: float | None = None,
+        prior: str | None = None,
+    ) -> Tensor:
+        """Pictures (B, 3, size, size) in [-1, 1] for prompts that are already normalised; quick, for evaluation."""
+        result = torch.empty(0)
+        for step in self.steps_of(prompts, seeds, size, steps, guidance, prior):
+            result = step.x
+        return result.clamp(-1, 1)
+
+    def generate_events(self, request: Request) -> Iterator[Event]:
+        """Make the pictures of a request, one after another, each from its own seed.
+
+        Yields:
+            One event per denoising step; the last one's ``result`` is :class:`Pictures`.
+        """
+        check(request)
+        memory = self.memory if request.refuse_copies else None
+        prompt, negative = self.understand(request.prompt, request.allow_unknown), self.negative(request)
+        images, settings, refused = [], [], []
+        for k in range(request.count):
+            seed, x, total = request.seed + k, torch.empty(0), 1
+            for step in self.steps_of(
+                [prompt.text], [seed], request.size, request.steps, request.guidance, request.prior, negative
+            ):
+                x, total = step.x, step.steps
+                yield Event("draw", k * total + step.index, request.count * total)
+            image, told = pictures(x)[0], self.settings(request, prompt, seed)
+            if memory is not None:
+                found = memory.check(image)
+                if found.is_copy:
+                    refused.append(_refusal(seed, found))
+                    continue
+                told["refuse_copies"] = {"ratio": found.ratio, "limit": found.limit}
+            images.append(image)
+            settings.append(told)
+        result = Pictures(images, list(prompt.notices), settings, refused)
+        yield Event("draw", request.count * total, request.count * total, result=result)
+
+    def settings(self, request: Request, prompt: Prompt, seed: int) -> dict[str, Any]:
+        """What repeats one picture."""
+        return {
+            "prompt": prompt.original,
+            "understood": prompt.text,
+            "language": prompt.language,
+            "negative_prompt": request.negative_prompt,
+            "seed": seed,
+            "steps": request.steps or self.steps,
+            "guidance": self.guidance if request.guidance is None else request.guidance,
+            "size": request.size or self.size,
+            "model": self.name,
+            "hash": self.hash,
+        }
+
+    def generate(
+        self,
+        prompt: str,
+        *,
+        count: int = 1,
+        seed: int = 0,
+        steps: int | None = None,
+        guidance: float | None = None,
+        size: int | None = None,
+        prior: str | None = None,
+        negative_prompt: str = "",
+        allow_unknown: bool = False,
+        refuse_copies: bool = False,
+    ) -> list[Image.Image]:
+        """Pictures for a prompt; see :class:`tranh.types.Request` for the arguments.
+
+        Raises:
+            TranhError: the request cannot be met, or ``refuse_copies`` and a picture is a near copy (the others are in
+                the result of :meth:`generate_events`).
+        """
+        request = Request(
+            prompt,
+            negative_prompt,
+            count=count,
+            seed=seed,
+            steps=steps,
+            guidance=guidance,
+            size=size,
+            prior=prior,
+            allow_unknown=allow_unknown,
+            refuse_copies=refuse_copies,
+        )
+        *_, last = self.generate_events(request)
+        if last.result.refused:
+            raise TranhError("\n".join(last.result.refused))
+        images: list[Image.Image] = last.result.images
+        return images
+
+
+class Alone(System):
+    """A system whose pictures one part draws; the others are what it stands on."""
+
+    def __init__(self, parts: Mapping[str, Family], assets: Mapping[str, bytes], card: Mapping[str, Any]) -> None:
+        super().__init__(parts, assets, {"name": list(parts)[-1] if parts else "system", **card})
+        able = [name for name, part in parts.items() if isinstance(part, Draws)]
+        if not able:
+            raise TranhError(f"none of the parts {', '.join(parts) or '(there are none)'} draws pictures")
+        self.drawer: Any = parts[able[-1]]
+        self.drawer.meet({name: part for name, part in parts.items() if name != able[-1]})
+        self.size = int(self.drawer.config["image_size"])
+
+    @torch.no_grad()
+    def steps_of(
+        self,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        size: int | None = None,
+        steps: int | None = None,
+        guidance: float | None = None,
+        prior: str | None = None,
+        negative: str = "",
+    ) -> Iterator[Step]:
+        if prior is not None:
+            raise TranhError(f"{self.name} has no prior: leave --prior out, or take a hierarchy (unclip)")
+        self.checked_size(size)
+        tokens, mask = self.tokenizer.encode(prompts, multiple=8)
+        away = self.tokenizer.encode([negative]) if negative else None
+        guidance = self.guidance if guidance is None else guidance
+        drawn = self.drawer.draw(tokens, mask, seeds, steps=steps or self.steps, guidance=guidance, away=away)
+        while True:
+            with self.computing():  # never while a generator rests: others compute in between
+                step = next(drawn, None)
+            if step is None:
+                return
+            yield Step(step.index, step.steps, step.t, step.x.float(), step.x0.float())
+
+
+def assemble(parts: dict[str, Family], assets: dict[str, bytes], card: dict[str, Any]) -> Alone:
+    """What ``load`` returns for the export of a family that draws by itself."""
+    return Alone(parts, assets, card)
+
+
+def _refusal(seed: int, found: Check) -> str:
+    return (
+        f"seed {seed} is refused: a near copy of the training picture {found.nearest} (ratio {found.ratio:.3f}, near "
+        f"copies are below {found.limit:.3f}). Use another seed or prompt."
+    )
+
+
+def check(request: Request) -> None:
+    """Refuse a request that cannot be meant.
+
+    Raises:
+        TranhError: says what was given and what is allowed.
+    """
+    if not 1 <= request.count <= 1000:
+        raise TranhError(f"count is {request.count}; allowed: 1 to 1000")
+    if request.steps is not None and not 1 <= request.steps <= 1000:
+        raise TranhError(f"steps is {request.steps}; allowed: 1 to 1000")
+    if request.guidance is not None and not 0 <= request.guidance <= 100:
+        raise TranhError(f"guidance is {request.guidance}; allowed: 0 to 100 (1 is none)")
+    if not 0 <= request.seed < 2**62:
+        raise TranhError(f"seed is {request.seed}; allowed: 0 to 2^62 - 1")

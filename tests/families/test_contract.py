@@ -1,0 +1,89 @@
+"""What every family must be able to do, over every file found. Each one's test module shows it.
+
+``toy()`` gives a small one and a batch it can learn, having met whatever it stands on; ``LEARNS``, where there is one, says
+how: steps and learning rates.
+"""
+
+import importlib
+
+import pytest
+import torch
+
+from tranh.engine import find
+from tranh.engine.contract import overfit_one_batch, same_after_saving
+from tranh.types import Autoencodes, Draws, Embeds, Family, capabilities
+
+NAMES = find.families()
+
+
+def module(name):
+    return importlib.import_module(f"test_{name}")
+
+
+def toy(name):
+    family, batch = module(name).toy()
+    assert type(family) is find.family(name)
+    return family, batch
+
+
+def picture(family, batch, rows, seeds):
+    """The pictures of some captions."""
+    *_, last = family.draw(batch.tokens[rows], batch.mask[rows], seeds, steps=3)
+    return last.x
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_learns_one_batch_by_heart_by_its_own_figure(name):
+    family, batch = toy(name)
+    figures = overfit_one_batch(family, batch, **getattr(module(name), "LEARNS", {"steps": 100}))
+    assert figures[-1] < family.overfit_below * figures[0], figures[::10]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_the_same_after_saving(name, tmp_path):
+    family, batch = toy(name)
+    same_after_saving(family, batch, tmp_path)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_it_claims_it_can_do(name):
+    family, batch = toy(name)
+    family.eval()
+    B, S = len(batch), batch.images.shape[-1]
+    with torch.no_grad():
+        if isinstance(family, Draws):
+            steps = list(family.draw(batch.tokens, batch.mask, range(B), steps=3))
+            assert [s.index for s in steps] == list(range(1, len(steps) + 1)) and steps[-1].index == steps[-1].steps
+            assert steps[-1].x.shape == (B, 3, *[family.config["image_size"]] * 2)
+            assert steps[-1].x.isfinite().all() and steps[-1].x.abs().max() <= 1
+        if isinstance(family, Autoencodes):
+            assert family.decode(family.encode(batch.images)).shape == (B, 3, S, S)
+        if isinstance(family, Embeds):
+            for rows in (family.embed_images(batch.images), family.embed_texts(batch.tokens, batch.mask)):
+                torch.testing.assert_close(rows.norm(dim=-1), torch.ones(B))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_picture_is_that_of_its_seed_alone_and_in_a_batch(name):
+    family, batch = toy(name)
+    if not isinstance(family, Draws):
+        return
+    family.eval()
+    with torch.no_grad():
+        together = picture(family, batch, [0, 1, 2, 0], [5, 6, 7, 8])
+        assert torch.equal(together, picture(family, batch, [0, 1, 2, 0], [5, 6, 7, 8]))
+        for row, (caption, seed) in enumerate(((0, 5), (1, 6), (2, 7), (0, 8))):
+            alone = picture(family, batch, [caption], [seed])
+            torch.testing.assert_close(together[row], alone[0], atol=2e-4, rtol=0)
+        assert not torch.equal(together[0], together[3])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_config_is_of_json_values_and_builds_it_again(name):
+    import json
+
+    family, _ = toy(name)
+    assert json.loads(json.dumps(family.config)) == family.config
+    again = type(family)(**family.config)
+    assert {k: v.shape for k, v in again.state_dict().items()} == {k: v.shape for k, v in family.state_dict().items()}
+    assert capabilities(again) == capabilities(family) and isinstance(family, Family)
