@@ -1,7 +1,7 @@
 """What every family must be able to do, over every file found. Each one's test module shows it.
 
-``toy()`` gives a small one and a batch it can learn, having met whatever it stands on; ``LEARNS``, where there is one, says
-how: steps and learning rates.
+``toy()`` gives a small one and a batch it can learn, having met whatever it stands on; ``LEARNS``, where there is one,
+says how: steps and learning rates.
 """
 
 import importlib
