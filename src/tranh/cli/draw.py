@@ -36,6 +36,13 @@ def generate(
         Prior | None,
         typer.Option(help="Which prior of the hierarchy; none: the caption alone.", show_default="the model's own"),
     ] = None,
+    candidates: Annotated[
+        int, typer.Option(min=1, max=1000, help="Drawn for each picture; CLIP keeps the one nearest to the prompt.")
+    ] = 1,
+    ranker: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="Whose CLIP chooses among candidates.", show_default="the model's own"),
+    ] = None,
     allow_unknown: Annotated[
         bool, typer.Option("--allow-unknown", help="Draw a prompt with words the model was never taught.")
     ] = False,
@@ -51,6 +58,7 @@ def generate(
     tranh generate "three green stars in the snow" --seed 4
     tranh generate "một con mèo buồn trong rừng" -o meo.png
     tranh "a red car left of a yellow house" --count 4 -o cars.webp
+    tranh "a small blue cat" --candidates 8
     """
     if len(prompt) > 1 and any(" " in word for word in prompt):
         ctx.fail(f"{len(prompt)} prompts were given; one is drawn at a time: put all of it into one pair of quotes")
@@ -60,9 +68,14 @@ def generate(
     paths = _targets(ctx, output, format, [seed] if count == 1 else range(seed, seed + count))
     request = Request(
         " ".join(prompt), negative_prompt=negative, count=count, seed=seed, steps=steps, guidance=guidance, size=size,
-        prior=prior and prior.value, allow_unknown=allow_unknown, refuse_copies=refuse_copies,
+        prior=prior and prior.value, allow_unknown=allow_unknown, refuse_copies=refuse_copies, candidates=candidates,
     )  # fmt: skip
-    pictures = last(drawing(model).generate_events(request))
+    system = drawing(model)
+    if ranker is not None:
+        from tranh.recipes import caption_judge
+
+        system.ranker = caption_judge.load(ranker)
+    pictures = last(system.generate_events(request))
     for notice in pictures.notices:
         typer.echo(f"note: {notice}", err=True)
     path_of = dict(zip(range(seed, seed + count), paths, strict=True))

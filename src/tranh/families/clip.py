@@ -1,14 +1,16 @@
 """CLIP (Radford et al. 2021): pictures and captions in one space, learned by telling the pairs of a batch apart.
 
-It knows nothing of what is done with its embeddings. Saved by :func:`to_transformers`, ``CLIPModel`` loads it.
+It knows nothing of what is done with its embeddings. Each side has two towers to choose from; saved by
+:func:`to_transformers`, ViT and Transformer are what ``CLIPModel`` loads.
 """
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +18,22 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from tranh.nn.clip import TextTower, VisionTower
-from tranh.types import Batch, Family, ParamGroup, Phase
+from tranh.nn.towers import BagTower, ResNetTower, named
+from tranh.types import Batch, Family, ParamGroup, Phase, TranhError
+
+Build = Callable[[Mapping[str, Any]], nn.Module]
+VISION: Mapping[str, Build] = {
+    "vit": lambda c: VisionTower(c["image_size"], c["patch"], c["vision_width"], c["vision_depth"], c["vision_heads"]),
+    "resnet": lambda c: ResNetTower(
+        c["image_size"], c["vision_width"], c["vision_depth"], c["vision_heads"], c["pool"]
+    ),
+}
+TEXT: Mapping[str, Build] = {
+    "transformer": lambda c: TextTower(
+        c["vocab"], c["text_width"], c["text_depth"], c["text_heads"], c["max_len"], c["eos"]
+    ),
+    "cbow": lambda c: BagTower(c["vocab"], c["text_width"], c["text_depth"]),
+}
 
 
 class Clip(Family):
@@ -27,6 +44,9 @@ class Clip(Family):
         image_size, patch: of the pictures.
         dim: size of the shared space.
         vision_width, vision_depth, vision_heads, text_width, text_depth, text_heads: of the towers.
+        vision: ``vit``, or ``resnet`` (no use for ``patch``); text: ``transformer``, or ``cbow``, the bag of words (no
+            use for heads, ``max_len`` and ``eos``).
+        pool: how a resnet brings its places together: ``attention``, ``mean`` or ``max``.
     """
 
     overfit_below: ClassVar[float] = 0.2
@@ -46,11 +66,14 @@ class Clip(Family):
         text_width: int = 192,
         text_depth: int = 3,
         text_heads: int = 3,
+        vision: str = "vit",
+        text: str = "transformer",
+        pool: str = "attention",
     ) -> None:
         super().__init__()
         self.config = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
-        self.vision_model = VisionTower(image_size, patch, vision_width, vision_depth, vision_heads)
-        self.text_model = TextTower(vocab, text_width, text_depth, text_heads, max_len, eos)
+        self.vision_model = named(VISION, "vision", vision)(self.config)
+        self.text_model = named(TEXT, "text", text)(self.config)
         self.visual_projection = nn.Linear(vision_width, dim, bias=False)
         self.text_projection = nn.Linear(text_width, dim, bias=False)
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
@@ -100,8 +123,16 @@ def to_transformers(clip: Clip, folder: Path) -> None:
     """Write a folder that ``transformers.CLIPModel.from_pretrained`` loads.
 
     Pictures go in as (B, 3, S, S) in [-1, 1]; token ids are those of the run's own tokenizer.
+
+    Raises:
+        TranhError: a tower is none of theirs.
     """
     c = clip.config
+    if (c["vision"], c["text"]) != ("vit", "transformer"):
+        raise TranhError(
+            f"this CLIP is {c['vision']} + {c['text']}, and CLIPModel of transformers is vit + transformer: train one "
+            "of those (tranh train clip clip.model.vision=vit clip.model.text=transformer)"
+        )
     tower = {"hidden_act": "gelu_pytorch_tanh", "projection_dim": c["dim"]}
     config = {
         "architectures": ["CLIPModel"],

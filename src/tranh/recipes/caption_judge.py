@@ -1,6 +1,7 @@
 """A judge of captions for pictures of any kind: a picture and a caption in, how well they belong together out.
 
-It knows no world and no facts: it compares, and what a number means is told by :mod:`tranh.recipes.matching`.
+It knows no world and no facts: it compares. What a number means is told by :mod:`tranh.recipes.matching`; to search, to
+classify and to choose among candidates, comparing is all there is to do.
 """
 
 from __future__ import annotations
@@ -10,15 +11,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
+from tranh.data.fit import square
 from tranh.engine.weights import fingerprint, tensors_of
-from tranh.nn.pixels import resized
+from tranh.nn.pixels import resized, to_images
 from tranh.recipes import models
-from tranh.recipes.own import TOKENIZER
+from tranh.recipes.own import TOKENIZER, WORDS
+from tranh.text.lexicon import Lexicon
 from tranh.text.normalise import normalise
+from tranh.text.prompt import Prompt, understand
 from tranh.text.tokenizer import Tokenizer
+from tranh.text.words import Words
 from tranh.types import Embeds, Family, TranhError
 
 BATCH = 64
@@ -34,12 +41,16 @@ class CaptionJudge:
         model: its networks.
         tokenizer: it was trained with.
         card: of the folder it came from; ``name`` and ``trained`` are read from it.
+        words: it was taught; where they are not known, any prompt is taken as it is.
     """
 
-    def __init__(self, part: str, model: Family, tokenizer: Tokenizer, card: Mapping[str, Any]) -> None:
+    def __init__(
+        self, part: str, model: Family, tokenizer: Tokenizer, card: Mapping[str, Any], words: Words | None = None
+    ) -> None:
         if not isinstance(model, Embeds):
             raise TranhError(f"part {part!r} is a {type(model).__name__}, which does not embed captions and pictures.")
         self.part, self.model, self.tokenizer, self.card = part, model.eval(), tokenizer, dict(card)
+        self.words = words
         self.name = str(card.get("name", part))
         self.image_size = int(model.config["image_size"])
         self._embeds: Embeds = model
@@ -80,6 +91,23 @@ class CaptionJudge:
             raise TranhError("no caption is given: at least one is needed.")
         return self.embed_texts(*self.tokenizer.encode([normalise(c) for c in captions], notice=notice))
 
+    def embed_pictures(self, pictures: Sequence[Image.Image]) -> Tensor:
+        """Pictures of any size and shape, their middle cut out as in training -> (N, D) on the CPU."""
+        squares = (np.asarray(square(picture.convert("RGB"), self.image_size)) for picture in pictures)
+        return self.embed_images(to_images(pixels[None]) for pixels in squares)
+
+    def similarity(self, picture: Image.Image, caption: str) -> float:
+        """Cosine of a picture and a caption; what of a long one it cannot read is left out."""
+        text = self.embed_captions([caption], notice=lambda _: None)
+        return float((self.embed_pictures([picture]) * text).sum())
+
+    def understand(self, prompt: str, allow_unknown: bool = False) -> Prompt:
+        """Read a prompt; a word it was never taught is refused with what it knows."""
+        if self.words is None:
+            return Prompt(normalise(prompt), prompt, "und")
+        lexicons = [Lexicon.load(language) for language in ("en", "vi")]
+        return understand(prompt, lexicons, self.words, allow_unknown=allow_unknown)
+
     def score(self, images: Tensor | Iterable[Tensor], captions: Sequence[str]) -> Tensor:
         """How well each picture and its caption belong together, (N,): a cosine, to be compared and not read.
 
@@ -113,7 +141,8 @@ def assemble(parts: Mapping[str, Family], assets: Mapping[str, bytes], card: Map
         raise TranhError(
             f"this folder holds {', '.join(parts) or 'nothing'}; a judge's holds one of {', '.join(PARTS)}."
         )
-    return CaptionJudge(part, parts[part], Tokenizer.load(assets[TOKENIZER]), card)
+    words = Words.load(assets[WORDS]) if WORDS in assets else None
+    return CaptionJudge(part, parts[part], Tokenizer.load(assets[TOKENIZER]), card, words)
 
 
 def judge_of(system: Any) -> CaptionJudge:
@@ -131,7 +160,7 @@ def judge_of(system: Any) -> CaptionJudge:
             f"{getattr(system, 'name', type(system).__name__)} cannot judge captions: it has none of the parts "
             f"{', '.join(PARTS)}. Train a judge: tranh train matcher data=PATH"
         )
-    return CaptionJudge(part, parts[part], tokenizer, getattr(system, "card", {}))
+    return CaptionJudge(part, parts[part], tokenizer, getattr(system, "card", {}), getattr(system, "words", None))
 
 
 def load(name_or_path: str | Path) -> CaptionJudge:

@@ -15,9 +15,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from tranh.families.clip import to_transformers
+from tranh.families.clip import Clip, to_transformers
 from tranh.nn.transformer import interleave_heads
 from tranh.recipes import models, run
+from tranh.recipes.caption_judge import CaptionJudge
 from tranh.recipes.unclip import LAST, UnClip
 from tranh.types import TranhError
 
@@ -79,13 +80,14 @@ def export_to(library: str, source: str, folder: Path) -> Path:
             system = models.load(run.export(Path(source), Path(place) / "system", "fp32"))
     else:
         system = models.load(source)
-    if not isinstance(system, UnClip):
-        raise TranhError(f"{source} is a {type(system).__name__}; only a hierarchy has parts for {library}")
     if library == "diffusers":
+        if not isinstance(system, UnClip):
+            raise TranhError(f"{source} is a {type(system).__name__}; only a hierarchy has parts for diffusers")
         return export_decoder(system, folder)
-    if system.clip is None:
+    clip = system.model if isinstance(system, CaptionJudge) else getattr(system, "parts", {}).get("clip")
+    if not isinstance(clip, Clip):
         raise TranhError(f"{source} has no CLIP, so there is nothing for transformers")
-    to_transformers(system.clip, folder)
+    to_transformers(clip, folder)
     return folder
 
 

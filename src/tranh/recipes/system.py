@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from torch import Tensor
 from tranh.engine.step import computing
 from tranh.engine.weights import fingerprint
 from tranh.nn.pixels import to_pixels
+from tranh.recipes.caption_judge import PARTS, CaptionJudge, judge_of
 from tranh.recipes.memory import MEMORY, Check, Memory
 from tranh.recipes.own import TOKENIZER, WORDS
 from tranh.text.lexicon import Lexicon
@@ -83,6 +85,21 @@ class System:
                 "pictures of your own makes one (tranh train unclip data=PATH), and `tranh export` takes it along."
             )
         return Memory.load(self._memory)
+
+    @cached_property
+    def ranker(self) -> CaptionJudge:
+        """What chooses among candidates: its own CLIP. Another may be put in its place.
+
+        Raises:
+            TranhError: it has none.
+        """
+        if not any(part in self.parts for part in PARTS):
+            raise TranhError(
+                f"{self.name} has no CLIP to choose among candidates by: ask for one candidate, or name a model that "
+                "has a CLIP, --ranker tranh-1 or an export of `tranh train clip` (in Python: system.ranker = "
+                "tranh.recipes.caption_judge.load(MODEL))"
+            )
+        return judge_of(self)
 
     @cached_property
     def hash(self) -> str:
@@ -170,21 +187,32 @@ class System:
     def generate_events(self, request: Request) -> Iterator[Event]:
         """Make the pictures of a request, one after another, each from its own seed.
 
+        Of several candidates the one nearest to the prompt is kept; its settings say by which seed it is drawn alone.
+
         Yields:
             One event per denoising step; the last one's ``result`` is :class:`Pictures`.
         """
         check(request)
         memory = self.memory if request.refuse_copies else None
+        ranker = self.ranker if request.candidates > 1 else None
         prompt, negative = self.understand(request.prompt, request.allow_unknown), self.negative(request)
         images, settings, refused = [], [], []
         for k in range(request.count):
             seed, x, total = request.seed + k, torch.empty(0), 1
-            for step in self.steps_of(
-                [prompt.text], [seed], request.size, request.steps, request.guidance, request.prior, negative
-            ):
-                x, total = step.x, step.steps
-                yield Event("draw", k * total + step.index, request.count * total)
-            image, told = pictures(x)[0], self.settings(request, prompt, seed)
+            drawn: list[tuple[float, int, Image.Image]] = []
+            for n, tried in enumerate(candidates(seed, request.candidates)):
+                for step in self.steps_of(
+                    [prompt.text], [tried], request.size, request.steps, request.guidance, request.prior, negative
+                ):
+                    x, total = step.x, step.steps * request.candidates
+                    yield Event("draw", k * total + n * step.steps + step.index, request.count * total)
+                image = pictures(x)[0]
+                drawn.append((ranker.similarity(image, prompt.text) if ranker is not None else 0.0, tried, image))
+            similarity, tried, image = max(drawn, key=lambda one: one[0])
+            told = self.settings(request, prompt, seed)
+            if ranker is not None:
+                told |= {"candidates": request.candidates, "chosen_seed": tried, "similarity": similarity}
+                told["ranker"] = ranker.name
             if memory is not None:
                 found = memory.check(image)
                 if found.is_copy:
@@ -224,6 +252,7 @@ class System:
         negative_prompt: str = "",
         allow_unknown: bool = False,
         refuse_copies: bool = False,
+        candidates: int = 1,
     ) -> list[Image.Image]:
         """Pictures for a prompt; see :class:`tranh.types.Request` for the arguments.
 
@@ -242,6 +271,7 @@ class System:
             prior=prior,
             allow_unknown=allow_unknown,
             refuse_copies=refuse_copies,
+            candidates=candidates,
         )
         *_, last = self.generate_events(request)
         if last.result.refused:
@@ -293,6 +323,15 @@ def assemble(parts: dict[str, Family], assets: dict[str, bytes], card: dict[str,
     return Alone(parts, assets, card)
 
 
+def candidates(seed: int, count: int) -> list[int]:
+    """Seeds of the pictures among which that of ``seed`` is chosen: itself, then what its hash gives.
+
+    Of more candidates the first are the same.
+    """
+    digests = (hashlib.sha256(f"{seed} {n}".encode()).digest() for n in range(1, count))
+    return [seed, *(int.from_bytes(digest[:6], "big") for digest in digests)]
+
+
 def _refusal(seed: int, found: Check) -> str:
     return (
         f"seed {seed} is refused: a near copy of the training picture {found.nearest} (ratio {found.ratio:.3f}, near "
@@ -312,5 +351,7 @@ def check(request: Request) -> None:
         raise TranhError(f"steps is {request.steps}; allowed: 1 to 1000")
     if request.guidance is not None and not 0 <= request.guidance <= 100:
         raise TranhError(f"guidance is {request.guidance}; allowed: 0 to 100 (1 is none)")
+    if not 1 <= request.candidates <= 1000:
+        raise TranhError(f"candidates is {request.candidates}; allowed: 1 to 1000 (1 chooses nothing)")
     if not 0 <= request.seed < 2**62:
         raise TranhError(f"seed is {request.seed}; allowed: 0 to 2^62 - 1")
