@@ -19,6 +19,7 @@ from torch import Tensor
 from tranh.engine.step import computing
 from tranh.engine.weights import fingerprint
 from tranh.nn.pixels import to_pixels
+from tranh.recipes.expander import Expansion, for_words_of
 from tranh.recipes.memory import MEMORY, Check, Memory
 from tranh.recipes.own import TOKENIZER, WORDS
 from tranh.text.lexicon import Lexicon
@@ -68,7 +69,7 @@ class System:
         self.guidance: float | None = card.get("guidance")
         self.precision = str(card.get("precision", "fp32"))
         self.parts, self._memory = dict(parts), assets.get(MEMORY)
-        self.size = 0
+        self._tokenizer, self.size = assets[TOKENIZER], 0
 
     @cached_property
     def memory(self) -> Memory:
@@ -83,6 +84,15 @@ class System:
                 "pictures of your own makes one (tranh train unclip data=PATH), and `tranh export` takes it along."
             )
         return Memory.load(self._memory)
+
+    @cached_property
+    def expander(self) -> Expansion:
+        """What says more than a prompt does; the shipped one unless another is put here.
+
+        Raises:
+            TranhError: the shipped one does not know this model's words.
+        """
+        return for_words_of(self._tokenizer, self.name)
 
     @cached_property
     def hash(self) -> str:
@@ -179,12 +189,14 @@ class System:
         images, settings, refused = [], [], []
         for k in range(request.count):
             seed, x, total = request.seed + k, torch.empty(0), 1
+            text = self.expander.expand(prompt.text, seed) if request.expand else prompt.text
             for step in self.steps_of(
-                [prompt.text], [seed], request.size, request.steps, request.guidance, request.prior, negative
+                [text], [seed], request.size, request.steps, request.guidance, request.prior, negative
             ):
                 x, total = step.x, step.steps
                 yield Event("draw", k * total + step.index, request.count * total)
             image, told = pictures(x)[0], self.settings(request, prompt, seed)
+            told |= {"expanded": text} if request.expand else {}
             if memory is not None:
                 found = memory.check(image)
                 if found.is_copy:
@@ -224,6 +236,7 @@ class System:
         negative_prompt: str = "",
         allow_unknown: bool = False,
         refuse_copies: bool = False,
+        expand: bool = False,
     ) -> list[Image.Image]:
         """Pictures for a prompt; see :class:`tranh.types.Request` for the arguments.
 
@@ -242,6 +255,7 @@ class System:
             prior=prior,
             allow_unknown=allow_unknown,
             refuse_copies=refuse_copies,
+            expand=expand,
         )
         *_, last = self.generate_events(request)
         if last.result.refused:
