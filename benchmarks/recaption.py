@@ -3,8 +3,8 @@
 python benchmarks/recaption.py OUT [--count 10000] [--minutes 20] [--recipe direct] [--prompts 200]
 
 The data set is a folder of Scenes (level one) with one short caption per picture and language. The verifier writes
-dense ones from the pictures alone. Both models get the same pictures, the same minutes and the same seed; they are asked for
-held-out scenes with short prompts, with dense ones, and with short ones expanded. The same command goes on.
+dense ones from the pictures alone. Both models get the same pictures, the same minutes and the same seed. They are
+asked for held-out scenes with short prompts, with dense ones, and with short ones expanded. The same command goes on.
 """
 
 from __future__ import annotations
