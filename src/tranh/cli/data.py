@@ -196,6 +196,34 @@ def preview(
 
 
 @data.command()
+def recaption(
+    path: Source,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="A new image folder, or one begun before.")],
+    captioner: Annotated[
+        str, typer.Option(metavar="NAME", help="verifier (pictures of Scenes), or module:function of your own.")
+    ],
+    originals: Annotated[bool, typer.Option(help="Keep the captions that were there beside the new ones.")] = True,
+    kind: Kind = None,
+) -> None:
+    """Write dense captions for pictures that have only short ones, into an image folder to train on.
+
+    Your own captioner is a function that takes a list of PIL pictures and gives for each a caption, or {language:
+    captions}. Stopped, the same command goes on.
+
+    \b
+    tranh data recaption my-pictures dense --captioner my_captions:describe
+    tranh data recaption scenes-pictures dense --captioner verifier
+    tranh train unclip data=dense
+    """
+    from tranh.recipes import recaption as writing
+
+    found = last(
+        writing.recaption(path, out, writing.captioner(captioner), name=captioner, kind=kind, originals=originals)
+    )
+    typer.echo(f"{found['kept']} pictures captioned, {found['left']} left out: {out}")
+
+
+@data.command()
 def statistics(
     source: Source,
     network: Annotated[

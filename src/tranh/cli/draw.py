@@ -46,6 +46,12 @@ def generate(
     allow_unknown: Annotated[
         bool, typer.Option("--allow-unknown", help="Draw a prompt with words the model was never taught.")
     ] = False,
+    expand: Annotated[
+        bool, typer.Option("--expand", help="Say first what the prompt leaves open; the longer prompt is printed.")
+    ] = False,
+    expander: Annotated[
+        str | None, typer.Option(metavar="DIR", help="An exported `tranh train expander`.", show_default="expander-1")
+    ] = None,
     refuse_copies: Annotated[
         bool, typer.Option("--refuse-copies", help="Write no near copy of a training picture; exit code 1 if one was.")
     ] = False,
@@ -59,27 +65,34 @@ def generate(
     tranh generate "một con mèo buồn trong rừng" -o meo.png
     tranh "a red car left of a yellow house" --count 4 -o cars.webp
     tranh "a small blue cat" --candidates 8
+    tranh "a sleepy cat" --expand --count 4
     """
     if len(prompt) > 1 and any(" " in word for word in prompt):
         ctx.fail(f"{len(prompt)} prompts were given; one is drawn at a time: put all of it into one pair of quotes")
     from tranh.engine.picture import save_picture
+    from tranh.recipes.models import load
     from tranh.types import Request, TranhError
 
     paths = _targets(ctx, output, format, [seed] if count == 1 else range(seed, seed + count))
     request = Request(
         " ".join(prompt), negative_prompt=negative, count=count, seed=seed, steps=steps, guidance=guidance, size=size,
         prior=prior and prior.value, allow_unknown=allow_unknown, refuse_copies=refuse_copies, candidates=candidates,
+        expand=expand or expander is not None,
     )  # fmt: skip
     system = drawing(model)
     if ranker is not None:
         from tranh.recipes import caption_judge
 
         system.ranker = caption_judge.load(ranker)
+    if expander is not None:
+        system.expander = load(expander)
     pictures = last(system.generate_events(request))
     for notice in pictures.notices:
         typer.echo(f"note: {notice}", err=True)
     path_of = dict(zip(range(seed, seed + count), paths, strict=True))
     for image, settings in zip(pictures.images, pictures.settings, strict=True):
+        if request.expand:
+            typer.echo(f"expanded: {settings['expanded']}", err=True)
         typer.echo(save_picture(image, path_of[settings["seed"]], settings))
     if refuse_copies and pictures.refused:
         raise TranhError("\n".join(pictures.refused))

@@ -42,6 +42,8 @@ class Pictures:
         size: side of the pictures.
         languages: language -> weight of its captions where a picture has several; 1 each if None, 0 leaves one out.
         unmarked: share of Vietnamese captions shown without marks.
+        pairs: every caption is the shortest of a picture in its language, and ``labels`` hold the tokens of the longest
+            (``dense``, ``dense_mask``), for what learns to say more.
         progress: called while pictures are unpacked.
     """
 
@@ -56,12 +58,14 @@ class Pictures:
         size: int = 64,
         languages: Mapping[str, float] | None = None,
         unmarked: float = UNMARKED,
+        pairs: bool = False,
         progress: Tick | None = None,
     ) -> None:
         if not 8 <= size <= 1024:
             raise TranhError(f"data.size={size}: allowed are 8 to 1024 pixels")
         self.tokenize, self.prepared, self.size = tokenize, prepared, size
         self.split, self.languages, self.unmarked = split, dict(languages or {}), unmarked
+        self.pairs = pairs
         self.training, self.held_out = prepared.of(split), prepared.of("validation")
         self._pixels = prepared.unpacked(size, progress)
         self._order = lru_cache(maxsize=2)(self._permutation)
@@ -101,24 +105,26 @@ class Pictures:
 
     def _batch(self, indices: Sequence[int], rng: np.random.Generator) -> Batch:
         told = [self._caption(index, rng) for index in indices]
-        tokens, mask = self.tokenize([caption for caption, _ in told])
-        numbers = [LANGUAGES.index(form) if form in LANGUAGES else 0 for _, form in told]
-        return Batch(
-            self.images(indices), [caption for caption, _ in told], tokens, mask, torch.tensor(indices),
-            {"language": torch.tensor(numbers)},
-        )  # fmt: skip
+        captions = [caption for caption, _, _ in told]
+        tokens, mask = self.tokenize(captions)
+        labels = {"language": torch.tensor([LANGUAGES.index(form) if form in LANGUAGES else 0 for _, _, form in told])}
+        if self.pairs:
+            labels["dense"], labels["dense_mask"] = self.tokenize([fullest for _, fullest, _ in told])
+        return Batch(self.images(indices), captions, tokens, mask, torch.tensor(indices), labels)
 
-    def _caption(self, index: int, rng: np.random.Generator) -> tuple[str, str]:
-        """One of a picture's captions: a language by its weight, then one of its captions by chance."""
+    def _caption(self, index: int, rng: np.random.Generator) -> tuple[str, str, str]:
+        """One of a picture's captions (a language by its weight, then one of its captions by chance), the longest in
+        that language, and the form both have."""
         ticket = rng.random(3)
         known = self.captions(index)
         spoken = sorted({language for _, language in known})
         weights = np.array([self.languages.get(language, 1.0) for language in spoken])
         if not weights.sum():
-            return "", "und"
+            return "", "", "und"
         language = spoken[int(np.searchsorted(np.cumsum(weights) / weights.sum(), ticket[0], side="right"))]
         texts = [text for text, spoken_in in known if spoken_in == language]
-        text = texts[int(ticket[1] * len(texts))]
+        text = min(texts, key=len) if self.pairs else texts[int(ticket[1] * len(texts))]
+        fullest = max(texts, key=len)
         if language == "vi" and ticket[2] < self.unmarked:
-            return strip_diacritics(text), "vi_unmarked"
-        return text, language
+            return strip_diacritics(text), strip_diacritics(fullest), "vi_unmarked"
+        return text, fullest, language

@@ -103,7 +103,7 @@ class Judge:
                 return False
             if fact.group == "relation":
                 other = of[fact.object] if fact.object is not None else None
-                return other is not None and _related(fact.value, seen[subject], seen[other])
+                return other is not None and related(fact.value, seen[subject], seen[other])
             return (places[subject] if fact.group == "place" else words[subject][fact.group]) == fact.value
 
         known: dict[tuple[Fact, int | None, int | None], bool] = {}
@@ -184,7 +184,7 @@ def _look(words: Mapping[str, str]) -> str:
     return " ".join(word for word in kept if word != "normal")
 
 
-def _related(name: str, subject: Seen, other: Seen) -> bool:
+def related(name: str, subject: Seen, other: Seen) -> bool:
     """Is it so, by centres where those decide, by roles where only depth does?"""
     dx, dy = other.x - subject.x, other.y - subject.y
     if name == "above":

@@ -51,7 +51,7 @@ REFERENCE = 10_000
 FEATURED = 10_000
 """Most training pictures whose features are kept beside their looks."""
 
-OPTIONS = ("split", "size", "languages", "unmarked")
+OPTIONS = ("split", "size", "languages", "unmarked", "pairs")
 """What a stage may set of :class:`Pictures`; ``source``, ``hash`` and ``words_of`` are beside them."""
 
 

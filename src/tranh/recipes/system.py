@@ -21,6 +21,7 @@ from tranh.engine.step import computing
 from tranh.engine.weights import fingerprint
 from tranh.nn.pixels import to_pixels
 from tranh.recipes.caption_judge import PARTS, CaptionJudge, judge_of
+from tranh.recipes.expander import Expansion, for_words_of
 from tranh.recipes.memory import MEMORY, Check, Memory
 from tranh.recipes.own import TOKENIZER, WORDS
 from tranh.text.lexicon import Lexicon
@@ -70,7 +71,7 @@ class System:
         self.guidance: float | None = card.get("guidance")
         self.precision = str(card.get("precision", "fp32"))
         self.parts, self._memory = dict(parts), assets.get(MEMORY)
-        self.size = 0
+        self._tokenizer, self.size = assets[TOKENIZER], 0
 
     @cached_property
     def memory(self) -> Memory:
@@ -100,6 +101,15 @@ class System:
                 "tranh.recipes.caption_judge.load(MODEL))"
             )
         return judge_of(self)
+
+    @cached_property
+    def expander(self) -> Expansion:
+        """What says more than a prompt does; the shipped one unless another is put here.
+
+        Raises:
+            TranhError: the shipped one does not know this model's words.
+        """
+        return for_words_of(self._tokenizer, self.name)
 
     @cached_property
     def hash(self) -> str:
@@ -199,10 +209,11 @@ class System:
         images, settings, refused = [], [], []
         for k in range(request.count):
             seed, x, total = request.seed + k, torch.empty(0), 1
+            text = self.expander.expand(prompt.text, seed) if request.expand else prompt.text
             drawn: list[tuple[float, int, Image.Image]] = []
             for n, tried in enumerate(candidates(seed, request.candidates)):
                 for step in self.steps_of(
-                    [prompt.text], [tried], request.size, request.steps, request.guidance, request.prior, negative
+                    [text], [tried], request.size, request.steps, request.guidance, request.prior, negative
                 ):
                     x, total = step.x, step.steps * request.candidates
                     yield Event("draw", k * total + n * step.steps + step.index, request.count * total)
@@ -210,6 +221,7 @@ class System:
                 drawn.append((ranker.similarity(image, prompt.text) if ranker is not None else 0.0, tried, image))
             similarity, tried, image = max(drawn, key=lambda one: one[0])
             told = self.settings(request, prompt, seed)
+            told |= {"expanded": text} if request.expand else {}
             if ranker is not None:
                 told |= {"candidates": request.candidates, "chosen_seed": tried, "similarity": similarity}
                 told["ranker"] = ranker.name
@@ -253,6 +265,7 @@ class System:
         allow_unknown: bool = False,
         refuse_copies: bool = False,
         candidates: int = 1,
+        expand: bool = False,
     ) -> list[Image.Image]:
         """Pictures for a prompt; see :class:`tranh.types.Request` for the arguments.
 
@@ -272,6 +285,7 @@ class System:
             allow_unknown=allow_unknown,
             refuse_copies=refuse_copies,
             candidates=candidates,
+            expand=expand,
         )
         *_, last = self.generate_events(request)
         if last.result.refused:

@@ -99,6 +99,8 @@ class Scenes:
         languages: form of caption -> share.
         dense: share of dense captions; the rest are short.
         patches: patches per side for the labels of patches, 0 for none.
+        pairs: every caption is short, and ``labels`` hold the tokens of a dense one in the same language (``dense``,
+            ``dense_mask``), for what learns to say more.
         tokenize: captions -> (tokens (B, T), mask (B, T)).
     """
 
@@ -112,6 +114,7 @@ class Scenes:
         languages: Mapping[str, float] = LANGUAGES,
         dense: float = 0.85,
         patches: int = 0,
+        pairs: bool = False,
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
         unknown = [level for level in levels if level not in LEVELS]
@@ -120,6 +123,7 @@ class Scenes:
         self.tokenize, self.levels, self.split, self.size = tokenize, dict(levels), split, size
         self.spoken = tuple(languages)
         self.languages, self.dense, self.patches = dict(languages), dense, patches
+        self.pairs = pairs
         self.count = count
         self._pictures = {(level, split): drawn(level, split, size, count, progress) for level in levels}
         self._progress = progress
@@ -157,12 +161,15 @@ class Scenes:
             i = int(ticket[k] * len(drawn_pictures))
             scenes.append(remembered(level, split, i))
             pixels.append(drawn_pictures[i])
-            density = "dense" if dense[k] else "short"
+            density = "dense" if dense[k] and not self.pairs else "short"
             captions.append(say(scenes[-1], spoken[language_of[k]], density, seed, split, step, k)[0])
             ids.append((LEVELS.index(level) << 40) + (SPLITS.index(split) << 36) + i)
         tokens, mask = self.tokenize(captions)
         images = to_images(np.stack(pixels))  # (B, 3, S, S)
         labels = encode(scenes) | {"language": torch.from_numpy(language_of)}
+        if self.pairs:
+            fuller = [say(s, spoken[language_of[k]], "dense", seed, split, step, k)[0] for k, s in enumerate(scenes)]
+            labels["dense"], labels["dense_mask"] = self.tokenize(fuller)
         if self.patches:
             labels["patches"] = patches(labels, self.patches)
         return Batch(images, captions, tokens, mask, torch.tensor(ids), labels)
