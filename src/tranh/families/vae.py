@@ -107,7 +107,9 @@ class Vae(Family):
             self.text = TextEncoder(vocab, text_dim, text_depth, text_heads, max_len)
             self.nothing = nn.Parameter(0.02 * torch.randn(text_dim))  # stands for no caption
         context = 0 if vocab is None else text_dim
-        self.encoder = ENCODERS[form](Shape(image_size, width, encoder_depth or depth, heads, patch, context), 2 * latent)
+        self.encoder = ENCODERS[form](
+            Shape(image_size, width, encoder_depth or depth, heads, patch, context), 2 * latent
+        )
         self.decoder = DECODERS[form](Shape(image_size, width, depth, heads, patch, context), latent)
 
     def caption(self, tokens: Tensor, mask: Tensor, dropped: Tensor | None = None) -> Caption | None:

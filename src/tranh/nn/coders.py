@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tranh.nn.conv import ChannelNorm, Residual
-from tranh.nn.transformer import Block, FinalLayer, patchify, rope_2d, unpatchify
+from tranh.nn.transformer import Block, patchify, rope_2d, unpatchify
 
 Caption = tuple[Tensor, Tensor]
 """Context tokens (B, T, C), and which of them are real, bool (B, T)."""
@@ -130,6 +130,9 @@ class ConvDecoder(nn.Module):
 class _Trunk(nn.Module):
     """Blocks over the patches of a picture that attend to context tokens and are modulated by one vector."""
 
+    cos: Tensor
+    sin: Tensor
+
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         if shape.image_size % shape.patch:
@@ -185,6 +188,8 @@ class PatchDecoder(nn.Module):
     where it lies as seen from every spot. So a shape has to be learned once, not once for each place of the picture.
     """
 
+    middles: Tensor
+
     OCTAVES = 4
     """Waves per axis by which a patch is told where it lies."""
 
@@ -199,7 +204,8 @@ class PatchDecoder(nn.Module):
         self.vec = nn.Sequential(nn.Linear(latent + shape.context, width), nn.SiLU(), nn.Linear(width, width))
         self.pose = nn.Sequential(nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 3 * spots))
         self.seen = nn.Linear(spots * 2 * (1 + 2 * self.OCTAVES), width)
-        self.final_layer = FinalLayer(width, 3 * shape.patch**2)
+        self.norm = nn.LayerNorm(width)
+        self.out = nn.Linear(width, 3 * shape.patch**2)
         middle = (torch.arange(grid) + 0.5) / grid
         rows, columns = torch.meshgrid(middle, middle, indexing="ij")
         self.register_buffer("middles", torch.stack([columns.flatten(), rows.flatten()], dim=1), persistent=False)
@@ -219,8 +225,8 @@ class PatchDecoder(nn.Module):
             context = torch.cat([context, self.told(caption[0])], dim=1)  # (B, 1 + T, D)
             mask = torch.cat([mask, caption[1]], dim=1)
         x = self.places + self.seen(self.look(vec).to(vec.dtype))  # (B, N, D)
-        out = self.final_layer(self.trunk(x, context, mask, vec), vec)
-        return unpatchify(out, self.patch, self.size, self.size)
+        x = self.trunk(x, context, mask, vec)
+        return unpatchify(self.out(self.norm(x)), self.patch, self.size, self.size)
 
 
 ENCODERS: Mapping[str, Callable[[Shape, int], nn.Module]] = {

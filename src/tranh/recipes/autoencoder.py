@@ -44,7 +44,7 @@ class Autoencoding:
         if not able:
             raise TranhError(f"none of the parts {', '.join(parts) or '(there are none)'} encodes and decodes pictures")
         self.parts, self.card, self.part = dict(parts), dict(card), able[-1]
-        self.name, self.size = str(card.get("name", "autoencoder")), int(able[-1].config["image_size"])  # type: ignore[attr-defined]
+        self.name, self.size = str(card.get("name", "autoencoder")), int(able[-1].config["image_size"])
 
     @property
     def hash(self) -> str:
