@@ -1,7 +1,8 @@
 """The variational autoencoder (Kingma and Welling 2014; with captions Sohn et al. 2015): a code that can be drawn.
 
-It knows nothing of other stages. Told captions, both halves read them and the prior stays N(0, I): z is what a caption
-leaves open. Without ``vocab`` there are no captions.
+It knows nothing of other stages. Told captions, encoder, decoder and prior read them: p(z | caption) is a normal whose
+mean and variance a caption gives, so whatever z has come to say, the caption says it too when a picture is drawn.
+Without ``vocab`` there are no captions, and the prior is N(0, I).
 """
 
 from __future__ import annotations
@@ -45,8 +46,34 @@ LIKELIHOODS: Mapping[str, Callable[[Tensor, Tensor, float], Tensor]] = {
 }  # fmt: skip
 
 
+class Prior(nn.Module):
+    """p(z | caption): learned questions look over the caption's tokens; starts as N(0, I)."""
+
+    QUESTIONS = 8
+
+    def __init__(self, dim: int, heads: int, latent: int) -> None:
+        super().__init__()
+        self.questions = nn.Parameter(torch.randn(self.QUESTIONS, dim))
+        self.look = nn.MultiheadAttention(dim, heads, batch_first=True)
+        self.think = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, dim), nn.GELU())
+        self.out = nn.Linear(self.QUESTIONS * dim, 2 * latent)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, caption: Caption) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance, (B, latent) each, float32."""
+        context, mask = caption
+        asked = self.questions.to(context.dtype).expand(len(context), -1, -1)
+        found, _ = self.look(asked, context, context, key_padding_mask=~mask, need_weights=False)
+        mu, logvar = self.out(self.think(asked + found).flatten(1)).float().chunk(2, dim=1)
+        return mu, logvar.clamp(-12, 12)
+
+
 class Vae(Family):
-    """z = mu + exp(0.5 logvar) eps; loss = -log p(x|z) + beta 0.5 sum(mu^2 + exp(logvar) - logvar - 1), per number.
+    """z = mu + exp(0.5 logvar) eps; loss = -log p(x|z) + beta KL, per pixel value.
+
+    Without captions KL = 0.5 sum(mu^2 + exp(logvar) - logvar - 1); with them it is that of the standardised
+    (mu - mu_p) / sigma_p, see :func:`divergence`.
 
     Args:
         vocab, max_len: of the tokenizer; without ``vocab`` it reads no captions.
@@ -58,7 +85,6 @@ class Vae(Family):
         likelihood: of the pixels: bernoulli, gaussian or laplace, with a fixed ``scale``: the larger, the less of the
             picture is worth telling in z.
         beta: weight of the divergence (Higgins et al. 2017); 1 is the paper's bound.
-        beta_first: its factor at the start, falling to 1 by half of the training: captions are read before z is.
         drop: share of captions left out in training, so that pictures can be encoded and drawn without.
         spread: standard deviation z is drawn with; 1 is the prior's own.
     """
@@ -84,7 +110,6 @@ class Vae(Family):
         likelihood: str = "gaussian",
         scale: float = 1.0,
         beta: float = 1.0,
-        beta_first: float = 1.0,
         drop: float = 0.1,
         spread: float = 1.0,
     ) -> None:
@@ -94,17 +119,19 @@ class Vae(Family):
         self.config = {
             "image_size": image_size, "form": checked(form), "latent": latent, "width": width, "depth": depth,
             "heads": heads, "patch": patch, "encoder_depth": encoder_depth, "likelihood": likelihood, "scale": scale,
-            "beta": beta, "beta_first": beta_first, "spread": spread,
+            "beta": beta, "spread": spread,
         }  # fmt: skip
         self.latent, self.likelihood, self.scale, self.spread = latent, LIKELIHOODS[likelihood], scale, spread
-        self.beta, self.beta_first, self.drop = beta, beta_first, drop
+        self.beta, self.drop = beta, drop
         self.text: TextEncoder | None = None
+        self.prior: Prior | None = None
         if vocab is not None:
             self.config |= {
                 "vocab": vocab, "max_len": max_len, "text_dim": text_dim, "text_depth": text_depth,
                 "text_heads": text_heads, "drop": drop,
             }  # fmt: skip
             self.text = TextEncoder(vocab, text_dim, text_depth, text_heads, max_len)
+            self.prior = Prior(text_dim, text_heads, latent)
             self.nothing = nn.Parameter(0.02 * torch.randn(text_dim))  # stands for no caption
         context = 0 if vocab is None else text_dim
         self.encoder = ENCODERS[form](
@@ -133,6 +160,12 @@ class Vae(Family):
         mu, logvar = self.encoder(images, caption).float().chunk(2, dim=1)
         return mu, logvar.clamp(-12, 12)
 
+    def before(self, rows: Tensor, caption: Caption | None) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of p(z | caption), each like ``rows`` (B, latent)."""
+        if self.prior is None or caption is None:
+            return torch.zeros_like(rows), torch.zeros_like(rows)
+        return self.prior(caption)
+
     def paint(self, z: Tensor, caption: Caption | None) -> Tensor:
         """The mean of p(x | z, caption), (B, 3, S, S) float32."""
         out = self.decoder(z, caption).float()
@@ -146,10 +179,9 @@ class Vae(Family):
         eps = torch.randn(mu.shape, generator=g, device=g.device).to(x.device)
         out = self.paint(mu + (0.5 * logvar).exp() * eps, caption)
         reconstruction = self.likelihood(out, x, self.scale).flatten(1).sum(1).mean()
-        each = divergence(mu, logvar).mean(0)  # (latent,)
-        beta = self.beta * (1 + (self.beta_first - 1) * max(0.0, 1 - 2 * phase.progress))
+        each = divergence(mu, logvar, *self.before(mu, caption)).mean(0)  # (latent,)
         figures = {
-            "loss": (reconstruction + beta * each.sum()) / x[0].numel(),
+            "loss": (reconstruction + self.beta * each.sum()) / x[0].numel(),
             "error": (out - x).abs().mean().detach(),
             "reconstruction": reconstruction.detach(),
             "kl": each.sum().detach(),
@@ -176,8 +208,9 @@ class Vae(Family):
         away: tuple[Tensor, Tensor] | None = None,
     ) -> Iterator[Step]:
         """z from the prior, one look through the decoder. ``steps``, ``guidance`` and ``away`` have no meaning here."""
-        z = self.spread * seeded(seeds, (self.latent,), tokens.device)()
-        x = self.paint(z, self.caption(tokens, mask)).clamp(-1, 1)
+        eps, caption = seeded(seeds, (self.latent,), tokens.device)(), self.caption(tokens, mask)
+        mu, logvar = self.before(eps, caption)
+        x = self.paint(mu + self.spread * (0.5 * logvar).exp() * eps, caption).clamp(-1, 1)
         yield Step(1, 1, 0.0, x, x)
 
     def adopt(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
@@ -189,6 +222,9 @@ class Vae(Family):
         return split_matrices(self)
 
 
-def divergence(mu: Tensor, logvar: Tensor) -> Tensor:
-    """KL(N(mu, exp(logvar)) || N(0, 1)) of every number, in nats, same shape."""
-    return 0.5 * (mu.square() + logvar.exp() - logvar - 1)
+def divergence(mu: Tensor, logvar: Tensor, mu_p: Tensor, logvar_p: Tensor) -> Tensor:
+    """KL(N(mu, exp(logvar)) || N(mu_p, exp(logvar_p))) of every number, in nats, same shape.
+
+    For N(0, 1) it is 0.5 (mu^2 + exp(logvar) - logvar - 1), equation 10 of Kingma and Welling.
+    """
+    return 0.5 * ((mu - mu_p).square() / logvar_p.exp() + (logvar - logvar_p).exp() - (logvar - logvar_p) - 1)

@@ -9,13 +9,16 @@ from tranh.data.scenes.labels import PICTURE_SIZES, THING_SIZES
 from tranh.recipes.natural import natural, tiny
 from tranh.types import Recipe, Stage
 
-DENSE = {"form": "dense", "width": 400, "latent": 20, "drop": 0.1, "likelihood": "gaussian", "scale": 0.3}
+DENSE = {
+    "form": "dense", "width": 400, "latent": 20, "likelihood": "gaussian", "scale": 0.3, "text_dim": 64,
+    "text_depth": 1,
+}  # fmt: skip
 """For tiny pictures: the textbook's layers, told the caption."""
 PAINTER = {
-    "form": "transformer", "width": 256, "depth": 6, "encoder_depth": 2, "heads": 4, "patch": 8, "latent": 8,
-    "likelihood": "laplace", "scale": 0.5, "beta_first": 10.0,
+    "form": "transformer", "width": 256, "depth": 6, "encoder_depth": 2, "heads": 4, "patch": 8, "latent": 16,
+    "likelihood": "laplace", "scale": 0.5,
 }  # fmt: skip
-"""Every patch asks the caption's tokens what to show; z has few numbers, for what a caption leaves open."""
+"""Every patch asks the caption's tokens what to show; the prior of z is told it too."""
 
 
 def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
