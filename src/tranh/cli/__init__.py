@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from tranh.cli import draw, train, judge, search, rate, data  # isort: skip  # noqa: F401  # in the order in which help lists them
+# In the order in which help lists them.
+from tranh.cli import (  # isort: skip  # noqa: F401
+    draw,
+    edit,
+    search,
+    train,
+    judge,
+    rebuild,
+    rate,
+    data,
+)
 from tranh.cli.base import app
 
 

@@ -1,0 +1,109 @@
+"""Does a VAE's augmentation help a small classifier that has few labelled digits?
+
+    python benchmarks/augment.py --shares 5,10,20,50 --seeds 5 --per-class 100
+
+For every share and seed: so many digits of each class are drawn from the training pictures, a class-conditional VAE
+learns from them alone (or, with ``--unlabelled``, from all training pictures, the others without caption), and a
+classifier (scikit-learn's MLP with one hidden layer of 64) is trained on the few, and on the few and the VAE's.
+Told is the share right of the 359 test digits, and the gain with its interval over seeds, which are paired.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import numpy as np
+import torch
+from sklearn.datasets import load_digits
+from sklearn.neural_network import MLPClassifier
+
+from tranh.engine.step import Stepper, make_accelerator
+from tranh.families.vae import Vae
+from tranh.metrics.interval import bootstrap, paired
+from tranh.types import Batch, Stage
+
+BOS, NULL, EOS = 2, 3, 1
+FIRST = 4
+"""The token of digit 0."""
+
+
+def tokens_of(labels: torch.Tensor) -> torch.Tensor:
+    """(N,) digits, -1 for no label, as captions of three tokens, (N, 3)."""
+    middle = torch.where(labels >= 0, labels + FIRST, NULL)
+    return torch.stack([torch.full_like(labels, BOS), middle, torch.full_like(labels, EOS)], dim=1)
+
+
+def learned(images: torch.Tensor, labels: torch.Tensor, seed: int, steps: int) -> Vae:
+    """A VAE of labelled pictures (N, 3, 8, 8)."""
+    torch.manual_seed(seed)
+    vae = Vae(
+        vocab=FIRST + 10, max_len=3, image_size=8, form="dense", latent=10, width=256, text_dim=32, text_depth=1,
+        text_heads=2, scale=0.25, drop=0.0,
+    )  # fmt: skip
+    stage = Stage("vae", steps=steps, batch=64, lr=2e-3, ema=(), precision="fp32", seed=seed)
+    stepper, g = Stepper(stage, vae, make_accelerator()), torch.Generator().manual_seed(seed)
+    told = (labels >= 0).float() + 1e-9
+    told = 0.5 * told / told.sum() + 0.5 / len(labels)  # half of a batch labelled, where few are
+    vae.train()
+    for step in range(steps):
+        rows = torch.multinomial(told, stage.batch, replacement=True, generator=g)
+        tokens = tokens_of(labels[rows])
+        stepper(Batch(images[rows], [""] * len(rows), tokens, tokens > 0, rows), step)
+    return vae.eval()
+
+
+@torch.no_grad()
+def drawn(vae: Vae, per_class: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pictures of every class, and their labels."""
+    labels = torch.arange(10).repeat_interleave(per_class)
+    tokens = tokens_of(labels)
+    *_, last = vae.draw(tokens, tokens > 0, [10_000 * (seed + 1) + k for k in range(len(labels))])
+    return last.x, labels
+
+
+def share_right(x: torch.Tensor, y: torch.Tensor, test: tuple[torch.Tensor, torch.Tensor], seed: int) -> float:
+    """A small classifier's share right of the test pictures."""
+    rounds = max(20, min(300, 60_000 // len(x)))  # about as many looks at a picture, however many there are
+    model = MLPClassifier((64,), alpha=1e-3, max_iter=rounds, tol=0, n_iter_no_change=rounds, random_state=seed)
+    model.fit(x.flatten(1).numpy(), y.numpy())
+    return float((model.predict(test[0].flatten(1).numpy()) == test[1].numpy()).mean())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shares", default="5,10,20,50", help="labelled digits of each class")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--per-class", type=int, default=100, help="drawn pictures of each class")
+    parser.add_argument("--steps", type=int, default=600, help="of the VAE")
+    parser.add_argument("--unlabelled", action="store_true", help="the VAE also sees the other pictures, unlabelled")
+    args = parser.parse_args()
+    data = load_digits()
+    images = torch.from_numpy(data.images / 8 - 1).float()[:, None].expand(-1, 3, -1, -1).contiguous()
+    labels = torch.from_numpy(data.target)
+    held = torch.arange(len(labels)) % 5 == 4
+    test = (images[held], labels[held])
+    x, y = images[~held], labels[~held]
+    began = time.perf_counter()
+    print("| labelled per class | without | with | gain, percentage points |\n|--:|--:|--:|--:|")
+    for share in map(int, args.shares.split(",")):
+        without, with_them = [], []
+        for seed in range(args.seeds):
+            order = np.random.default_rng(seed).permutation(len(y))
+            few = torch.cat([torch.tensor([i for i in order if y[i] == digit][:share]) for digit in range(10)])
+            known = torch.full_like(y, -1)
+            known[few] = y[few]
+            seen = torch.arange(len(y)) if args.unlabelled else few
+            made, classes = drawn(learned(x[seen], known[seen], seed, args.steps), args.per_class, seed)
+            without.append(share_right(x[few], y[few], test, seed))
+            both = torch.cat([x[few].repeat(max(1, len(made) // len(few)), 1, 1, 1), made])
+            named = torch.cat([y[few].repeat(max(1, len(made) // len(few))), classes])
+            with_them.append(share_right(both, named, test, seed))
+        a, b, gain = bootstrap(without), bootstrap(with_them), paired(without, with_them)
+        told = f"{100 * gain.value:+.1f} [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]"
+        print(f"| {share} | {100 * a.value:.1f} % | {100 * b.value:.1f} % | {told} |", flush=True)
+    print(f"{args.seeds} seeds, {args.per_class} drawn per class, {time.perf_counter() - began:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
