@@ -40,7 +40,7 @@ def batch(clip=None, size=6):
     return Batch(images, [""] * size, tokens, mask, torch.arange(size), {}, {"clip.text": text})
 
 
-LEARNS = dict(steps=70, lr=2e-3, muon_lr=4e-3)
+LEARNS = dict(steps=60, lr=2e-3, muon_lr=4e-3)
 
 
 def toy():
@@ -119,12 +119,11 @@ def test_collapsed_modes_are_seen_in_the_log():
     assert alive > 1e-3 and collapsed < 1e-6
 
 
-def test_a_reader_lends_its_words_to_both():
+def test_a_reader_lends_its_words():
     family = tiny()
     lent = {k: torch.randn_like(v) for k, v in family.state_dict().items() if k.startswith("text.")}
     family.load_state_dict(dict(family.adopt(lent | {"queries": torch.zeros(3)})))
     assert torch.equal(family.text.tokens.weight, lent["text.tokens.weight"])
-    assert torch.equal(family.critic_text.tokens.weight, lent["text.tokens.weight"])
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +134,7 @@ def taught():
     tokens = b.tokens[:2].repeat(4, 1)
     classes = Batch(bright, [""] * 8, tokens, torch.ones_like(tokens, dtype=torch.bool), torch.arange(8))
     family = tiny(match=0.0)
-    overfit_one_batch(family, classes, steps=80)
+    overfit_one_batch(family, classes, steps=60, lr=2e-3)
     return family.eval(), classes
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -84,11 +84,11 @@ class Refinement(nn.Module):
 
 
 class DmGan(Family):
-    """A generator of several stages, a discriminator for each, and a caption encoder for either side.
+    """A generator of several stages and a discriminator for each; the generator trains the caption encoder.
 
     Args:
         vocab, max_len: of the tokenizer.
-        text_dim, text_depth, text_heads: of both caption encoders.
+        text_dim, text_depth, text_heads: of the caption encoder.
         image_size: side of the last picture; with K widths the pictures are ``image_size / 2^(K-1)`` ... wide, and the
             features a picture is made of half as wide as it.
         noise: numbers of noise; condition: of the augmented sentence.
@@ -146,7 +146,6 @@ class DmGan(Family):
         self.heads = nn.ModuleList(
             nn.Sequential(ChannelNorm(width), nn.Conv2d(width, 12, 3, padding=1)) for width in widths
         )
-        self.critic_text = TextEncoder(vocab, text_dim, text_depth, text_heads, max_len)
         self.critics = nn.ModuleList(
             Critic(
                 image_size=side, patch=max(1, side // 16), width=critic_width, convolutions=critic_convolutions,
@@ -155,16 +154,15 @@ class DmGan(Family):
             for side in sides
         )  # fmt: skip
 
-    def make(self, tokens: Tensor, mask: Tensor, z: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor]:
+    def make(self, words: Tensor, mask: Tensor, z: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor]:
         """All stages.
 
         Args:
-            tokens, mask: captions (B, T); z: noise (B, noise + condition).
+            words, mask: captions as read, (B, T, text_dim) and (B, T); z: noise (B, noise + condition).
 
         Returns:
             pictures (B, 3, side, side) of every stage; alpha (B, N, T) of every memory; the augmentation's KL (B,).
         """
-        words = self.text(tokens, mask)
         noise, eps = z.split([self.noise, self.condition.dim], dim=1)
         told, kl = self.condition(mean_word(words, mask), eps)
         x = self.stem(torch.cat([told, noise], dim=1))
@@ -179,6 +177,11 @@ class DmGan(Family):
         """Features (B, width, H, W) of a stage to its picture (B, 3, 2 H, 2 W) in [-1, 1]."""
         return torch.tanh(F.pixel_shuffle(self.heads[stage](x), 2).float())
 
+    @property
+    def judges(self) -> list[Critic]:
+        """The discriminators, from the smallest picture's."""
+        return cast(list[Critic], list(self.critics))
+
     def forward(self, batch: Batch, phase: Phase) -> dict[str, Tensor]:
         return self.judged(batch, phase) if phase.name == "discriminator" else self.made(batch, phase)
 
@@ -187,11 +190,11 @@ class DmGan(Family):
         third kind, and the slope kept small."""
         mask, few = batch.mask, max(1, len(batch) // 4)
         with torch.no_grad():
-            fakes, _, _ = self.make(batch.tokens, mask, self.randn(phase, len(batch)))
-        words = self.critic_text(batch.tokens, mask)
+            words = self.text(batch.tokens, mask)
+            fakes, _, _ = self.make(words, mask, self.randn(phase, len(batch)))
         counts = ~alike(batch.tokens, mask).roll(1, 1).diagonal()  # a neighbour's caption may be the same
         losses, slopes, told, read = [], [], [], []
-        for critic, fake in zip(self.critics, fakes, strict=True):
+        for critic, fake in zip(self.judges, fakes, strict=True):
             real = coarse(batch.images, fake.shape[-1])
             own, other = critic.see(real), critic.see(fake)
             right, faked = critic.judge(own, words, mask), critic.judge(other, words, mask)
@@ -216,18 +219,19 @@ class DmGan(Family):
     def made(self, batch: Batch, phase: Phase) -> dict[str, Tensor]:
         """The generator's loss, and without gradient its ``distance`` to the true pictures and its ``diversity``."""
         mask, real, few = batch.mask, batch.images, min(TWICE, len(batch))
-        fakes, _, kl = self.make(batch.tokens, mask, self.randn(phase, len(batch)))
+        words = self.text(batch.tokens, mask)
+        fakes, _, kl = self.make(words, mask, self.randn(phase, len(batch)))
+        told = words.detach()  # the judges' way of reading is not the generator's to bend
         with torch.no_grad():
-            words = self.critic_text(batch.tokens, mask)
-            again = self.make(batch.tokens[:few], mask[:few], self.randn(phase, few))[0][-1]
+            again = self.make(told[:few], mask[:few], self.randn(phase, few))[0][-1]
         fooled = []
-        for critic, fake in zip(self.critics, fakes, strict=True):
+        for critic, fake in zip(self.judges, fakes, strict=True):
             seen = critic.see(fake)
-            alone, fits = critic.alone(seen), critic.judge(seen, words, mask)
+            alone, fits = critic.alone(seen), critic.judge(seen, told, mask)
             fooled.append(0.5 * (F.softplus(-alone).mean() + F.softplus(-fits).mean()))
-        fool, told = torch.stack(fooled).sum(), kl.mean()
-        loss = fool + self.augmentation * told
-        figures = {"fool": fool.detach(), "augmentation": told.detach()}
+        fool, divergence = torch.stack(fooled).sum(), kl.mean()
+        loss = fool + self.augmentation * divergence
+        figures = {"fool": fool.detach(), "augmentation": divergence.detach()}
         weight = self.anchor * max(0.0, 1 - phase.progress / self.anchor_until)
         if weight > 0:
             grids = self.sides[-2]  # the last picture is seen as coarsely as the one before
@@ -248,17 +252,15 @@ class DmGan(Family):
         return torch.randn(rows, size, generator=phase.generator, device=phase.generator.device)
 
     def param_groups(self, phase: str) -> list[ParamGroup]:
-        critics = (self.critic_text, self.critics)
         makers = (self.text, self.condition, self.stem, self.stages, self.heads)
-        groups = [g for part in (critics if phase == "discriminator" else makers) for g in split_matrices(part)]
+        parts = (self.critics,) if phase == "discriminator" else makers
+        groups = [group for part in parts for group in split_matrices(part)]
         return [ParamGroup(g.params, g.optimizer, g.lr_scale, g.weight_decay, BETAS) for g in groups]
 
     def adopt(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Weights of another DM-GAN, or the caption encoder of a reader for both sides."""
+        """Weights of another DM-GAN, or the caption encoder of a reader."""
         own = self.state_dict()
-        text = {f"critic_{k}": v for k, v in tensors.items() if k.startswith("text.")}
-        known = text | dict(tensors)
-        return own | {k: v for k, v in known.items() if k in own and own[k].shape == v.shape}
+        return own | {k: v for k, v in tensors.items() if k in own and own[k].shape == v.shape}
 
     def draw(
         self,
@@ -270,9 +272,8 @@ class DmGan(Family):
         guidance: float | None = None,
         away: tuple[Tensor, Tensor] | None = None,
     ) -> Iterator[Step]:
-        """The picture of every stage, enlarged to the last one's size; ``steps``, ``guidance`` and ``away`` are of no use
-        to it."""
-        pictures, _, _ = self.make(tokens, mask, self.noise_of(seeds, tokens.device))
+        """The picture of every stage, as wide as the last; it has no use for ``steps``, ``guidance`` and ``away``."""
+        pictures, _, _ = self.make(self.text(tokens, mask), mask, self.noise_of(seeds, tokens.device))
         x0, count = pictures[-1], len(pictures)
         for k, picture in enumerate(pictures, start=1):
             x = F.interpolate(picture, size=x0.shape[-2:]) if k < count else x0
@@ -283,7 +284,7 @@ class DmGan(Family):
 
     def attention(self, tokens: Tensor, mask: Tensor, seeds: Sequence[int]) -> list[Tensor]:
         """To what share each place of a picture read each word, (B, T, H, W) of every memory from the first."""
-        _, alphas, _ = self.make(tokens, mask, self.noise_of(seeds, tokens.device))
+        _, alphas, _ = self.make(self.text(tokens, mask), mask, self.noise_of(seeds, tokens.device))
         found = []
         for alpha in alphas:
             side = int(alpha.shape[1] ** 0.5)
@@ -291,6 +292,5 @@ class DmGan(Family):
         return found
 
 
-def _verdict(critic: Any, words: Tensor, mask: Tensor, x: Tensor) -> Tensor:
-    logits: Tensor = critic.judge(critic.see(x), words, mask)
-    return logits
+def _verdict(critic: Critic, words: Tensor, mask: Tensor, x: Tensor) -> Tensor:
+    return critic.judge(critic.see(x), words, mask)

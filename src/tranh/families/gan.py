@@ -1,8 +1,8 @@
 """A generative adversarial network told by captions (Goodfellow et al. 2014; Reed et al. 2016).
 
 It knows nothing of what a caption means beyond the pictures it came with. The discriminator is matching-aware: it sees
-true pictures with their captions, true pictures with others' captions, and made pictures. Who wins is told by comparison
-and the discriminator is kept flat around its pictures, as in R3GAN (Huang et al. 2024).
+true pictures with their captions, true pictures with others' captions, and made pictures. Who wins is told by
+comparison, and the discriminator is kept flat around its pictures, as in R3GAN (Huang et al. 2024).
 """
 
 from __future__ import annotations
@@ -65,20 +65,20 @@ class Generator(nn.Module):
 
 
 class Gan(Family):
-    """Generator and discriminator, each with a caption encoder of its own.
+    """Generator and discriminator; the generator trains the caption encoder, the discriminator reads along.
 
     Args:
         vocab, max_len: of the tokenizer.
-        text_dim, text_depth, text_heads: of both caption encoders.
+        text_dim, text_depth, text_heads: of the caption encoder.
         image_size: side of the pictures.
         noise: numbers of noise behind a picture.
         dim, depth, heads, widths: of the generator.
         critic_patch, critic_width, critic_convolutions, critic_dim, critic_depth, critic_heads: of the discriminator.
         penalty: weight of the discriminator's slope around true and made pictures.
         match: weight of the matching loss through the frozen CLIP; 0 does without a CLIP.
-        anchor: weight, at the start, of the distance between made and true pictures seen as ``anchor_grid`` squared mean
-            colours; it would be 0 at ``anchor_until``, a share of the run. It says where and in which colour things are
-            before the discriminator has learned to, and takes variety while it lasts.
+        anchor: weight, at the start, of the distance between made and true pictures, both as ``anchor_grid`` squared
+            mean colours; it would be 0 at ``anchor_until``, a share of the run. It says where things are and in which
+            colour before the discriminator has learned to, and takes variety while it lasts.
     """
 
     phases: ClassVar[tuple[str, ...]] = ("discriminator", "generator")
@@ -96,14 +96,14 @@ class Gan(Family):
         image_size: int = 64,
         noise: int = 64,
         dim: int = 192,
-        depth: int = 4,
+        depth: int = 3,
         heads: int = 4,
         widths: Sequence[int] = (96, 48),
         critic_patch: int = 4,
         critic_width: int = 96,
-        critic_convolutions: int = 2,
+        critic_convolutions: int = 1,
         critic_dim: int = 192,
-        critic_depth: int = 2,
+        critic_depth: int = 1,
         critic_heads: int = 4,
         penalty: float = 1.0,
         match: float = 0.5,
@@ -119,16 +119,10 @@ class Gan(Family):
         self.anchor, self.anchor_grid, self.anchor_until = anchor, anchor_grid, anchor_until
         self.text = TextEncoder(vocab, text_dim, text_depth, text_heads, max_len)
         self.generator = Generator(text_dim, noise, image_size, dim, depth, heads, widths)
-        self.critic_text = TextEncoder(vocab, text_dim, text_depth, text_heads, max_len)
         self.critic = Critic(
             image_size=image_size, patch=critic_patch, width=critic_width, convolutions=critic_convolutions,
             dim=critic_dim, depth=critic_depth, heads=critic_heads, words_dim=text_dim,
         )  # fmt: skip
-
-    def make(self, tokens: Tensor, mask: Tensor, z: Tensor) -> Tensor:
-        """Pictures (B, 3, S, S) of captions (B, T) and noise (B, noise)."""
-        made: Tensor = self.generator(self.text(tokens, mask), mask, z)
-        return made
 
     def forward(self, batch: Batch, phase: Phase) -> dict[str, Tensor]:
         return self.judged(batch, phase) if phase.name == "discriminator" else self.made(batch, phase)
@@ -138,8 +132,8 @@ class Gan(Family):
         another's caption does; and its verdict hardly changes around either."""
         real, randn = batch.images, partial(_randn, phase)
         with torch.no_grad():
-            fake = self.make(batch.tokens, batch.mask, randn(len(batch), self.noise))
-        words = self.critic_text(batch.tokens, batch.mask)
+            words = self.text(batch.tokens, batch.mask)
+            fake = self.generator(words, batch.mask, randn(len(batch), self.noise))
         seen = self.critic.see(real)
         right = self.critic.judge(seen, words, batch.mask)
         wrong = self.critic.judge(seen, words.roll(1, 0), batch.mask.roll(1, 0))
@@ -167,12 +161,13 @@ class Gan(Family):
     def made(self, batch: Batch, phase: Phase) -> dict[str, Tensor]:
         """The generator's loss, and without gradient its ``distance`` to the true pictures and its ``diversity``."""
         real, few = batch.images, min(TWICE, len(batch))
-        fake = self.make(batch.tokens, batch.mask, _randn(phase, len(batch), self.noise))
+        words = self.text(batch.tokens, batch.mask)
+        fake = self.generator(words, batch.mask, _randn(phase, len(batch), self.noise))
+        told = words.detach()  # the judge's way of reading is not the generator's to bend
         with torch.no_grad():
-            words = self.critic_text(batch.tokens, batch.mask)
-            right = self.critic.judge(self.critic.see(real), words, batch.mask)
-            again = self.make(batch.tokens[:few], batch.mask[:few], _randn(phase, few, self.noise))
-        loss = fool = ahead(self.critic.judge(self.critic.see(fake), words, batch.mask), right)
+            right = self.critic.judge(self.critic.see(real), told, batch.mask)
+            again = self.generator(told[:few], batch.mask[:few], _randn(phase, few, self.noise))
+        loss = fool = ahead(self.critic.judge(self.critic.see(fake), told, batch.mask), right)
         figures = {"fool": fool.detach()}
         weight = self.anchor * max(0.0, 1 - phase.progress / self.anchor_until)
         if weight > 0:
@@ -188,16 +183,14 @@ class Gan(Family):
         return {"loss": loss} | figures
 
     def param_groups(self, phase: str) -> list[ParamGroup]:
-        own = (self.critic_text, self.critic) if phase == "discriminator" else (self.text, self.generator)
+        own = (self.critic,) if phase == "discriminator" else (self.text, self.generator)
         groups = [group for part in own for group in split_matrices(part)]
         return [ParamGroup(g.params, g.optimizer, g.lr_scale, g.weight_decay, BETAS) for g in groups]
 
     def adopt(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Weights of another GAN, or the caption encoder of a reader for both adversaries."""
+        """Weights of another GAN, or the caption encoder of a reader."""
         own = self.state_dict()
-        text = {k: v for k, v in tensors.items() if k.startswith("text.")}
-        known = {f"critic_{k}": v for k, v in text.items()} | dict(tensors)
-        return own | {k: v for k, v in known.items() if k in own and own[k].shape == v.shape}
+        return own | {k: v for k, v in tensors.items() if k in own and own[k].shape == v.shape}
 
     def draw(
         self,
@@ -211,7 +204,7 @@ class Gan(Family):
     ) -> Iterator[Step]:
         """Pictures in one step; ``steps``, ``guidance`` and ``away`` are of no use to it."""
         z = seeded(seeds, (self.noise,), tokens.device)()
-        x = self.make(tokens, mask, z)
+        x = self.generator(self.text(tokens, mask), mask, z)
         yield Step(1, 1, 0.0, x, x)
 
 

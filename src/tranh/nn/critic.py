@@ -1,6 +1,6 @@
 """What both adversaries are made of: tokens of a picture that read words, and a critic of pictures and captions.
 
-They know no loss, and nothing of where a picture comes from. Blocks and attention are those of the one image transformer.
+They know no loss, and nothing of where a picture comes from. Blocks are those of the one image transformer.
 """
 
 from __future__ import annotations
@@ -38,7 +38,11 @@ class Looking(nn.Module):
         self.register_buffer("sin", sin, persistent=False)
 
     def forward(self, h: Tensor, words: Tensor, mask: Tensor, vec: Tensor) -> Tensor:
-        """h: (B, N, dim); words: (B, T, words_dim), mask: bool (B, T); vec: what modulates, (B, dim). -> (B, N, dim)."""
+        """Tokens h (B, N, dim) after reading.
+
+        Args:
+            words, mask: (B, T, words_dim), bool (B, T); vec: what modulates, (B, dim).
+        """
         packing = Packing(mask)
         context = self.txt_in(packing.pack(words))  # (n, dim)
         bias = mask_bias(F.pad(mask, (0, h.shape[1]), value=True)).to(context.dtype)  # (B, 1, 1, T + N)

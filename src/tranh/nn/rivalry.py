@@ -13,14 +13,16 @@ from torch import Tensor
 
 
 def ahead(winner: Tensor, loser: Tensor) -> Tensor:
-    """Softplus of how far ``loser`` is ahead of ``winner``, a mean over pairs: the relativistic loss (Jolicoeur-Martineau
-    2018), by which no picture is good or bad but by comparison. Logits (B,) -> scalar."""
+    """Softplus of how far ``loser`` is ahead of ``winner``, a mean over pairs: the relativistic loss
+    (Jolicoeur-Martineau 2018), by which no picture is good or bad but by comparison. Logits (B,) -> scalar."""
     return F.softplus(loser - winner).mean()
 
 
 def flatness(judge: Callable[[Tensor], Tensor], x: Tensor, at_x: Tensor, noise: Tensor, width: float = 0.1) -> Tensor:
-    """||grad D(x)||^2 without a second derivative: a step along noise changes the verdict by its slope (Lin et al. 2025,
-    APT: R1 and R2 approximated). In the mean over noise it is the zero-centred penalty of Mescheder et al. 2018.
+    """||grad D(x)||^2 without a second derivative: a step along noise changes the verdict by its slope.
+
+    R1 and R2 as approximated by Lin et al. 2025 (APT); the mean over noise is the zero-centred penalty of Mescheder et
+    al. 2018.
 
     Args:
         judge: pictures (B, 3, H, W) -> logits (B,); at_x: its logits of ``x``.
