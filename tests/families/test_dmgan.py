@@ -3,7 +3,9 @@
 import torch
 from test_gan import batch, phase, small_clip
 
+from tranh.engine.doctor import before
 from tranh.families.dmgan import Augmentation, DmGan
+from tranh.types import Stage
 
 
 def tiny(**changes):
@@ -91,3 +93,10 @@ def test_the_steps_of_drawing_are_the_stages():
     with torch.no_grad():
         steps = list(family.draw(b.tokens, b.mask, range(6)))
     assert [s.steps for s in steps] == [2, 2] and torch.equal(steps[-1].x, steps[0].x0)
+
+
+def test_the_doctor_lets_it_start():
+    stage = Stage("dmgan", batch=6, lr=1e-3, muon_lr=2e-3, precision="fp32")
+    found = before(tiny(), [batch()] * 2, stage, steps=10)
+    assert {f.name for f in found} >= {"learns one batch", "captions reach the network", "all parts get a gradient"}
+    assert all(f.ok for f in found), [str(f) for f in found if not f.ok]

@@ -5,9 +5,10 @@ import torch
 import torch.nn.functional as F
 
 from tranh.engine.contract import overfit_one_batch
+from tranh.engine.doctor import before
 from tranh.families.clip import Clip
 from tranh.families.gan import Gan
-from tranh.types import Batch, Phase
+from tranh.types import Batch, Phase, Stage
 
 
 def small_clip():
@@ -37,7 +38,8 @@ def batch(clip=None, size=6):
     images = F.interpolate(torch.rand(size, 3, 4, 4, generator=g) * 2 - 1, 16)
     mask = torch.ones_like(tokens, dtype=torch.bool)
     text = (clip or small_clip()).embed_texts(tokens, mask)
-    return Batch(images, [""] * size, tokens, mask, torch.arange(size), {}, {"clip.text": text})
+    said = [f"thing {k}" for k in range(size)]
+    return Batch(images, said, tokens, mask, torch.arange(size), {}, {"clip.text": text})
 
 
 LEARNS = dict(steps=60, lr=2e-3, muon_lr=4e-3)
@@ -109,6 +111,13 @@ def test_the_anchor_lifts_and_clip_is_optional():
     assert float(early["loss"]) > float(late["loss"]) and float(late["loss"]) == float(late["fool"])
 
 
+def test_the_doctor_lets_it_start():
+    stage = Stage("gan", batch=6, lr=1e-3, muon_lr=2e-3, precision="fp32")
+    found = before(tiny(depth=1), [batch()] * 2, stage, steps=10)
+    assert {f.name for f in found} >= {"learns one batch", "captions reach the network", "all parts get a gradient"}
+    assert all(f.ok for f in found), [str(f) for f in found if not f.ok]
+
+
 def test_collapsed_modes_are_seen_in_the_log():
     family, b = tiny(), batch()
     with torch.no_grad():
@@ -133,8 +142,8 @@ def taught():
     bright = torch.stack([torch.full((3, 16, 16), v) for v in (0.8, -0.8)] * 4)
     tokens = b.tokens[:2].repeat(4, 1)
     classes = Batch(bright, [""] * 8, tokens, torch.ones_like(tokens, dtype=torch.bool), torch.arange(8))
-    family = tiny(match=0.0)
-    overfit_one_batch(family, classes, steps=60, lr=2e-3)
+    family = tiny(match=0.0, depth=1)
+    overfit_one_batch(family, classes, steps=40, lr=3e-3)
     return family.eval(), classes
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from tranh.diffusion.sample import seeded
 from tranh.nn.conv import ChannelNorm, Residual
-from tranh.nn.critic import Critic, mean_word
+from tranh.nn.critic import Critic, Verdict, mean_word
 from tranh.nn.groups import split_matrices
 from tranh.nn.memory import DynamicMemory
 from tranh.nn.rivalry import alike, coarse, diversity, flatness, matching
@@ -153,6 +153,7 @@ class DmGan(Family):
             )
             for side in sides
         )  # fmt: skip
+        self.alone = nn.ModuleList(Verdict(critic_dim) for _ in sides)  # without regard to the caption
 
     def make(self, words: Tensor, mask: Tensor, z: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor]:
         """All stages.
@@ -194,14 +195,14 @@ class DmGan(Family):
             fakes, _, _ = self.make(words, mask, self.randn(phase, len(batch)))
         counts = ~alike(batch.tokens, mask).roll(1, 1).diagonal()  # a neighbour's caption may be the same
         losses, slopes, told, read = [], [], [], []
-        for critic, fake in zip(self.judges, fakes, strict=True):
+        for critic, alone, fake in zip(self.judges, self.alone, fakes, strict=True):
             real = coarse(batch.images, fake.shape[-1])
             own, other = critic.see(real), critic.see(fake)
             right, faked = critic.judge(own, words, mask), critic.judge(other, words, mask)
             wrong = critic.judge(own, words.roll(1, 0), mask.roll(1, 0))
             false = (F.softplus(wrong) * counts).sum() / counts.sum().clamp(min=1)
-            alone = F.softplus(-critic.alone(own)).mean() + F.softplus(critic.alone(other)).mean()
-            losses.append(0.5 * alone + 0.5 * (F.softplus(-right).mean() + (F.softplus(faked).mean() + false) / 2))
+            plain = F.softplus(-alone(own)).mean() + F.softplus(alone(other)).mean()
+            losses.append(0.5 * plain + 0.5 * (F.softplus(-right).mean() + (F.softplus(faked).mean() + false) / 2))
             judge = partial(_verdict, critic, words[:few], mask[:few])
             for x, at_x in ((real[:few], right[:few]), (fake[:few], faked[:few])):
                 eps = torch.randn(x.shape, generator=phase.generator, device=phase.generator.device)
@@ -225,10 +226,9 @@ class DmGan(Family):
         with torch.no_grad():
             again = self.make(told[:few], mask[:few], self.randn(phase, few))[0][-1]
         fooled = []
-        for critic, fake in zip(self.judges, fakes, strict=True):
+        for critic, alone, fake in zip(self.judges, self.alone, fakes, strict=True):
             seen = critic.see(fake)
-            alone, fits = critic.alone(seen), critic.judge(seen, told, mask)
-            fooled.append(0.5 * (F.softplus(-alone).mean() + F.softplus(-fits).mean()))
+            fooled.append(0.5 * (F.softplus(-alone(seen)) + F.softplus(-critic.judge(seen, told, mask))).mean())
         fool, divergence = torch.stack(fooled).sum(), kl.mean()
         loss = fool + self.augmentation * divergence
         figures = {"fool": fool.detach(), "augmentation": divergence.detach()}
@@ -253,7 +253,7 @@ class DmGan(Family):
 
     def param_groups(self, phase: str) -> list[ParamGroup]:
         makers = (self.text, self.condition, self.stem, self.stages, self.heads)
-        parts = (self.critics,) if phase == "discriminator" else makers
+        parts = (self.critics, self.alone) if phase == "discriminator" else makers
         groups = [group for part in parts for group in split_matrices(part)]
         return [ParamGroup(g.params, g.optimizer, g.lr_scale, g.weight_decay, BETAS) for g in groups]
 

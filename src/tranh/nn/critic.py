@@ -52,8 +52,21 @@ class Looking(nn.Module):
         return h
 
 
+class Verdict(nn.Module):
+    """Tokens to a logit. Every token has a say; the spread of their sum does not depend on their number."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.norm, self.say = nn.LayerNorm(dim), nn.Linear(dim, 1)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(B, N, dim) -> (B,), float32."""
+        said = self.say(self.norm(tokens)).float()  # (B, N, 1)
+        return said.sum((1, 2)) / said.shape[1] ** 0.5
+
+
 class Critic(nn.Module):
-    """Is it a picture of the data, and of this caption? Convolutions see the picture, a few blocks read the words.
+    """Is it a true picture of this caption? Convolutions see the picture, a few blocks read the words.
 
     What is seen of a picture serves for every caption it is asked about.
 
@@ -85,7 +98,7 @@ class Critic(nn.Module):
         self.tokens = nn.Conv2d(4 * width, dim, 1)
         self.sentence = nn.Linear(words_dim, dim)
         self.looking = Looking(dim, depth, heads, image_size // patch // 2, words_dim)
-        self.real, self.fits = _verdict(dim), _verdict(dim)
+        self.fits = Verdict(dim)
 
     def see(self, x: Tensor) -> Tensor:
         """Pictures (B, 3, S, S) to tokens (B, N, dim)."""
@@ -93,24 +106,11 @@ class Critic(nn.Module):
         h = self.body(self.first(h))
         return self.tokens(self.norm(F.pixel_unshuffle(h, 2))).flatten(2).transpose(1, 2)
 
-    def alone(self, seen: Tensor) -> Tensor:
-        """Logits (B,) that tokens (B, N, dim) are of a true picture, whatever its caption."""
-        return _said(self.real, seen)
-
     def judge(self, seen: Tensor, words: Tensor, mask: Tensor) -> Tensor:
         """Logits (B,) that tokens (B, N, dim) are of a true picture of the caption (B, T, words_dim)."""
         vec = self.sentence(mean_word(words, mask))
-        return _said(self.fits, self.looking(seen, words, mask, vec))
-
-
-def _verdict(dim: int) -> nn.Sequential:
-    return nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, 1))
-
-
-def _said(verdict: nn.Module, tokens: Tensor) -> Tensor:
-    """Every token has a say; their sum is scaled so that its spread does not depend on their number."""
-    said = verdict(tokens).float()  # (B, N, 1)
-    return said.sum((1, 2)) / said.shape[1] ** 0.5
+        verdict: Tensor = self.fits(self.looking(seen, words, mask, vec))
+        return verdict
 
 
 def mean_word(words: Tensor, mask: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tranh.recipes.gan import before, rivals
+from tranh.recipes.gan import LEVEL_ONE, before, rivals
 from tranh.types import Recipe
 
 
@@ -15,7 +15,7 @@ def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
     Args:
         data: ``{"source": PATH}`` of own pictures, ``{"source": "digits"}`` of handwritten digits, or levels of Scenes.
     """
-    data = dict(data or {"source": "scenes", "levels": {"one": 1.0}})
+    data = LEVEL_ONE if data is None or dict(data) == {"source": "scenes"} else dict(data)
     return Recipe(
         name="dmgan",
         stages=before(data) | {"dmgan": rivals("dmgan", data, batch=32)},

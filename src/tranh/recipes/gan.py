@@ -8,6 +8,8 @@ from typing import Any
 from tranh.data.scenes.labels import PICTURE_SIZES, THING_SIZES
 from tranh.types import Recipe, Stage
 
+LEVEL_ONE: Mapping[str, Any] = {"source": "scenes", "levels": {"one": 1.0}}
+
 SMALL_CLIP = {
     "vision_width": 128,
     "vision_depth": 4,
@@ -25,7 +27,7 @@ def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
     Args:
         data: ``{"source": PATH}`` of own pictures, ``{"source": "digits"}`` of handwritten digits, or levels of Scenes.
     """
-    data = dict(data or {"source": "scenes", "levels": {"one": 1.0}})
+    data = LEVEL_ONE if data is None or dict(data) == {"source": "scenes"} else dict(data)
     return Recipe(
         name="gan",
         stages=before(data) | {"gan": rivals("gan", data, batch=32)},
