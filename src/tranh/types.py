@@ -72,12 +72,16 @@ class Phase:
 
 @dataclass(frozen=True)
 class ParamGroup:
-    """Parameters that share an optimiser. ``lr_scale`` multiplies the recipe's learning rate for that optimiser."""
+    """Parameters that share an optimiser. ``lr_scale`` multiplies the recipe's learning rate for that optimiser.
+
+    ``betas`` are AdamW's; the short second moment is that of transformers trained with large batches.
+    """
 
     params: Sequence[nn.Parameter]
     optimizer: Literal["adamw", "muon"] = "adamw"
     lr_scale: float = 1.0
     weight_decay: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.95)
 
 
 class _Shared(dict[str, Any]):

@@ -10,6 +10,7 @@ from tranh.cli import (  # isort: skip  # noqa: F401
     train,
     judge,
     rebuild,
+    attention,
     rate,
     data,
 )

@@ -14,8 +14,6 @@ from torch import Tensor, nn
 from tranh.engine.muon import Muon
 from tranh.types import Family, ParamGroup, Stage, TranhError
 
-BETAS = (0.9, 0.95)  # the shorter second moment of transformers trained with large batches
-
 
 def rate(step: int, steps: int, warmup: int, decay: float) -> float:
     """Factor of the learning rate in [0, 1]: linear warm-up, constant, linear decay to 0 after the last step."""
@@ -27,7 +25,7 @@ def rate(step: int, steps: int, warmup: int, decay: float) -> float:
 
 def _adamw(groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
     # Fused: one kernel per group in place of a dozen per tensor; exists for CPU and CUDA.
-    return torch.optim.AdamW(groups, lr=lr, betas=BETAS, fused=True)
+    return torch.optim.AdamW(groups, lr=lr, fused=True)
 
 
 def _muon(groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
@@ -58,7 +56,7 @@ class Optimizers:
         self.by_name: dict[str, torch.optim.Optimizer] = {}
         for kind, make in MAKERS.items():
             own = [
-                {"params": list(g.params), "weight_decay": g.weight_decay, "lr_scale": g.lr_scale}
+                {"params": list(g.params), "weight_decay": g.weight_decay, "lr_scale": g.lr_scale, "betas": g.betas}
                 for g in groups
                 if g.optimizer == kind
             ]

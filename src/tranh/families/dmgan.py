@@ -1,0 +1,296 @@
+"""DM-GAN (Zhu et al. 2019): a first small picture from the sentence, refined twice by reading words from a memory.
+
+It knows nothing of what a caption means beyond the pictures it came with. Three pictures, each twice as wide, each with
+a discriminator of its own; conditioning augmentation (Zhang et al. 2017); the frozen CLIP says how well picture and
+caption match, in the place of the paper's DAMSM.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, ClassVar, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tranh.diffusion.sample import seeded
+from tranh.nn.conv import ChannelNorm, Residual
+from tranh.nn.critic import Critic, Verdict, mean_word
+from tranh.nn.groups import split_matrices
+from tranh.nn.memory import DynamicMemory
+from tranh.nn.rivalry import alike, coarse, diversity, flatness, matching
+from tranh.nn.sequence import TextEncoder
+from tranh.types import Batch, Family, ParamGroup, Phase, Step
+
+BETAS = (0.5, 0.99)
+TWICE = 4
+"""Captions drawn twice in every step, to see whether noise still changes the picture."""
+
+
+class Augmentation(nn.Module):
+    """Conditioning augmentation: the sentence s becomes a draw from N(mu(s), sigma(s)^2)."""
+
+    def __init__(self, sentence_dim: int, dim: int) -> None:
+        super().__init__()
+        self.dim, self.of_sentence = dim, nn.Linear(sentence_dim, 2 * dim)
+        nn.init.normal_(self.of_sentence.weight, std=0.02)
+        nn.init.zeros_(self.of_sentence.bias)
+
+    def forward(self, s: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
+        """s: (B, sentence_dim), eps: (B, dim). -> the draw (B, dim), and KL(N(mu, sigma^2) || N(0, 1)), (B,)."""
+        mu, log_variance = self.of_sentence(s).float().chunk(2, dim=-1)
+        kl = 0.5 * (mu.square() + log_variance.exp() - log_variance - 1).sum(-1)
+        return mu + (0.5 * log_variance).exp() * eps, kl
+
+
+class Stem(nn.Module):
+    """The initial stage: sentence and noise to the features of a grid."""
+
+    def __init__(self, inputs: int, grid: int, width: int) -> None:
+        super().__init__()
+        self.grid, self.width = grid, width
+        self.first = nn.Linear(inputs, width * (grid // 2) ** 2)
+        self.up = nn.Conv2d(width, 4 * width, 1)
+        self.refine = Residual(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs) -> (B, width, grid, grid)."""
+        h = self.first(x).unflatten(1, (self.width, self.grid // 2, self.grid // 2))
+        h = F.pixel_shuffle(self.up(F.silu(h).contiguous(memory_format=torch.channels_last)), 2)
+        refined: Tensor = self.refine(h.contiguous(memory_format=torch.channels_last))
+        return refined
+
+
+class Refinement(nn.Module):
+    """One stage of dynamic memory: places read words, then the grid is doubled."""
+
+    def __init__(self, words_dim: int, memory_dim: int, width: int, narrower: int) -> None:
+        super().__init__()
+        self.norm, self.memory = nn.LayerNorm(width), DynamicMemory(words_dim, memory_dim, width)
+        self.mix = Residual(width)
+        self.up = nn.Conv2d(width, 4 * narrower, 1)
+        self.refine = Residual(narrower)
+
+    def forward(self, x: Tensor, words: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """x: (B, width, H, W). -> (B, narrower, 2 H, 2 W), and the memory's alpha (B, H W, T)."""
+        places = self.norm(x.flatten(2).transpose(1, 2))  # (B, H W, width)
+        read, alpha = self.memory(words, mask, places)
+        h = read.transpose(1, 2).unflatten(2, x.shape[2:]).contiguous(memory_format=torch.channels_last)
+        h = F.pixel_shuffle(self.up(self.mix(h)), 2).contiguous(memory_format=torch.channels_last)
+        refined: Tensor = self.refine(h)
+        return refined, alpha
+
+
+class DmGan(Family):
+    """A generator of several stages and a discriminator for each; the generator trains the caption encoder.
+
+    Args:
+        vocab, max_len: of the tokenizer.
+        text_dim, text_depth, text_heads: of the caption encoder.
+        image_size: side of the last picture; with K widths the pictures are ``image_size / 2^(K-1)`` ... wide, and the
+            features a picture is made of half as wide as it.
+        noise: numbers of noise; condition: of the augmented sentence.
+        widths: channels of the features of each stage, from the first; memory: width of the memory.
+        critic_width, critic_convolutions, critic_dim, critic_depth, critic_heads: of each discriminator.
+        penalty: weight of the discriminators' slope around true and made pictures.
+        augmentation: weight of the conditioning augmentation's divergence.
+        match: weight of the matching loss through the frozen CLIP.
+        anchor, anchor_until: as in ``gan``: weight of the distance to the true picture at the start, on every stage but
+            the last; and the share of the run where it would be 0.
+    """
+
+    phases: ClassVar[tuple[str, ...]] = ("discriminator", "generator")
+    overfit: ClassVar[str] = "distance"
+    overfit_below: ClassVar[float] = 0.6
+    parents = ("clip",)
+
+    def __init__(
+        self,
+        *,
+        vocab: int,
+        max_len: int = 128,
+        text_dim: int = 256,
+        text_depth: int = 3,
+        text_heads: int = 4,
+        image_size: int = 64,
+        noise: int = 64,
+        condition: int = 128,
+        widths: Sequence[int] = (192, 128, 64),
+        memory: int = 128,
+        critic_width: int = 64,
+        critic_convolutions: int = 1,
+        critic_dim: int = 128,
+        critic_depth: int = 1,
+        critic_heads: int = 4,
+        penalty: float = 1.0,
+        augmentation: float = 0.01,
+        match: float = 0.5,
+        anchor: float = 10.0,
+        anchor_until: float = 1.25,
+    ) -> None:
+        super().__init__()
+        self.config = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
+        self.config["widths"] = list(widths)
+        self.noise, self.penalty, self.match, self.augmentation = noise, penalty, match, augmentation
+        self.anchor, self.anchor_until = anchor, anchor_until
+        sides = [image_size >> k for k in reversed(range(len(widths)))]
+        self.sides = sides
+        self.text = TextEncoder(vocab, text_dim, text_depth, text_heads, max_len)
+        self.condition = Augmentation(text_dim, condition)
+        self.stem = Stem(condition + noise, sides[0] // 2, widths[0])
+        self.stages = nn.ModuleList(
+            Refinement(text_dim, memory, a, b) for a, b in zip(widths, widths[1:], strict=False)
+        )
+        self.heads = nn.ModuleList(
+            nn.Sequential(ChannelNorm(width), nn.Conv2d(width, 12, 3, padding=1)) for width in widths
+        )
+        self.critics = nn.ModuleList(
+            Critic(
+                image_size=side, patch=max(1, side // 16), width=critic_width, convolutions=critic_convolutions,
+                dim=critic_dim, depth=critic_depth, heads=critic_heads, words_dim=text_dim,
+            )
+            for side in sides
+        )  # fmt: skip
+        self.alone = nn.ModuleList(Verdict(critic_dim) for _ in sides)  # without regard to the caption
+
+    def make(self, words: Tensor, mask: Tensor, z: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor]:
+        """All stages.
+
+        Args:
+            words, mask: captions as read, (B, T, text_dim) and (B, T); z: noise (B, noise + condition).
+
+        Returns:
+            pictures (B, 3, side, side) of every stage; alpha (B, N, T) of every memory; the augmentation's KL (B,).
+        """
+        noise, eps = z.split([self.noise, self.condition.dim], dim=1)
+        told, kl = self.condition(mean_word(words, mask), eps)
+        x = self.stem(torch.cat([told, noise], dim=1))
+        pictures, alphas = [self.picture(0, x)], []
+        for k, stage in enumerate(self.stages, start=1):
+            x, alpha = stage(x, words, mask)
+            pictures.append(self.picture(k, x))
+            alphas.append(alpha)
+        return pictures, alphas, kl
+
+    def picture(self, stage: int, x: Tensor) -> Tensor:
+        """Features (B, width, H, W) of a stage to its picture (B, 3, 2 H, 2 W) in [-1, 1]."""
+        return torch.tanh(F.pixel_shuffle(self.heads[stage](x), 2).float())
+
+    @property
+    def judges(self) -> list[Critic]:
+        """The discriminators, from the smallest picture's."""
+        return cast(list[Critic], list(self.critics))
+
+    def forward(self, batch: Batch, phase: Phase) -> dict[str, Tensor]:
+        return self.judged(batch, phase) if phase.name == "discriminator" else self.made(batch, phase)
+
+    def judged(self, batch: Batch, phase: Phase) -> dict[str, Tensor]:
+        """The discriminators' loss: the paper's (true or made, alone and with the caption) with wrong captions as a
+        third kind, and the slope kept small."""
+        mask, few = batch.mask, max(1, len(batch) // 4)
+        with torch.no_grad():
+            words = self.text(batch.tokens, mask)
+            fakes, _, _ = self.make(words, mask, self.randn(phase, len(batch)))
+        counts = ~alike(batch.tokens, mask).roll(1, 1).diagonal()  # a neighbour's caption may be the same
+        losses, slopes, told, read = [], [], [], []
+        for critic, alone, fake in zip(self.judges, self.alone, fakes, strict=True):
+            real = coarse(batch.images, fake.shape[-1])
+            own, other = critic.see(real), critic.see(fake)
+            right, faked = critic.judge(own, words, mask), critic.judge(other, words, mask)
+            wrong = critic.judge(own, words.roll(1, 0), mask.roll(1, 0))
+            false = (F.softplus(wrong) * counts).sum() / counts.sum().clamp(min=1)
+            plain = F.softplus(-alone(own)).mean() + F.softplus(alone(other)).mean()
+            losses.append(0.5 * plain + 0.5 * (F.softplus(-right).mean() + (F.softplus(faked).mean() + false) / 2))
+            judge = partial(_verdict, critic, words[:few], mask[:few])
+            for x, at_x in ((real[:few], right[:few]), (fake[:few], faked[:few])):
+                eps = torch.randn(x.shape, generator=phase.generator, device=phase.generator.device)
+                slopes.append(flatness(judge, x, at_x, eps))
+            told.append((right > faked).float().mean())
+            read.append((right > wrong)[counts].float().sum() / counts.sum().clamp(min=1))
+        slope = torch.stack(slopes).sum()
+        return {
+            "loss": torch.stack(losses).sum() + self.penalty / 2 * slope,
+            "told_apart": torch.stack(told).mean(),
+            "read": torch.stack(read).mean(),
+            "slope": slope.detach(),
+        }
+
+    def made(self, batch: Batch, phase: Phase) -> dict[str, Tensor]:
+        """The generator's loss, and without gradient its ``distance`` to the true pictures and its ``diversity``."""
+        mask, real, few = batch.mask, batch.images, min(TWICE, len(batch))
+        words = self.text(batch.tokens, mask)
+        fakes, _, kl = self.make(words, mask, self.randn(phase, len(batch)))
+        told = words.detach()  # the judges' way of reading is not the generator's to bend
+        with torch.no_grad():
+            again = self.make(told[:few], mask[:few], self.randn(phase, few))[0][-1]
+        fooled = []
+        for critic, alone, fake in zip(self.judges, self.alone, fakes, strict=True):
+            seen = critic.see(fake)
+            fooled.append(0.5 * (F.softplus(-alone(seen)) + F.softplus(-critic.judge(seen, told, mask))).mean())
+        fool, divergence = torch.stack(fooled).sum(), kl.mean()
+        loss = fool + self.augmentation * divergence
+        figures = {"fool": fool.detach(), "augmentation": divergence.detach()}
+        weight = self.anchor * max(0.0, 1 - phase.progress / self.anchor_until)
+        if weight > 0:
+            grids = self.sides[-2]  # the last picture is seen as coarsely as the one before
+            apart = [(coarse(fake, grids) - coarse(real, min(grids, fake.shape[-1]))).abs().mean() for fake in fakes]
+            loss = loss + weight * torch.stack(apart).mean()
+        if self.match:
+            clip: Any = self.met["clip"]
+            fit = matching(clip.embed_images(fakes[-1]), batch.parts["clip.text"], alike(batch.tokens, mask))
+            loss = loss + self.match * fit
+            figures["match"] = fit.detach()
+        last = fakes[-1].detach()
+        figures["distance"] = (last - real).abs().mean()
+        figures["diversity"] = diversity(last[:few], again, real)
+        return {"loss": loss} | figures
+
+    def randn(self, phase: Phase, rows: int) -> Tensor:
+        size = self.noise + self.condition.dim
+        return torch.randn(rows, size, generator=phase.generator, device=phase.generator.device)
+
+    def param_groups(self, phase: str) -> list[ParamGroup]:
+        makers = (self.text, self.condition, self.stem, self.stages, self.heads)
+        parts = (self.critics, self.alone) if phase == "discriminator" else makers
+        groups = [group for part in parts for group in split_matrices(part)]
+        return [ParamGroup(g.params, g.optimizer, g.lr_scale, g.weight_decay, BETAS) for g in groups]
+
+    def adopt(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Weights of another DM-GAN, or the caption encoder of a reader."""
+        own = self.state_dict()
+        return own | {k: v for k, v in tensors.items() if k in own and own[k].shape == v.shape}
+
+    def draw(
+        self,
+        tokens: Tensor,
+        mask: Tensor,
+        seeds: Sequence[int],
+        *,
+        steps: int | None = None,
+        guidance: float | None = None,
+        away: tuple[Tensor, Tensor] | None = None,
+    ) -> Iterator[Step]:
+        """The picture of every stage, as wide as the last; it has no use for ``steps``, ``guidance`` and ``away``."""
+        pictures, _, _ = self.make(self.text(tokens, mask), mask, self.noise_of(seeds, tokens.device))
+        x0, count = pictures[-1], len(pictures)
+        for k, picture in enumerate(pictures, start=1):
+            x = F.interpolate(picture, size=x0.shape[-2:]) if k < count else x0
+            yield Step(k, count, 1 - k / count, x, x0)
+
+    def noise_of(self, seeds: Sequence[int], device: torch.device) -> Tensor:
+        return seeded(seeds, (self.noise + self.condition.dim,), device)()
+
+    def attention(self, tokens: Tensor, mask: Tensor, seeds: Sequence[int]) -> list[Tensor]:
+        """To what share each place of a picture read each word, (B, T, H, W) of every memory from the first."""
+        _, alphas, _ = self.make(self.text(tokens, mask), mask, self.noise_of(seeds, tokens.device))
+        found = []
+        for alpha in alphas:
+            side = int(alpha.shape[1] ** 0.5)
+            found.append(alpha.transpose(1, 2).unflatten(2, (side, side)))
+        return found
+
+
+def _verdict(critic: Critic, words: Tensor, mask: Tensor, x: Tensor) -> Tensor:
+    return critic.judge(critic.see(x), words, mask)

@@ -1,0 +1,212 @@
+"""A generative adversarial network told by captions (Goodfellow et al. 2014; Reed et al. 2016).
+
+It knows nothing of what a caption means beyond the pictures it came with. The discriminator is matching-aware: it sees
+true pictures with their captions, true pictures with others' captions, and made pictures. Who wins is told by
+comparison, and the discriminator is kept flat around its pictures, as in R3GAN (Huang et al. 2024).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tranh.diffusion.sample import seeded
+from tranh.nn.conv import ChannelNorm, Residual
+from tranh.nn.critic import Critic, Looking, mean_word
+from tranh.nn.groups import split_matrices
+from tranh.nn.rivalry import ahead, alike, coarse, diversity, flatness, matching
+from tranh.nn.sequence import TextEncoder
+from tranh.types import Batch, Family, ParamGroup, Phase, Step
+
+BETAS = (0.5, 0.99)
+"""Short memory of the gradient's direction: the other player has moved since."""
+TWICE = 4
+"""Captions drawn twice in every step, to see whether noise still changes the picture."""
+
+
+class Generator(nn.Module):
+    """Caption and noise to a picture: tokens read the words, then convolutions enlarge them.
+
+    Args:
+        words_dim: width of the words; noise: numbers of noise.
+        image_size: side of the pictures; grid: of the tokens; ``image_size = grid * 2 ** (1 + len(widths))``.
+        dim, depth, heads: of the blocks; widths: channels after each doubling but the last.
+    """
+
+    def __init__(
+        self, words_dim: int, noise: int, image_size: int, dim: int, depth: int, heads: int, widths: Sequence[int]
+    ) -> None:
+        super().__init__()
+        self.grid = image_size >> (1 + len(widths))
+        self.start = nn.Parameter(0.5 * torch.randn(self.grid**2, dim))
+        self.noise = nn.Linear(noise, self.grid**2 * 8)  # a few numbers of its own for each token
+        self.noise_in = nn.Linear(8, dim)
+        self.vec = nn.Sequential(nn.Linear(words_dim + noise, dim), nn.SiLU(), nn.Linear(dim, dim))
+        self.looking = Looking(dim, depth, heads, self.grid, words_dim)
+        ends = [dim, *widths]
+        self.up = nn.ModuleList(nn.Conv2d(a, 4 * b, 1) for a, b in zip(ends, ends[1:], strict=False))
+        self.refine = nn.ModuleList(Residual(width) for width in widths)
+        self.last = nn.Sequential(ChannelNorm(ends[-1]), nn.Conv2d(ends[-1], 12, 3, padding=1))
+
+    def forward(self, words: Tensor, mask: Tensor, z: Tensor) -> Tensor:
+        """words: (B, T, words_dim), mask: bool (B, T); z: (B, noise). -> (B, 3, S, S) in [-1, 1]."""
+        vec = self.vec(torch.cat([mean_word(words, mask), z.to(words.dtype)], dim=1))
+        own = self.noise_in(self.noise(z).unflatten(1, (self.grid**2, 8)))  # (B, N, dim)
+        h = self.looking(self.start + own, words, mask, vec)
+        x = h.transpose(1, 2).unflatten(2, (self.grid, self.grid)).contiguous(memory_format=torch.channels_last)
+        for up, refine in zip(self.up, self.refine, strict=True):
+            x = refine(F.pixel_shuffle(up(x), 2).contiguous(memory_format=torch.channels_last))
+        return torch.tanh(F.pixel_shuffle(self.last(x), 2).float())
+
+
+class Gan(Family):
+    """Generator and discriminator; the generator trains the caption encoder, the discriminator reads along.
+
+    Args:
+        vocab, max_len: of the tokenizer.
+        text_dim, text_depth, text_heads: of the caption encoder.
+        image_size: side of the pictures.
+        noise: numbers of noise behind a picture.
+        dim, depth, heads, widths: of the generator.
+        critic_patch, critic_width, critic_convolutions, critic_dim, critic_depth, critic_heads: of the discriminator.
+        penalty: weight of the discriminator's slope around true and made pictures.
+        match: weight of the matching loss through the frozen CLIP; 0 does without a CLIP.
+        anchor: weight, at the start, of the distance between made and true pictures, both as ``anchor_grid`` squared
+            mean colours; it would be 0 at ``anchor_until``, a share of the run. It says where things are and in which
+            colour before the discriminator has learned to, and takes variety while it lasts.
+    """
+
+    phases: ClassVar[tuple[str, ...]] = ("discriminator", "generator")
+    overfit: ClassVar[str] = "distance"
+    overfit_below: ClassVar[float] = 0.6
+
+    def __init__(
+        self,
+        *,
+        vocab: int,
+        max_len: int = 128,
+        text_dim: int = 256,
+        text_depth: int = 3,
+        text_heads: int = 4,
+        image_size: int = 64,
+        noise: int = 64,
+        dim: int = 192,
+        depth: int = 3,
+        heads: int = 4,
+        widths: Sequence[int] = (96, 48),
+        critic_patch: int = 4,
+        critic_width: int = 96,
+        critic_convolutions: int = 1,
+        critic_dim: int = 192,
+        critic_depth: int = 1,
+        critic_heads: int = 4,
+        penalty: float = 1.0,
+        match: float = 0.5,
+        anchor: float = 10.0,
+        anchor_grid: int = 32,
+        anchor_until: float = 1.25,
+    ) -> None:
+        super().__init__()
+        self.config = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
+        self.config["widths"] = list(widths)
+        self.parents = ("clip",) if match else ()
+        self.noise, self.penalty, self.match = noise, penalty, match
+        self.anchor, self.anchor_grid, self.anchor_until = anchor, anchor_grid, anchor_until
+        self.text = TextEncoder(vocab, text_dim, text_depth, text_heads, max_len)
+        self.generator = Generator(text_dim, noise, image_size, dim, depth, heads, widths)
+        self.critic = Critic(
+            image_size=image_size, patch=critic_patch, width=critic_width, convolutions=critic_convolutions,
+            dim=critic_dim, depth=critic_depth, heads=critic_heads, words_dim=text_dim,
+        )  # fmt: skip
+
+    def forward(self, batch: Batch, phase: Phase) -> dict[str, Tensor]:
+        return self.judged(batch, phase) if phase.name == "discriminator" else self.made(batch, phase)
+
+    def judged(self, batch: Batch, phase: Phase) -> dict[str, Tensor]:
+        """The discriminator's loss: its own caption fits a true picture better than a made one, and better than
+        another's caption does; and its verdict hardly changes around either."""
+        real, randn = batch.images, partial(_randn, phase)
+        with torch.no_grad():
+            words = self.text(batch.tokens, batch.mask)
+            fake = self.generator(words, batch.mask, randn(len(batch), self.noise))
+        seen = self.critic.see(real)
+        right = self.critic.judge(seen, words, batch.mask)
+        wrong = self.critic.judge(seen, words.roll(1, 0), batch.mask.roll(1, 0))
+        faked = self.critic.judge(self.critic.see(fake), words, batch.mask)
+        counts = ~alike(batch.tokens, batch.mask).roll(1, 1).diagonal()  # a neighbour's caption may be the same
+        tell = ahead(right, faked)
+        read = ahead(right, torch.where(counts, wrong, -torch.inf)) * len(batch) / counts.sum().clamp(min=1)
+        few = max(1, len(batch) // 4)
+
+        def judge(x: Tensor) -> Tensor:
+            return self.critic.judge(self.critic.see(x), words[:few], batch.mask[:few])
+
+        slopes = [
+            flatness(judge, x[:few], at_x[:few], randn(*x[:few].shape)) for x, at_x in ((real, right), (fake, faked))
+        ]
+        slope = torch.stack(slopes).sum()
+        figures = {
+            "loss": tell + read + self.penalty / 2 * slope,
+            "told_apart": (right > faked).float().mean(),
+            "read": (right > wrong)[counts].float().sum() / counts.sum().clamp(min=1),
+            "slope": slope,
+        }
+        return figures | {k: v.detach() for k, v in figures.items() if k != "loss"}
+
+    def made(self, batch: Batch, phase: Phase) -> dict[str, Tensor]:
+        """The generator's loss, and without gradient its ``distance`` to the true pictures and its ``diversity``."""
+        real, few = batch.images, min(TWICE, len(batch))
+        words = self.text(batch.tokens, batch.mask)
+        fake = self.generator(words, batch.mask, _randn(phase, len(batch), self.noise))
+        told = words.detach()  # the judge's way of reading is not the generator's to bend
+        with torch.no_grad():
+            right = self.critic.judge(self.critic.see(real), told, batch.mask)
+            again = self.generator(told[:few], batch.mask[:few], _randn(phase, few, self.noise))
+        loss = fool = ahead(self.critic.judge(self.critic.see(fake), told, batch.mask), right)
+        figures = {"fool": fool.detach()}
+        weight = self.anchor * max(0.0, 1 - phase.progress / self.anchor_until)
+        if weight > 0:
+            loss = loss + weight * (coarse(fake, self.anchor_grid) - coarse(real, self.anchor_grid)).abs().mean()
+        if self.match:
+            clip: Any = self.met["clip"]
+            fits = matching(clip.embed_images(fake), batch.parts["clip.text"], alike(batch.tokens, batch.mask))
+            loss = loss + self.match * fits
+            figures["match"] = fits.detach()
+        seen = fake.detach()
+        figures["distance"] = (seen - real).abs().mean()
+        figures["diversity"] = diversity(seen[:few], again, real)
+        return {"loss": loss} | figures
+
+    def param_groups(self, phase: str) -> list[ParamGroup]:
+        own = (self.critic,) if phase == "discriminator" else (self.text, self.generator)
+        groups = [group for part in own for group in split_matrices(part)]
+        return [ParamGroup(g.params, g.optimizer, g.lr_scale, g.weight_decay, BETAS) for g in groups]
+
+    def adopt(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Weights of another GAN, or the caption encoder of a reader."""
+        own = self.state_dict()
+        return own | {k: v for k, v in tensors.items() if k in own and own[k].shape == v.shape}
+
+    def draw(
+        self,
+        tokens: Tensor,
+        mask: Tensor,
+        seeds: Sequence[int],
+        *,
+        steps: int | None = None,
+        guidance: float | None = None,
+        away: tuple[Tensor, Tensor] | None = None,
+    ) -> Iterator[Step]:
+        """Pictures in one step; ``steps``, ``guidance`` and ``away`` are of no use to it."""
+        z = seeded(seeds, (self.noise,), tokens.device)()
+        x = self.generator(self.text(tokens, mask), mask, z)
+        yield Step(1, 1, 0.0, x, x)
+
+
+def _randn(phase: Phase, *shape: int) -> Tensor:
+    return torch.randn(*shape, generator=phase.generator, device=phase.generator.device)

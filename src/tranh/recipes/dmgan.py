@@ -1,0 +1,26 @@
+"""DM-GAN from nothing: the words first, a CLIP to match with, then the generator of three stages and its judges."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tranh.recipes.gan import LEVEL_ONE, before, rivals
+from tranh.types import Recipe
+
+
+def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
+    """DM-GAN on level one of Scenes, or on own pictures.
+
+    Args:
+        data: ``{"source": PATH}`` of own pictures, ``{"source": "digits"}`` of handwritten digits, or levels of Scenes.
+    """
+    data = LEVEL_ONE if data is None or dict(data) == {"source": "scenes"} else dict(data)
+    return Recipe(
+        name="dmgan",
+        stages=before(data) | {"dmgan": rivals("dmgan", data, batch=32)},
+        system="tranh.recipes.system:assemble",
+        parts=("clip", "dmgan"),
+        cost="two cores: 20 minutes on level one; --minutes shares any time among the stages",
+        expected="what is asked for can be told; see the comparison of the systems",
+    )

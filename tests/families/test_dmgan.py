@@ -1,0 +1,102 @@
+"""DM-GAN: contract, conditioning augmentation, stages, and maps of what each word was read for."""
+
+import torch
+from test_gan import batch, phase, small_clip
+
+from tranh.engine.doctor import before
+from tranh.families.dmgan import Augmentation, DmGan
+from tranh.types import Stage
+
+
+def tiny(**changes):
+    torch.manual_seed(0)
+    options = dict(
+        vocab=50, max_len=12, text_dim=32, text_depth=1, text_heads=2, image_size=16, noise=8, condition=8,
+        widths=[32, 16], memory=16, critic_width=16, critic_convolutions=1, critic_dim=32, critic_depth=1,
+        critic_heads=2,
+    )  # fmt: skip
+    family = DmGan(**(options | changes))
+    family.meet({"clip": small_clip()})
+    return family
+
+
+LEARNS = dict(steps=60, lr=2e-3, muon_lr=4e-3)
+
+
+def toy():
+    """For the contract."""
+    return tiny(), batch()
+
+
+def test_augmentation_is_the_papers():
+    torch.manual_seed(0)
+    told, s = Augmentation(6, 4), torch.randn(3, 6)
+    torch.nn.init.normal_(told.of_sentence.weight)
+    mu, log_variance = told.of_sentence(s).chunk(2, dim=1)
+    expected = torch.distributions.kl_divergence(
+        torch.distributions.Normal(mu, (0.5 * log_variance).exp()), torch.distributions.Normal(0.0, 1.0)
+    ).sum(1)
+    drawn, kl = told(s, eps := torch.randn(3, 4))
+    torch.testing.assert_close(kl, expected)
+    torch.testing.assert_close(drawn, mu + log_variance.exp().sqrt() * eps)
+
+
+def test_each_stage_doubles_the_picture_and_reads_the_words():
+    family, b = tiny(widths=[32, 24, 16]), batch()
+    family.eval()
+    mask = b.mask.clone()
+    mask[:, 6:] = False
+    with torch.no_grad():
+        pictures, alphas, _ = family.make(family.text(b.tokens, mask), mask, torch.randn(6, 16))
+        assert [x.shape[-1] for x in pictures] == [4, 8, 16]
+        first, second = family.attention(b.tokens, mask, range(6))
+    assert first.shape == (6, 8, 2, 2) and second.shape == (6, 8, 4, 4) and [a.shape[1] for a in alphas] == [4, 16]
+    torch.testing.assert_close(second.sum(1), torch.ones(6, 4, 4))
+    assert not second[:, 6:].any()
+
+
+def test_the_first_picture_knows_the_sentence_and_the_last_the_words():
+    """Other words with the same mean change only what memory made."""
+    family, b = tiny(), batch()
+    z, words = torch.randn(6, 16), torch.randn(6, 8, 32)
+    other = words + torch.tensor([1.0, -1.0] * 4)[None, :, None]  # not the same words, but the same mean
+    with torch.no_grad():
+        made = [family.make(told, b.mask, z)[0] for told in (words, other)]
+    (first, last), (again, changed) = made
+    torch.testing.assert_close(first, again, atol=1e-5, rtol=0)
+    assert (last - changed).abs().max() > 1e-3
+
+
+def test_every_stage_has_a_judge_and_all_of_the_loss_is_there():
+    family, b = tiny(), batch()
+    assert len(family.critics) == len(family.stages) + 1 == 2
+    with torch.no_grad():
+        found = family(b, phase("generator"))
+        assert {"augmentation", "match", "distance", "diversity"} <= set(found)
+        without = tiny(augmentation=0.0, match=0.0, anchor=0.0)
+        alone = without(b, phase("generator"))
+    torch.testing.assert_close(alone["loss"], alone["fool"])
+    extra = float(found["loss"] - found["fool"])
+    assert extra > 0.01 * float(found["augmentation"]) + 0.5 * float(found["match"]) - 1e-5
+
+
+def test_an_equal_caption_is_no_wrong_one():
+    family, b = tiny(), batch()
+    same = b.replace(tokens=b.tokens[:1].expand(6, -1).contiguous())
+    with torch.no_grad():
+        assert float(family(same, phase("discriminator"))["read"]) == 0
+        assert torch.isfinite(family(same, phase("discriminator"))["loss"])
+
+
+def test_the_steps_of_drawing_are_the_stages():
+    family, b = tiny(), batch()
+    with torch.no_grad():
+        steps = list(family.draw(b.tokens, b.mask, range(6)))
+    assert [s.steps for s in steps] == [2, 2] and torch.equal(steps[-1].x, steps[0].x0)
+
+
+def test_the_doctor_lets_it_start():
+    stage = Stage("dmgan", batch=6, lr=1e-3, muon_lr=2e-3, precision="fp32")
+    found = before(tiny(), [batch()] * 2, stage, steps=10)
+    assert {f.name for f in found} >= {"learns one batch", "captions reach the network", "all parts get a gradient"}
+    assert all(f.ok for f in found), [str(f) for f in found if not f.ok]
