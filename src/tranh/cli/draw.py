@@ -36,6 +36,15 @@ def generate(
         Prior | None,
         typer.Option(help="Which prior of the hierarchy; none: the caption alone.", show_default="the model's own"),
     ] = None,
+    temperature: Annotated[
+        float | None, typer.Option(help="Of drawing codes (dalle); 0: the likeliest.", show_default="the model's own")
+    ] = None,
+    top_k: Annotated[
+        int | None, typer.Option(help="Draw of the likeliest codes only; 0: of all.", show_default="the model's own")
+    ] = None,
+    top_p: Annotated[
+        float | None, typer.Option(help="Draw of those that hold this share.", show_default="the model's own")
+    ] = None,
     allow_unknown: Annotated[
         bool, typer.Option("--allow-unknown", help="Draw a prompt with words the model was never taught.")
     ] = False,
@@ -61,6 +70,7 @@ def generate(
     request = Request(
         " ".join(prompt), negative_prompt=negative, count=count, seed=seed, steps=steps, guidance=guidance, size=size,
         prior=prior and prior.value, allow_unknown=allow_unknown, refuse_copies=refuse_copies,
+        temperature=temperature, top_k=top_k, top_p=top_p,
     )  # fmt: skip
     pictures = last(drawing(model).generate_events(request))
     for notice in pictures.notices:

@@ -140,6 +140,21 @@ class System:
         """
         raise TypeError(f"{type(self).__name__} does not say how it draws: define steps_of")
 
+    def asked(self, request: Request) -> System:
+        """The system as a request wants it.
+
+        Raises:
+            TranhError: it has no use for something that was asked.
+        """
+        told = {"temperature": request.temperature, "top_k": request.top_k, "top_p": request.top_p}
+        useless = [name for name, value in told.items() if value is not None]
+        if useless:
+            raise TranhError(
+                f"{self.name} draws no codes, so it has no use for {', '.join(useless)}: leave them out, or take a "
+                "system that draws code by code (dalle)"
+            )
+        return self
+
     def checked_size(self, size: int | None) -> int:
         """The side that is meant.
 
@@ -174,17 +189,18 @@ class System:
             One event per denoising step; the last one's ``result`` is :class:`Pictures`.
         """
         check(request)
+        system = self.asked(request)
         memory = self.memory if request.refuse_copies else None
         prompt, negative = self.understand(request.prompt, request.allow_unknown), self.negative(request)
         images, settings, refused = [], [], []
         for k in range(request.count):
             seed, x, total = request.seed + k, torch.empty(0), 1
-            for step in self.steps_of(
+            for step in system.steps_of(
                 [prompt.text], [seed], request.size, request.steps, request.guidance, request.prior, negative
             ):
                 x, total = step.x, step.steps
                 yield Event("draw", k * total + step.index, request.count * total)
-            image, told = pictures(x)[0], self.settings(request, prompt, seed)
+            image, told = pictures(x)[0], system.settings(request, prompt, seed)
             if memory is not None:
                 found = memory.check(image)
                 if found.is_copy:
@@ -312,5 +328,11 @@ def check(request: Request) -> None:
         raise TranhError(f"steps is {request.steps}; allowed: 1 to 1000")
     if request.guidance is not None and not 0 <= request.guidance <= 100:
         raise TranhError(f"guidance is {request.guidance}; allowed: 0 to 100 (1 is none)")
+    if request.temperature is not None and not 0 <= request.temperature <= 100:
+        raise TranhError(f"temperature is {request.temperature}; allowed: 0 (the likeliest) to 100")
+    if request.top_k is not None and request.top_k < 0:
+        raise TranhError(f"top_k is {request.top_k}; allowed: 1 and more, 0 for all")
+    if request.top_p is not None and not 0 < request.top_p <= 1:
+        raise TranhError(f"top_p is {request.top_p}; allowed: above 0 to 1 (all)")
     if not 0 <= request.seed < 2**62:
         raise TranhError(f"seed is {request.seed}; allowed: 0 to 2^62 - 1")
