@@ -1,7 +1,7 @@
 """DALL-E (Ramesh et al. 2021): a caption, then the codes of a picture, predicted one after another by a transformer.
 
-It knows nothing of pixels: codes come from a frozen ``dvae`` and go back to it to be drawn. Objective: the cross-entropy of
-every code given the caption and the codes before it, row by row, and of the caption's own tokens with a small weight.
+It knows nothing of pixels: codes come from a frozen ``dvae`` and go back to it to be drawn. Objective: the cross-entropy
+of every code given the caption and the codes before it, row by row, and of the caption's own tokens with a small weight.
 """
 
 from __future__ import annotations
@@ -86,13 +86,15 @@ class Dalle(Family):
         for key in ("image_size", "grid", "codes"):
             own, theirs = self.config[key], parents["dvae"].config[key]
             if own != theirs:
-                raise TranhError(f"dalle was built with {key}={own}, its dvae has {theirs}: set dalle.model.{key}={theirs}")
+                raise TranhError(
+                    f"dalle was built with {key}={own}, its dvae has {theirs}: dalle.model.{key}={theirs} fits"
+                )
 
     def inputs(self, codes: Tensor, first: int = 0) -> Tensor:
         """The tokens that predict codes ``first``, ``first + 1``, ...: each is the code before it, at its own place.
 
         Args:
-            codes: those before each, (B, n); where ``first`` is 0 the start stands before them, and n + 1 tokens result.
+            codes: those before each, (B, n); where ``first`` is 0 a start stands before them, and n + 1 tokens result.
         """
         x = self.code_in(codes)
         if first == 0:
@@ -145,7 +147,7 @@ class Dalle(Family):
         Args:
             tokens, mask: captions, (B, T).
             chance: (B, N), uniform in [0, 1): the code of each place is chosen by its own.
-            given: the first codes, (B, n), fewer than N.
+            given: the first codes, (B, n) or (1, n) for all, fewer than N.
             guidance: scale of classifier-free guidance on the scores; 1 is none.
             away: tokens and mask (1, T') to move away from; None for the empty caption.
             cached: keep keys and values; the codes are the same without, slower.
@@ -155,7 +157,8 @@ class Dalle(Family):
         if guidance != 1:
             rows, (tokens, mask) = 2, both(tokens, mask, away)
         state = self.stack.begin(tokens, mask, N) if cached else None
-        codes = given if given is not None else torch.zeros(B, 0, dtype=torch.int64, device=tokens.device)
+        codes = torch.zeros(1, 0, dtype=torch.int64, device=tokens.device) if given is None else given
+        codes = codes.expand(B, -1)
         new = self.inputs(codes.repeat(rows, 1))
         while codes.shape[1] < N:
             k = codes.shape[1]
@@ -192,7 +195,7 @@ class Dalle(Family):
         Args:
             steps: has no use: a picture has as many codes as it has.
             guidance, temperature, top_k, top_p: None for the family's own.
-            given: codes of the first rows, (B, n), n a multiple of ``grid``.
+            given: codes of the first rows, (B, n) or (1, n) for all, n a multiple of ``grid``.
         """
         dvae, N = cast(Any, self.met["dvae"]), self.grid**2
         asked = {"temperature": temperature, "top_k": top_k, "top_p": top_p}

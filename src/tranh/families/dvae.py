@@ -61,7 +61,7 @@ class Dvae(Family):
         super().__init__()
         self.config = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
         if image_size % (2 * grid):
-            raise ValueError(f"image_size {image_size} must be a multiple of 2 x grid ({2 * grid}): choose another pair")
+            raise ValueError(f"image_size {image_size} must be a multiple of 2 x grid ({2 * grid})")
         if kind not in ("vq", "gumbel"):
             raise ValueError(f"kind is {kind!r}; allowed: vq, gumbel")
         patch = image_size // (2 * grid)
@@ -157,9 +157,11 @@ class Dvae(Family):
             u = torch.rand(logits.shape, generator=phase.generator, device=phase.generator.device).to(z.device)
             gumbel = -torch.log(-torch.log(u.clamp(1e-9, 1 - 1e-7)))
             temperature = max(self.temperature, 1.0 - (1.0 - self.temperature) * phase.progress / 0.7)
-            mixed = ((logits + gumbel) / temperature).softmax(-1) if self.training else F.one_hot(
-                logits.argmax(-1), self.codes
-            ).float()
+            mixed = (
+                ((logits + gumbel) / temperature).softmax(-1)
+                if self.training
+                else F.one_hot(logits.argmax(-1), self.codes).float()
+            )
             q = (mixed @ entries).view_as(z)
         return q, self.kl * kl, {"kl": kl.detach()}
 

@@ -1,7 +1,7 @@
 """Sequences that follow a caption, as two readings of one thing: one causal stack over both, or encoder and decoder.
 
-They know nothing of what follows the caption: it arrives embedded. Both give the same for tokens that come all at once and
-for tokens that come one by one, with keys and values kept.
+They know nothing of what follows the caption: it arrives embedded. Both give the same for tokens that come all at once
+and for tokens that come one by one, with keys and values kept.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """A codebook: vectors of unit length to the number of the nearest entry, and back; learned by moving means.
 
-It knows neither the network that makes the vectors nor what a code stands for. The entries are means of the vectors that
-chose them (van den Oord et al. 2017, appendix A.1); unit length after Yu et al. 2022, so that all codes are comparable
-and nothing can grow.
+It knows neither the network that makes the vectors nor what a code stands for. The entries are means of the vectors
+that chose them (van den Oord et al. 2017, appendix A.1); unit length after Yu et al. 2022, so that nothing can grow.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ def nearest(x: Tensor, entries: Tensor) -> Tensor:
 def first_entries(x: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """Entries to begin with, by k-means on the sphere: vectors (N, D) of unit length -> (count, D).
 
-    The seeds are drawn by k-means++ (Arthur and Vassilvitskii 2007), many at a time, so that rare vectors get entries too.
+    Seeds are drawn by k-means++ (Arthur and Vassilvitskii 2007), many at a time, so that rare vectors get entries too.
     """
     chosen = x[torch.randint(len(x), (1,), generator=generator)]
     while len(chosen) < count:
@@ -64,7 +63,7 @@ class MovingCodebook(torch.nn.Module):
     chosen: Tensor
     sums: Tensor
 
-    def __init__(self, count: int, dim: int, decay: float = 0.97, dead: float = 0.05) -> None:
+    def __init__(self, count: int, dim: int, decay: float = 0.95, dead: float = 0.1) -> None:
         super().__init__()
         self.decay, self.dead = decay, dead
         first = F.normalize(torch.randn(count, dim), dim=-1)
