@@ -105,6 +105,19 @@ class CrossBlock(nn.Module):
         super().__init__()
         self.cross, self.own = Cross(dim, heads), SequenceBlock(dim, heads, mlp_ratio)
 
+    def forward(
+        self,
+        x: Tensor,
+        context: tuple[Tensor, Tensor],
+        seen: Tensor,
+        before: Tensor,
+        cache: Cache | None = None,
+        layer: int = 0,
+    ) -> Tensor:
+        """x: (B, N, dim); context: of :meth:`Cross.remember`; seen, before: biases on its keys and on the own ones."""
+        out: Tensor = self.own(self.cross(x, context, seen), before, cache, layer)
+        return out
+
 
 class EncoderDecoder(nn.Module):
     """A caption encoder that sees both ways, and a causal decoder that looks at it in every block.
@@ -121,28 +134,32 @@ class EncoderDecoder(nn.Module):
         self.blocks = nn.ModuleList(CrossBlock(dim, heads) for _ in range(depth))
         self.norm = RMSNorm(dim)
 
+    def remember(self, tokens: Tensor, mask: Tensor) -> tuple[tuple[Tensor, Tensor], ...]:
+        """Keys and values of captions (B, T) for every block."""
+        context = self.text(tokens, mask)
+        return tuple(block.cross.remember(context) for block in self.blocks if isinstance(block, CrossBlock))
+
     def forward(self, tokens: Tensor, mask: Tensor, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """As :meth:`OneStack.forward`; of the caption nothing comes out."""
-        context, seen, before = self.text(tokens, mask), mask_bias(mask), causal_bias(x.shape[1], x.device)
-        for block in self.blocks:
-            x = block.own(block.cross(x, block.cross.remember(context), seen), before)
+        seen, before = mask_bias(mask), causal_bias(x.shape[1], x.device)
+        for block, context in zip(self.blocks, self.remember(tokens, mask), strict=True):
+            x = block(x, context, seen, before)
         return self.norm(x), None
 
     def begin(self, tokens: Tensor, mask: Tensor, room: int) -> State:
         """As :meth:`OneStack.begin`."""
-        context = self.text(tokens, mask)
-        kept = tuple(block.cross.remember(context) for block in self.blocks)
-        head_dim = context.shape[-1] // self.heads
-        cache = Cache(len(kept), len(context), self.heads, room, head_dim, _dtype(context), context.device)
-        return State(cache, kept, mask_bias(mask))
+        context = self.remember(tokens, mask)
+        k, _ = context[0]
+        cache = Cache(len(context), len(k), self.heads, room, k.shape[-1], k.dtype, k.device)
+        return State(cache, context, mask_bias(mask))
 
     def extend(self, x: Tensor, state: State) -> Tensor:
         """As :meth:`OneStack.extend`."""
         N, start, cache = x.shape[1], state.cache.filled, state.cache
         assert state.bias is not None
         before = F.pad(causal_bias(N, x.device), (start, 0))
-        for layer, (block, kept) in enumerate(zip(self.blocks, state.context, strict=True)):
-            x = block.own(block.cross(x, kept, state.bias), before, cache, layer)
+        for layer, (block, context) in enumerate(zip(self.blocks, state.context, strict=True)):
+            x = block(x, context, state.bias, before, cache, layer)
         cache.filled += N
         return self.norm(x)
 

@@ -35,7 +35,7 @@ def first_entries(x: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """
     chosen = x[torch.randint(len(x), (1,), generator=generator)]
     while len(chosen) < count:
-        more = min(count - len(chosen), max(1, len(chosen)))
+        more = min(count - len(chosen), max(1, len(chosen) // 4))
         chosen = torch.cat([chosen, x[_far(x, chosen, more, generator)]])
     for _ in range(ROUNDS):
         codes = nearest(x, chosen)
