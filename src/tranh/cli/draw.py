@@ -66,7 +66,7 @@ def generate(
     from tranh.engine.picture import save_picture
     from tranh.types import Request, TranhError
 
-    paths = _targets(ctx, output, format, [seed] if count == 1 else range(seed, seed + count))
+    paths = targets(ctx, output, format, [seed] if count == 1 else range(seed, seed + count))
     request = Request(
         " ".join(prompt), negative_prompt=negative, count=count, seed=seed, steps=steps, guidance=guidance, size=size,
         prior=prior and prior.value, allow_unknown=allow_unknown, refuse_copies=refuse_copies,
@@ -82,7 +82,7 @@ def generate(
         raise TranhError("\n".join(pictures.refused))
 
 
-def _targets(ctx: typer.Context, output: Path | None, format: Format | None, seeds: Iterable[int]) -> list[Path]:
+def targets(ctx: typer.Context, output: Path | None, format: Format | None, seeds: Iterable[int]) -> list[Path]:
     """Where the pictures go: the file named, or one per seed beside it."""
     from tranh.engine.picture import SUFFIXES, check_target
 

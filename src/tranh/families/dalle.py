@@ -1,7 +1,7 @@
 """DALL-E (Ramesh et al. 2021): a caption, then the codes of a picture, predicted one after another by a transformer.
 
-It knows nothing of pixels: codes come from a frozen ``dvae`` and go back to it to be drawn. Objective: the cross-entropy
-of every code given the caption and the codes before it, row by row, and of the caption's own tokens with a small weight.
+It knows nothing of pixels: codes come from a frozen ``dvae`` and go back to it to be drawn. Objective: cross-entropy of
+every code given the caption and the codes before it, row by row, and of the caption's own tokens with a small weight.
 """
 
 from __future__ import annotations
@@ -163,12 +163,13 @@ class Dalle(Family):
         while codes.shape[1] < N:
             k = codes.shape[1]
             if state is not None:
-                h = self.stack.extend(new.to(state.cache.kv.dtype), state)
+                h = self.stack.extend(new, state)
             else:
                 h, _ = self.stack(tokens, mask, self.inputs(codes.repeat(rows, 1)))
             scores = self.head(h[:, -1]).float()  # (rows B, K)
             if rows == 2:
-                scores = guided(*scores.chunk(2), guidance)
+                without, told = scores.chunk(2)
+                scores = guided(without, told, guidance)
             drawn = draw(scores, chance[:, k], temperature, top_k, top_p)
             codes = torch.cat([codes, drawn[:, None]], dim=1)
             yield codes
