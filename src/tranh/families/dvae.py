@@ -54,7 +54,7 @@ class Dvae(Family):
         wide: int = 192,
         depth: int = 1,
         kind: Literal["vq", "gumbel"] = "vq",
-        commitment: float = 0.25,
+        commitment: float = 0.1,
         temperature: float = 0.0625,
         kl: float = 0.0005,
     ) -> None:
@@ -100,10 +100,14 @@ class Dvae(Family):
         assert self.entries is not None
         return F.normalize(self.entries.float(), dim=-1)
 
+    def features(self, images: Tensor) -> Tensor:
+        """Pictures (B, 3, H, W) -> what the encoder says of each place, (B, h, w, D), float32."""
+        z: Tensor = self.encoder(images.contiguous(memory_format=torch.channels_last))
+        return z.permute(0, 2, 3, 1).float()
+
     def latents(self, images: Tensor) -> Tensor:
-        """Pictures (B, 3, H, W) -> latents before they are quantised, (B, h, w, D), unit length, float32."""
-        z = self.encoder(images.contiguous(memory_format=torch.channels_last))
-        return F.normalize(z.permute(0, 2, 3, 1).float(), dim=-1)
+        """Pictures (B, 3, H, W) -> latents before they are quantised, (B, h, w, D), unit length."""
+        return F.normalize(self.features(images), dim=-1)
 
     def codes_of(self, images: Tensor) -> Tensor:
         """Pictures (B, 3, H, W) -> codes (B, h, w), int64."""
@@ -172,15 +176,22 @@ class Dvae(Family):
 
     @torch.no_grad()
     def prepare(self, batches: Iterable[Batch]) -> None:
-        """The first codebook: k-means of the latents of some pictures, as the untrained encoder gives them."""
+        """The first codebook: k-means of the latents of some pictures, as the untrained encoder gives them.
+
+        Their mean is taken off first: what all places share says nothing, and codes that are nearly alike are not learned.
+        """
         found: list[Tensor] = []
         for batch in batches:
-            found.append(self.latents(batch.images).flatten(0, 2))
+            found.append(self.features(batch.images).flatten(0, 2))
             if sum(map(len, found)) >= PREPARE_VECTORS:
                 break
         if not found:
             raise ValueError("no batch was given to fill the codebook from: prepare needs at least one")
-        z = torch.cat(found).cpu()
+        features = torch.cat(found)
+        mean, last = features.mean(0), self.encoder[-1]
+        assert isinstance(last, nn.Conv2d) and last.bias is not None
+        last.bias -= mean
+        z = F.normalize(features - mean, dim=-1).cpu()
         first = first_entries(z, self.codes, torch.Generator().manual_seed(0)).to(self.codebook.device)
         if self.book is not None:
             self.book.begin(first)
