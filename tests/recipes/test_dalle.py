@@ -1,4 +1,4 @@
-"""The assembled DALL-E: how codes are chosen reaches a request, a picture is completed, and what has no use is refused."""
+"""The assembled DALL-E: choosing codes reaches a request, a picture is completed, what has no use is refused."""
 
 from dataclasses import replace
 
