@@ -30,7 +30,7 @@ VERBS = (
     "generate", "models", "train", "plan", "doctor", "export", "evaluate", "import-inception",
     "reconstruct", "anomalies", "augment", "rate", "data", "edit",
 )  # fmt: skip
-EDIT = ("latent", "denoise", "fill")
+EDIT = ("latent", "denoise", "fill", "complete")
 DATA = ("inspect", "prepare", "doctor", "preview", "statistics")
 GROUPS = {"data": DATA, "edit": EDIT}
 

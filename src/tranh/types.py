@@ -222,6 +222,8 @@ class Request:
         steps: denoising steps; guidance: classifier-free guidance scale; None means the system's own.
         size: side of the picture in pixels; None means the system's own.
         image, mask, strength: for edits.
+        temperature, top_k, top_p: of systems that draw codes. Scores are divided by the first (0 takes the likeliest),
+            the likeliest k are left (0: all), and of these those that hold the share p. None means the system's own.
         prior: which prior of the hierarchy, ``diffusion`` or ``autoregressive``; ``none`` draws from the caption
             alone; None means the system's own.
         allow_unknown: draw although the prompt has words the model was never taught.
@@ -245,6 +247,9 @@ class Request:
     refuse_copies: bool = False
     candidates: int = 1
     expand: bool = False
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
 
     def replace(self, **changes: Any) -> Request:
         return replace(self, **changes)

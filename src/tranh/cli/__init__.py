@@ -6,6 +6,7 @@ from __future__ import annotations
 from tranh.cli import (  # isort: skip  # noqa: F401
     draw,
     edit,
+    complete,
     search,
     train,
     judge,

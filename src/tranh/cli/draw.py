@@ -43,6 +43,15 @@ def generate(
         str | None,
         typer.Option(metavar="MODEL", help="Whose CLIP chooses among candidates.", show_default="the model's own"),
     ] = None,
+    temperature: Annotated[
+        float | None, typer.Option(help="Of drawing codes (dalle); 0: the likeliest.", show_default="the model's own")
+    ] = None,
+    top_k: Annotated[
+        int | None, typer.Option(help="Draw of the likeliest codes only; 0: of all.", show_default="the model's own")
+    ] = None,
+    top_p: Annotated[
+        float | None, typer.Option(help="Draw of those that hold this share.", show_default="the model's own")
+    ] = None,
     allow_unknown: Annotated[
         bool, typer.Option("--allow-unknown", help="Draw a prompt with words the model was never taught.")
     ] = False,
@@ -73,11 +82,11 @@ def generate(
     from tranh.recipes.models import load
     from tranh.types import Request, TranhError
 
-    paths = _targets(ctx, output, format, [seed] if count == 1 else range(seed, seed + count))
+    paths = targets(ctx, output, format, [seed] if count == 1 else range(seed, seed + count))
     request = Request(
         " ".join(prompt), negative_prompt=negative, count=count, seed=seed, steps=steps, guidance=guidance, size=size,
         prior=prior and prior.value, allow_unknown=allow_unknown, refuse_copies=refuse_copies, candidates=candidates,
-        expand=expand or expander is not None,
+        expand=expand or expander is not None, temperature=temperature, top_k=top_k, top_p=top_p,
     )  # fmt: skip
     system = drawing(model)
     if ranker is not None:
@@ -98,7 +107,7 @@ def generate(
         raise TranhError("\n".join(pictures.refused))
 
 
-def _targets(ctx: typer.Context, output: Path | None, format: Format | None, seeds: Iterable[int]) -> list[Path]:
+def targets(ctx: typer.Context, output: Path | None, format: Format | None, seeds: Iterable[int]) -> list[Path]:
     """Where the pictures go: the file named, or one per seed beside it."""
     from tranh.engine.picture import SUFFIXES, check_target
 

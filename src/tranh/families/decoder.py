@@ -20,7 +20,7 @@ from tranh.nn.asked import cross_entropy
 from tranh.nn.groups import split_matrices
 from tranh.nn.sequence import TextEncoder
 from tranh.nn.transformer import ImageTransformer, patchify, take
-from tranh.text.tokenizer import EMPTY
+from tranh.text.tokenizer import drop_captions
 from tranh.types import Batch, Denoiser, Family, ParamGroup, Phase
 
 
@@ -218,16 +218,3 @@ class Decoder(Family):
         out = self.unet(xt, t, context, mask)
         assert isinstance(out, Tensor)
         return out
-
-
-def drop_captions(tokens: Tensor, mask: Tensor, dropped: Tensor) -> tuple[Tensor, Tensor]:
-    """Replace the captions of some rows by the empty one: <bos> <null> <eos>, the rest padding.
-
-    Args:
-        tokens, mask: (B, T), T >= 3; dropped: (B,) bool.
-    """
-    T = tokens.shape[1]
-    empty = torch.zeros(T, dtype=tokens.dtype, device=tokens.device)
-    empty[: len(EMPTY)] = torch.tensor(EMPTY, dtype=tokens.dtype, device=tokens.device)
-    real = torch.arange(T, device=tokens.device) < len(EMPTY)
-    return torch.where(dropped[:, None], empty, tokens), torch.where(dropped[:, None], real, mask)

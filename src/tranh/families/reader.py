@@ -31,6 +31,7 @@ class Reader(Family):
         thing_sizes: number of values of each field of a thing; picture_sizes: of each field of the whole picture.
         most: most things in a picture.
         text_dim, text_depth, text_heads: of the encoder, as the decoder will have them.
+        causal: as in a stack that goes on after the caption (DALL-E).
     """
 
     overfit_below: ClassVar[float] = 0.2
@@ -46,14 +47,15 @@ class Reader(Family):
         text_dim: int = 256,
         text_depth: int = 3,
         text_heads: int = 4,
+        causal: bool = False,
     ) -> None:
         super().__init__()
         self.config = {
             "vocab": vocab, "thing_sizes": list(thing_sizes), "picture_sizes": list(picture_sizes), "max_len": max_len,
-            "most": most, "text_dim": text_dim, "text_depth": text_depth, "text_heads": text_heads,
+            "most": most, "text_dim": text_dim, "text_depth": text_depth, "text_heads": text_heads, "causal": causal,
         }  # fmt: skip
         self.kinds, self.most = thing_sizes[0], most
-        self.text = TextEncoder(vocab, text_dim, text_depth, text_heads, max_len)
+        self.text = TextEncoder(vocab, text_dim, text_depth, text_heads, max_len, causal=causal)
         self.queries = nn.Parameter(torch.randn(self.kinds + 1, text_dim))  # one for each kind, one for the whole
         self.look = nn.MultiheadAttention(text_dim, text_heads, batch_first=True)
         self.think = nn.Sequential(nn.LayerNorm(text_dim), nn.Linear(text_dim, text_dim), nn.GELU())

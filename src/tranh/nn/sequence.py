@@ -185,20 +185,21 @@ class SequenceTransformer(nn.Module):
 
 
 class TextEncoder(nn.Module):
-    """Token numbers to context tokens: embeddings, learned positions, full attention among the real tokens.
+    """Token numbers to context tokens: embeddings, learned positions, attention among the real tokens.
 
     Args:
         vocab: token numbers are below it.
         dim, depth, heads: of the transformer.
         max_len: most tokens of a caption.
+        causal: each token sees only those before it, as in a stack that goes on after the caption.
     """
 
-    def __init__(self, vocab: int, dim: int, depth: int, heads: int, max_len: int) -> None:
+    def __init__(self, vocab: int, dim: int, depth: int, heads: int, max_len: int, *, causal: bool = False) -> None:
         super().__init__()
         self.max_len = max_len
         self.tokens = nn.Embedding(vocab, dim)
         self.positions = nn.Parameter(0.02 * torch.randn(max_len, dim))
-        self.transformer = SequenceTransformer(dim, depth, heads)
+        self.transformer = SequenceTransformer(dim, depth, heads, causal=causal)
         nn.init.normal_(self.tokens.weight, std=0.02)
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:

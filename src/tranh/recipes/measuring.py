@@ -23,9 +23,10 @@ from tranh.engine.step import computing
 from tranh.engine.train import Measure
 from tranh.families.ar_prior import ArPrior
 from tranh.families.clip import Clip
+from tranh.families.dvae import Dvae
 from tranh.families.prior import Prior
 from tranh.families.upsampler import Upsampler
-from tranh.metrics import diversity, psnr, sharpness, ssim
+from tranh.metrics import codebook, diversity, psnr, sharpness, ssim
 from tranh.metrics.interval import Interval, bootstrap, wilson
 from tranh.metrics.measured import Measured
 from tranh.metrics.network import Network
@@ -56,6 +57,7 @@ def measurer_of(
         "clip": lambda family, batches: retrieved(family, batches, getattr(source, "spoken", ())),
         "prior": embedded,
         "ar_prior": embedded,
+        "dvae": quantised,
     }
     kind = find.family(stage.family)
     chosen = [measures[stage.family]] if stage.family in measures else []
@@ -102,6 +104,14 @@ def compared(real: Tensor, made: Tensor, network: Network) -> dict[str, Interval
 def enlarged(upsampler: Upsampler, batches: Sequence[Batch]) -> dict[str, Interval]:
     """Large pictures made of the small versions, against the originals they came from."""
     return likeness(_real(batches), _each(batches, lambda batch, first: made(upsampler, batch, first)))
+
+
+def quantised(dvae: Dvae, batches: Sequence[Batch]) -> dict[str, Interval]:
+    """How many codes of the codebook the pictures use, and how evenly."""
+    codes = torch.cat([dvae.codes_of(batch.images).flatten(1) for batch in batches])
+    with suppress(TranhError):  # refused: too few pictures
+        return {one.name: one.interval for one in codebook.measure(codes, dvae.codes)}
+    return {}
 
 
 def likeness(real: Tensor, made: Tensor) -> dict[str, Interval]:

@@ -167,6 +167,21 @@ class System:
         """
         raise TypeError(f"{type(self).__name__} does not say how it draws: define steps_of")
 
+    def asked(self, request: Request) -> System:
+        """The system as a request wants it.
+
+        Raises:
+            TranhError: it has no use for something that was asked.
+        """
+        told = {"temperature": request.temperature, "top_k": request.top_k, "top_p": request.top_p}
+        useless = [name for name, value in told.items() if value is not None]
+        if useless:
+            raise TranhError(
+                f"{self.name} draws no codes, so it has no use for {', '.join(useless)}: leave them out, or take a "
+                "system that draws code by code (dalle)"
+            )
+        return self
+
     def checked_size(self, size: int | None) -> int:
         """The side that is meant.
 
@@ -203,6 +218,7 @@ class System:
             One event per denoising step; the last one's ``result`` is :class:`Pictures`.
         """
         check(request)
+        system = self.asked(request)
         memory = self.memory if request.refuse_copies else None
         ranker = self.ranker if request.candidates > 1 else None
         prompt, negative = self.understand(request.prompt, request.allow_unknown), self.negative(request)
@@ -212,7 +228,7 @@ class System:
             text = self.expander.expand(prompt.text, seed) if request.expand else prompt.text
             drawn: list[tuple[float, int, Image.Image]] = []
             for n, tried in enumerate(candidates(seed, request.candidates)):
-                for step in self.steps_of(
+                for step in system.steps_of(
                     [text], [tried], request.size, request.steps, request.guidance, request.prior, negative
                 ):
                     x, total = step.x, step.steps * request.candidates
@@ -220,7 +236,7 @@ class System:
                 image = pictures(x)[0]
                 drawn.append((ranker.similarity(image, prompt.text) if ranker is not None else 0.0, tried, image))
             similarity, tried, image = max(drawn, key=lambda one: one[0])
-            told = self.settings(request, prompt, seed)
+            told = system.settings(request, prompt, seed)
             told |= {"expanded": text} if request.expand else {}
             if ranker is not None:
                 told |= {"candidates": request.candidates, "chosen_seed": tried, "similarity": similarity}
@@ -367,5 +383,11 @@ def check(request: Request) -> None:
         raise TranhError(f"guidance is {request.guidance}; allowed: 0 to 100 (1 is none)")
     if not 1 <= request.candidates <= 1000:
         raise TranhError(f"candidates is {request.candidates}; allowed: 1 to 1000 (1 chooses nothing)")
+    if request.temperature is not None and not 0 <= request.temperature <= 100:
+        raise TranhError(f"temperature is {request.temperature}; allowed: 0 (the likeliest) to 100")
+    if request.top_k is not None and request.top_k < 0:
+        raise TranhError(f"top_k is {request.top_k}; allowed: 1 and more, 0 for all")
+    if request.top_p is not None and not 0 < request.top_p <= 1:
+        raise TranhError(f"top_p is {request.top_p}; allowed: above 0 to 1 (all)")
     if not 0 <= request.seed < 2**62:
         raise TranhError(f"seed is {request.seed}; allowed: 0 to 2^62 - 1")

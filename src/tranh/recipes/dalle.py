@@ -1,0 +1,173 @@
+"""DALL-E: a discrete autoencoder, a transformer over caption and codes, and a CLIP that ranks candidates.
+
+``recipe`` says how its stages are trained; ``assemble`` puts them together into what users hold: a system that draws as
+all do, takes temperature, top-k and top-p, and completes a picture from its top rows.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from tranh.data.scenes.labels import PICTURE_SIZES, THING_SIZES
+from tranh.families.dalle import Dalle
+from tranh.families.dvae import Dvae
+from tranh.nn.pixels import to_images
+from tranh.recipes import dvae
+from tranh.recipes.system import Alone, Pictures
+from tranh.text.prompt import Prompt
+from tranh.types import Event, Family, Recipe, Request, Stage, Step, TranhError
+
+PARTS = ("dvae", "clip", "dalle")
+"""Stages that are part of the system; the reader only helped to train it."""
+
+SMALL_CLIP = {"vision_width": 128, "vision_depth": 4, "vision_heads": 2, "text_width": 128, "text_heads": 2}
+
+
+def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
+    """All stages on level ``one`` of Scenes, or on other data.
+
+    On Scenes a ``reader`` learns the words first, from the labels; its caption encoder, which sees only backwards as
+    the stack does, becomes the first blocks of ``dalle``. Own pictures have no labels: ``dalle`` begins from nothing.
+    """
+    of = dict(data or dvae.SCENES)
+    scenes = of["source"] == "scenes"
+    stages = {
+        "dvae": dvae.stage(of, share=0.28),
+        "clip": Stage("clip", model=SMALL_CLIP, data=of, steps=250, batch=128, share=0.1),
+    }
+    if scenes:
+        stages["reader"] = Stage(
+            "reader",
+            model={"thing_sizes": list(THING_SIZES), "picture_sizes": list(PICTURE_SIZES), "causal": True},
+            data=of,
+            steps=300,
+            batch=128,
+            muon_lr=4e-3,
+            decay=0.5,
+            share=0.12,
+        )
+    stages["dalle"] = Stage(
+        "dalle",
+        data=of,
+        parents={"dvae": "dvae"},
+        init="reader" if scenes else None,
+        steps=900,
+        batch=48,
+        muon_lr=4e-3,
+        decay=0.5,
+        share=0.5,
+    )
+    return Recipe(
+        name="dalle",
+        stages=stages,
+        system="tranh.recipes.dalle:assemble",
+        parts=PARTS,
+        cost="two cores: about 20 minutes, all stages together",
+        expected="see docs/families/dalle.md",
+    )
+
+
+class DallE(Alone):
+    """The assembled system.
+
+    Args:
+        parts: ``dalle`` and the ``dvae`` it stands on; ``clip``, if trained, ranks candidates.
+        assets, card: as for every system; of the card ``temperature``, ``top_k`` and ``top_p`` are read too.
+    """
+
+    def __init__(self, parts: Mapping[str, Family], assets: Mapping[str, bytes], card: Mapping[str, Any]) -> None:
+        super().__init__(parts, assets, {"name": "dalle", **card})
+        dalle, vae = self.drawer, parts.get("dvae")
+        if not isinstance(dalle, Dalle) or not isinstance(vae, Dvae):
+            raise TranhError(f"DALL-E needs the parts dalle and dvae; given: {', '.join(parts)}")
+        self.vae, self.grid = vae, dalle.grid
+        self.guidance = dalle.guidance if self.guidance is None else self.guidance
+        self.drawer = _Drawer(dalle, {k: card.get(k, v) for k, v in dalle.how.items()})
+
+    def asked(self, request: Request) -> DallE:
+        """The same system, which draws its codes as a request wants them drawn."""
+        wanted = {"temperature": request.temperature, "top_k": request.top_k, "top_p": request.top_p}
+        own = copy.copy(self)
+        own.drawer = replace(self.drawer, how=self.drawer.how | {k: v for k, v in wanted.items() if v is not None})
+        return own
+
+    def settings(self, request: Request, prompt: Prompt, seed: int) -> dict[str, Any]:
+        return super().settings(request, prompt, seed) | self.drawer.how
+
+    def complete(self, request: Request) -> Iterator[Event]:
+        """Keep the top of ``request.image`` and make the rest anew: ``request.strength`` of the height, half if None.
+
+        As many whole rows of codes are kept as lie above; their pixels stay as they are. The encoder looks around each
+        place, so what is to be made is hidden from it: the lowest kept line of pixels goes on to the bottom.
+
+        Yields:
+            One event per row of codes; the last one's ``result`` is :class:`Pictures`.
+
+        Raises:
+            TranhError: no picture was given, or a strength that cannot be meant.
+        """
+        strength = 0.5 if request.strength is None else request.strength
+        if request.image is None or not 0 < strength <= 1:
+            given = "no picture" if request.image is None else f"strength {strength}"
+            raise TranhError(
+                f"{given} was given; completing needs a picture whose top is kept, and a strength above 0 and "
+                "at most 1, the share of its height that is made anew"
+            )
+        rows = int((1 - strength) * self.grid + 1e-6)
+        top = rows * self.size // self.grid
+        own, image = self, _square(request.image, self.size)
+        if rows:
+            seen = to_images(image[None]).to(self.device)
+            seen[:, :, top:] = seen[:, :, top - 1 : top]
+            own = copy.copy(self)
+            with torch.no_grad(), self.computing():
+                codes = self.vae.codes_of(seen)[:, :rows].flatten(1)
+            own.drawer = replace(self.drawer, given=codes)
+        for event in own.generate_events(request.replace(image=None, strength=None)):
+            if isinstance(made := event.result, Pictures):
+                for picture, told in zip(made.images, made.settings, strict=True):
+                    if top:
+                        picture.paste(Image.fromarray(image[:top]), (0, 0))
+                    told["completed"] = {"rows": top, "of": self.size}
+            yield event
+
+
+@dataclass(frozen=True)
+class _Drawer:
+    """The family as this request wants it: how codes are chosen, and those that are there already."""
+
+    family: Dalle
+    how: Mapping[str, Any]
+    given: Tensor | None = None
+
+    def draw(
+        self,
+        tokens: Tensor,
+        mask: Tensor,
+        seeds: Sequence[int],
+        *,
+        steps: int | None = None,
+        guidance: float | None = None,
+        away: tuple[Tensor, Tensor] | None = None,
+    ) -> Iterator[Step]:
+        return self.family.draw(
+            tokens, mask, seeds, steps=steps, guidance=guidance, away=away, given=self.given, **self.how
+        )
+
+
+def _square(image: Image.Image, side: int) -> np.ndarray:
+    """The middle of a picture at (side, side, 3), uint8."""
+    return np.asarray(ImageOps.fit(image.convert("RGB"), (side, side), Image.Resampling.BOX), dtype=np.uint8)
+
+
+def assemble(parts: dict[str, Family], assets: dict[str, bytes], card: dict[str, Any]) -> DallE:
+    """What ``load`` returns for an exported DALL-E."""
+    return DallE(parts, assets, card)
