@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tranh.cli.base import app
+from tranh.cli.base import edit
 
 if TYPE_CHECKING:
     from tranh.recipes.reconstruct import Coder
 
-edit = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Change pictures by what a model has learned.")
-app.add_typer(edit, name="edit")
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="An exported folder that encodes and decodes pictures.")]
 Picture = Annotated[Path, typer.Argument(metavar="PICTURE", help="The file to begin from.", exists=True)]
