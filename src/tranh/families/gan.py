@@ -150,13 +150,12 @@ class Gan(Family):
             flatness(judge, x[:few], at_x[:few], randn(*x[:few].shape)) for x, at_x in ((real, right), (fake, faked))
         ]
         slope = torch.stack(slopes).sum()
-        figures = {
+        return {
             "loss": tell + read + self.penalty / 2 * slope,
             "told_apart": (right > faked).float().mean(),
             "read": (right > wrong)[counts].float().sum() / counts.sum().clamp(min=1),
-            "slope": slope,
+            "slope": slope.detach(),
         }
-        return figures | {k: v.detach() for k, v in figures.items() if k != "loss"}
 
     def made(self, batch: Batch, phase: Phase) -> dict[str, Tensor]:
         """The generator's loss, and without gradient its ``distance`` to the true pictures and its ``diversity``."""
