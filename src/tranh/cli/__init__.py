@@ -5,14 +5,14 @@ from __future__ import annotations
 # In the order in which help lists them.
 from tranh.cli import (  # isort: skip  # noqa: F401
     draw,
-    edit,
-    complete,
-    search,
     train,
     judge,
     rebuild,
+    search,
     attention,
     rate,
+    edit,
+    complete,
     data,
 )
 from tranh.cli.base import app
