@@ -20,7 +20,7 @@ from tranh.nn.asked import cross_entropy
 from tranh.nn.groups import split_matrices
 from tranh.nn.sequence import TextEncoder
 from tranh.nn.transformer import ImageTransformer, patchify, take
-from tranh.text.tokenizer import EMPTY
+from tranh.text.drop import beside_empty, drop_captions
 from tranh.types import Batch, Denoiser, Family, ParamGroup, Phase
 
 
@@ -187,15 +187,8 @@ class Decoder(Family):
             tokens, mask: captions, (B, T); clip: CLIP image embeddings (B, D), None for none.
             away: tokens and mask (1, T') of a caption to move away from; the empty one by default.
         """
-        everyone = torch.ones(1, dtype=torch.bool, device=tokens.device)
-        other, real = away if away is not None else drop_captions(tokens[:1], mask[:1], everyone)
-        T, B = max(tokens.shape[1], other.shape[1]), len(tokens)
-
-        def both(a: Tensor, b: Tensor) -> Tensor:
-            return torch.cat([F.pad(x, (0, T - x.shape[1])) for x in (a.expand(B, -1), b)])
-
         embeddings = None if clip is None else torch.cat([torch.zeros_like(clip), clip])
-        return self.context(both(other, tokens), both(real, mask), embeddings)
+        return self.context(*beside_empty(tokens, mask, away), embeddings)
 
     def guided(
         self,
@@ -218,16 +211,3 @@ class Decoder(Family):
         out = self.unet(xt, t, context, mask)
         assert isinstance(out, Tensor)
         return out
-
-
-def drop_captions(tokens: Tensor, mask: Tensor, dropped: Tensor) -> tuple[Tensor, Tensor]:
-    """Replace the captions of some rows by the empty one: <bos> <null> <eos>, the rest padding.
-
-    Args:
-        tokens, mask: (B, T), T >= 3; dropped: (B,) bool.
-    """
-    T = tokens.shape[1]
-    empty = torch.zeros(T, dtype=tokens.dtype, device=tokens.device)
-    empty[: len(EMPTY)] = torch.tensor(EMPTY, dtype=tokens.dtype, device=tokens.device)
-    real = torch.arange(T, device=tokens.device) < len(EMPTY)
-    return torch.where(dropped[:, None], empty, tokens), torch.where(dropped[:, None], real, mask)
