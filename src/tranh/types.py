@@ -98,6 +98,7 @@ class Family(nn.Module):
         phases: names of the updates made, in order, in every step.
         overfit: the key of ``forward``'s result that must fall when one batch is learned by heart.
         overfit_below: the share of its first value that the overfitted figure must fall below.
+        samplers: names that its ``draw`` takes as ``sampler``; empty for one that draws in one way.
         parents: names of the frozen stages whose outputs it reads from ``batch.parts``.
         met: those stages themselves, see :meth:`meet`; no part of its own weights.
     """
@@ -105,6 +106,7 @@ class Family(nn.Module):
     phases: ClassVar[tuple[str, ...]] = ("train",)
     overfit: ClassVar[str] = "loss"
     overfit_below: ClassVar[float] = 0.5
+    samplers: ClassVar[tuple[str, ...]] = ()
     parents: tuple[str, ...] = ()
     met: Mapping[str, Family] = MappingProxyType({})
     config: dict[str, Any]
@@ -224,6 +226,7 @@ class Request:
         refuse_copies: give no picture that is a near copy of one the model was trained on.
         candidates: drawn for each picture; the one whose CLIP embedding is nearest to the caption is kept.
         expand: draw what the prompt becomes when all it leaves open is said; the expanded prompt is returned.
+        sampler: how noise is walked down to a picture, for systems that have several; None means the system's own.
     """
 
     prompt: str
@@ -241,6 +244,7 @@ class Request:
     refuse_copies: bool = False
     candidates: int = 1
     expand: bool = False
+    sampler: str | None = None
 
     def replace(self, **changes: Any) -> Request:
         return replace(self, **changes)

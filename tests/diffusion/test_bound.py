@@ -128,7 +128,9 @@ def test_terms_are_those_of_the_paper_written_out(chain):
 def test_the_prior_is_a_divergence_and_small():
     for chain in (LINEAR, COSINE):
         x0, bar = pictures(), chain.vp.alpha_bar[-1].double()
-        nats = kl_divergence(Normal(bar.sqrt() * x0, (1 - bar).sqrt()), Normal(torch.zeros_like(x0), torch.ones_like(x0)))
+        nats = kl_divergence(
+            Normal(bar.sqrt() * x0, (1 - bar).sqrt()), Normal(torch.zeros_like(x0), torch.ones_like(x0))
+        )
         torch.testing.assert_close(chain.prior(x0), nats.flatten(1).mean(1) / math.log(2), rtol=1e-3, atol=1e-9)
         assert chain.prior(x0).max() < 1e-4
 

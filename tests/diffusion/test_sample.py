@@ -142,9 +142,7 @@ STOCK = {  # by the names users know: the stock scheduler, what it must be told,
     "ddpm": (DDPMScheduler, {"clip_sample": False, "timestep_spacing": "trailing"}, "trailing"),
     "ddim": (DDIMScheduler, {"clip_sample": False, "timestep_spacing": "trailing"}, "trailing"),
     "euler": (EulerDiscreteScheduler, {"timestep_spacing": "trailing"}, "trailing"),
-    "heun": (
-        HeunDiscreteScheduler, {"timestep_spacing": "leading", "beta_start": 1e-4, "beta_end": 0.02}, "leading"
-    ),
+    "heun": (HeunDiscreteScheduler, {"timestep_spacing": "leading", "beta_start": 1e-4, "beta_end": 0.02}, "leading"),
     "dpm++": (DPMSolverMultistepScheduler, {"timestep_spacing": "linspace"}, "linspace"),
 }
 

@@ -36,6 +36,10 @@ def generate(
         Prior | None,
         typer.Option(help="Which prior of the hierarchy; none: the caption alone.", show_default="the model's own"),
     ] = None,
+    sampler: Annotated[
+        str | None,
+        typer.Option(help="Of diffusion by DDPM: ddpm, ddim, euler, heun, dpm++.", show_default="the model's own"),
+    ] = None,
     allow_unknown: Annotated[
         bool, typer.Option("--allow-unknown", help="Draw a prompt with words the model was never taught.")
     ] = False,
@@ -61,6 +65,7 @@ def generate(
     request = Request(
         " ".join(prompt), negative_prompt=negative, count=count, seed=seed, steps=steps, guidance=guidance, size=size,
         prior=prior and prior.value, allow_unknown=allow_unknown, refuse_copies=refuse_copies,
+        sampler=sampler,
     )  # fmt: skip
     pictures = last(drawing(model).generate_events(request))
     for notice in pictures.notices:

@@ -180,7 +180,13 @@ def _fresh(noise: Noise | None, who: str) -> Tensor:
     return noise()
 
 
-SAMPLERS: Mapping[str, Sampler] = {"ddpm": ddpm, "ddim": ddim, "euler": partial(euler, floor=0.0), "heun": heun_vp, "dpm++": dpmpp_2m}
+SAMPLERS: Mapping[str, Sampler] = {
+    "ddpm": ddpm,
+    "ddim": ddim,
+    "euler": partial(euler, floor=0.0),
+    "heun": heun_vp,
+    "dpm++": dpmpp_2m,
+}
 """Samplers of variance-preserving models by the names users know, each equal to the stock scheduler of that name."""
 
 

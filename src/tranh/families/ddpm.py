@@ -186,7 +186,11 @@ class Ddpm(Family):
             return estimate(self.prediction, out, y, a, s).clamp(-1, 1)
 
         plain = self.chain.vp.denoiser(denoise, "x0")
-        denoiser = classifier_free(plain, self.guidance if guidance is None else guidance, conditional=plain) if vector is not None else plain
+        denoiser = (
+            classifier_free(plain, self.guidance if guidance is None else guidance, conditional=plain)
+            if vector is not None
+            else plain
+        )
         grid = self.chain.vp.grid(steps or self.steps, "trailing")
         noise = seeded(seeds, (3, self.image_size, self.image_size), next(self.parameters()).device)
         x = noise() / sum(vp_coefficients(grid[0].item()))

@@ -142,7 +142,11 @@ class Glide(Family):
         def denoise(y: Tensor, n: Tensor) -> Tensor:
             of = slice(B if len(y) == B else 0, None)
             twice = len(y) // B
-            shown = (None, None) if known is None or holes is None else (known.repeat(twice, 1, 1, 1), holes.repeat(twice, 1, 1, 1))
+            shown = (
+                (None, None)
+                if known is None or holes is None
+                else (known.repeat(twice, 1, 1, 1), holes.repeat(twice, 1, 1, 1))
+            )
             a, s = (rows(c, y).to(y.dtype) for c in self.chain.vp.coefficients(n))
             return estimate("v", self.answer(y, n, context[of], mask[of], *shown), y, a, s).clamp(-1, 1)
 
@@ -194,9 +198,7 @@ class Glide(Family):
             x = torch.where(holes, step.x, images) if step.index == step.steps else step.x
             yield Step(step.index, step.steps, step.t, x, step.x0)
 
-    def _walk(
-        self, denoiser: Denoiser, seeds: Sequence[int], steps: int | None, sampler: str | None
-    ) -> Iterator[Step]:
+    def _walk(self, denoiser: Denoiser, seeds: Sequence[int], steps: int | None, sampler: str | None) -> Iterator[Step]:
         walk = named(sampler, self.sampler)
         grid = self.chain.vp.grid(steps or self.steps, "trailing")
         noise = seeded(seeds, (3, self.image_size, self.image_size), next(self.parameters()).device)

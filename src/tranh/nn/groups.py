@@ -12,9 +12,7 @@ from torch import nn
 from tranh.types import ParamGroup
 
 
-def split_matrices(
-    module: nn.Module, weight_decay: float = 0.0, also: Iterable[nn.Parameter] = ()
-) -> list[ParamGroup]:
+def split_matrices(module: nn.Module, weight_decay: float = 0.0, also: Iterable[nn.Parameter] = ()) -> list[ParamGroup]:
     """Parameter groups of a module by the rule of Muon (Jordan et al. 2024): only hidden matrices are orthogonalised.
 
     A hidden matrix is the 2-D weight of an ``nn.Linear`` below a list called ``blocks``. First and last layers,

@@ -77,7 +77,9 @@ class UNet(nn.Module):
             named = [crossing if a else ("DownBlock2D", "UpBlock2D") for a in attention]
             self.net = UNet2DConditionModel(
                 **shape,
-                attention_head_dim=tuple(width // HEAD for width in widths),  # the number of heads, in spite of its name
+                attention_head_dim=tuple(
+                    width // HEAD for width in widths
+                ),  # the number of heads, in spite of its name
                 down_block_types=tuple(down for down, _ in named),
                 up_block_types=tuple(up for _, up in reversed(named)),
                 cross_attention_dim=context_dim,
@@ -94,7 +96,12 @@ class UNet(nn.Module):
         self.net.to(memory_format=last)
 
     def forward(
-        self, x: Tensor, n: Tensor, context: Tensor | None = None, mask: Tensor | None = None, vector: Tensor | None = None
+        self,
+        x: Tensor,
+        n: Tensor,
+        context: Tensor | None = None,
+        mask: Tensor | None = None,
+        vector: Tensor | None = None,
     ) -> Tensor:
         """One pass.
 

@@ -100,6 +100,11 @@ class System:
         """Sides of the pictures it makes, in pixels."""
         return (self.size,)
 
+    @property
+    def samplers(self) -> tuple[str, ...]:
+        """Names of the samplers it can be asked to draw with; none if it draws in one way."""
+        return ()
+
     def understand(self, prompt: str, allow_unknown: bool = False) -> Prompt:
         """Read a prompt; a word the model was never taught is refused with what it knows."""
         return understand(prompt, self.lexicons, self.words, allow_unknown=allow_unknown)
@@ -130,6 +135,7 @@ class System:
         guidance: float | None = None,
         prior: str | None = None,
         negative: str = "",
+        sampler: str | None = None,
     ) -> Iterator[Step]:
         """Every step of drawing a batch; the last one's ``x`` is the result.
 
@@ -137,6 +143,7 @@ class System:
             prompts: as understood, B of them; seeds: one per picture.
             size: side of the pictures, one of ``sizes``.
             prior: for a hierarchy.
+            sampler: one of ``samplers``, None for its own.
         """
         raise TypeError(f"{type(self).__name__} does not say how it draws: define steps_of")
 
@@ -150,6 +157,18 @@ class System:
         if size not in self.sizes:
             raise TranhError(f"{self.name} makes pictures of {' or '.join(map(str, self.sizes))} px, {size} was asked")
         return size
+
+    def checked_sampler(self, sampler: str | None) -> str | None:
+        """The sampler that is meant, None for its own.
+
+        Raises:
+            TranhError: it has no such sampler.
+        """
+        if sampler is None or sampler in self.samplers:
+            return sampler
+        if not self.samplers:
+            raise TranhError(f"{self.name} draws in one way and has no samplers to choose from: leave --sampler out")
+        raise TranhError(f"{self.name} has no sampler {sampler!r}; choose one of {', '.join(self.samplers)}")
 
     @torch.no_grad()
     def generate_batch(
@@ -174,13 +193,14 @@ class System:
             One event per denoising step; the last one's ``result`` is :class:`Pictures`.
         """
         check(request)
+        sampler = self.checked_sampler(request.sampler)
         memory = self.memory if request.refuse_copies else None
         prompt, negative = self.understand(request.prompt, request.allow_unknown), self.negative(request)
         images, settings, refused = [], [], []
         for k in range(request.count):
             seed, x, total = request.seed + k, torch.empty(0), 1
             for step in self.steps_of(
-                [prompt.text], [seed], request.size, request.steps, request.guidance, request.prior, negative
+                [prompt.text], [seed], request.size, request.steps, request.guidance, request.prior, negative, sampler
             ):
                 x, total = step.x, step.steps
                 yield Event("draw", k * total + step.index, request.count * total)
@@ -198,6 +218,7 @@ class System:
 
     def settings(self, request: Request, prompt: Prompt, seed: int) -> dict[str, Any]:
         """What repeats one picture."""
+        chosen = {"sampler": request.sampler} if request.sampler is not None else {}
         return {
             "prompt": prompt.original,
             "understood": prompt.text,
@@ -209,7 +230,7 @@ class System:
             "size": request.size or self.size,
             "model": self.name,
             "hash": self.hash,
-        }
+        } | chosen
 
     def generate(
         self,
@@ -224,6 +245,7 @@ class System:
         negative_prompt: str = "",
         allow_unknown: bool = False,
         refuse_copies: bool = False,
+        sampler: str | None = None,
     ) -> list[Image.Image]:
         """Pictures for a prompt; see :class:`tranh.types.Request` for the arguments.
 
@@ -242,6 +264,7 @@ class System:
             prior=prior,
             allow_unknown=allow_unknown,
             refuse_copies=refuse_copies,
+            sampler=sampler,
         )
         *_, last = self.generate_events(request)
         if last.result.refused:
@@ -262,6 +285,10 @@ class Alone(System):
         self.drawer.meet({name: part for name, part in parts.items() if name != able[-1]})
         self.size = int(self.drawer.config["image_size"])
 
+    @property
+    def samplers(self) -> tuple[str, ...]:
+        return tuple(type(self.drawer).samplers)
+
     @torch.no_grad()
     def steps_of(
         self,
@@ -272,6 +299,7 @@ class Alone(System):
         guidance: float | None = None,
         prior: str | None = None,
         negative: str = "",
+        sampler: str | None = None,
     ) -> Iterator[Step]:
         if prior is not None:
             raise TranhError(f"{self.name} has no prior: leave --prior out, or take a hierarchy (unclip)")
@@ -279,7 +307,13 @@ class Alone(System):
         tokens, mask = self.tokenizer.encode(prompts, multiple=8)
         away = self.tokenizer.encode([negative]) if negative else None
         guidance = self.guidance if guidance is None else guidance
-        drawn = self.drawer.draw(tokens, mask, seeds, steps=steps or self.steps, guidance=guidance, away=away)
+        how = {"sampler": sampler} if sampler is not None else {}
+        drawn = self.drawer.draw(tokens, mask, seeds, steps=steps or self.steps, guidance=guidance, away=away, **how)
+        yield from self.computed(drawn)
+
+    @torch.no_grad()
+    def computed(self, drawn: Iterator[Step]) -> Iterator[Step]:
+        """The same steps, computed in the precision of the card."""
         while True:
             with self.computing():  # never while a generator rests: others compute in between
                 step = next(drawn, None)

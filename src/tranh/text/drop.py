@@ -25,9 +25,7 @@ def drop_captions(tokens: Tensor, mask: Tensor, dropped: Tensor) -> tuple[Tensor
     return torch.where(dropped[:, None], empty, tokens), torch.where(dropped[:, None], real, mask)
 
 
-def beside_empty(
-    tokens: Tensor, mask: Tensor, away: tuple[Tensor, Tensor] | None = None
-) -> tuple[Tensor, Tensor]:
+def beside_empty(tokens: Tensor, mask: Tensor, away: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
     """Tokens and mask of 2 B rows for guidance: B times what to move away from, then the B captions.
 
     Args:
