@@ -28,6 +28,7 @@ from tranh.types import Event, Recipe, Request, TranhError
 ROOT = Path(__file__).parent.parent
 VERBS = (
     "generate", "models", "train", "plan", "doctor", "export", "evaluate", "import-inception", "rate", "data",
+    "edit", "strip", "bits",
 )  # fmt: skip
 DATA = ("inspect", "prepare", "doctor", "preview", "statistics")
 

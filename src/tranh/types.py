@@ -313,6 +313,27 @@ class Draws(Protocol):
 
 
 @runtime_checkable
+class Fills(Protocol):
+    """A family that draws what belongs into the holes of pictures; outside, every pixel stays as it is."""
+
+    def fill(
+        self,
+        tokens: Tensor,
+        mask: Tensor,
+        seeds: Sequence[int],
+        images: Tensor,
+        holes: Tensor,
+        *,
+        steps: int | None = None,
+        guidance: float | None = None,
+        away: tuple[Tensor, Tensor] | None = None,
+        sampler: str | None = None,
+    ) -> Iterator[Step]:
+        """As :meth:`Draws.draw`, with pictures (B, 3, S, S) in [-1, 1] and holes bool (B, 1, S, S), True to draw."""
+        ...
+
+
+@runtime_checkable
 class Denoises(Protocol):
     """Gives the denoiser of a request, with guidance in it; samplers and edits run it."""
 
@@ -354,6 +375,7 @@ class Answers(Protocol):
 CAPABILITIES: Mapping[str, type] = {
     "generates": Generates,
     "draws": Draws,
+    "fills": Fills,
     "denoises": Denoises,
     "autoencodes": Autoencodes,
     "embeds": Embeds,

@@ -105,6 +105,8 @@ app = typer.Typer(
 )  # fmt: skip
 data = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Look at the data that models are trained on.")
 app.add_typer(data, name="data")
+edit = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Change pictures, with a model that can.")
+app.add_typer(edit, name="edit")
 
 
 def _version(wanted: bool) -> None:

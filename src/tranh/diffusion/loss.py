@@ -10,7 +10,7 @@ from typing import Literal, get_args
 from torch import Tensor
 
 Prediction = Literal["eps", "x0", "v"]
-"""What a network on the path y = a x_0 + s eps, a^2 + s^2 = 1, is asked for: the noise (Ho et al. 2020), the picture, or
+"""What a network on the path y = a x_0 + s eps (a^2 + s^2 = 1) is asked for: noise (Ho et al. 2020), the picture, or
 v = a eps - s x_0 (Salimans and Ho 2022)."""
 
 PREDICTIONS: tuple[Prediction, ...] = get_args(Prediction)

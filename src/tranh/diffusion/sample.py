@@ -184,10 +184,11 @@ SAMPLERS: Mapping[str, Sampler] = {
     "ddpm": ddpm,
     "ddim": ddim,
     "euler": partial(euler, floor=0.0),
-    "heun": heun_vp,
+    "heun": partial(heun, floor=0.0),
     "dpm++": dpmpp_2m,
 }
-"""Samplers of variance-preserving models by the names users know, each equal to the stock scheduler of that name."""
+"""Samplers of variance-preserving models by the names users know. Heun's is that of the linear path: in the units of
+:func:`heun_vp` the first step of a cosine schedule begins at sigma = 20,000 and throws the picture away."""
 
 
 def named(name: str | None, default: str) -> Sampler:

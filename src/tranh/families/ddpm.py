@@ -127,7 +127,7 @@ class Ddpm(Family):
         a, s = chain.at(chain.signal, n, x0), chain.at(chain.noise, n, x0)
         out, share = self.answer(y, n, vector)
         simple = (out - target(self.prediction, x0, eps, a, s)).square().mean()
-        x0_hat = estimate(self.prediction, out.detach(), y, a, s)
+        x0_hat = estimate(self.prediction, out.detach(), y, a, s).clamp(-1, 1)
         bound = chain.N * chain.term(x0, y, n, x0_hat, chain.log_variance(self.variance, n, y, share)).mean()
         loss = simple + LAMBDA * bound if share is not None else simple
         bits = bound.detach() + chain.prior(x0).mean()

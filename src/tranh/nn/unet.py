@@ -50,7 +50,7 @@ class UNet(nn.Module):
         side, halvings = image_size // fold, len(widths) - 1
         if image_size % fold or side % 2**halvings:
             raise ValueError(
-                f"pictures of {image_size} px with fold {fold} cannot be halved {halvings} times: choose image_size as a "
+                f"pictures of {image_size} px with fold {fold} cannot be halved {halvings} times: image_size must be a "
                 f"multiple of fold x {2**halvings} ({fold * 2**halvings}), or fewer widths"
             )
         if len(attention) != len(widths) or any(width % HEAD for width in widths):
