@@ -28,9 +28,10 @@ from tranh.types import Event, Recipe, Request, TranhError
 ROOT = Path(__file__).parent.parent
 VERBS = (
     "generate", "models", "train", "plan", "doctor", "export", "evaluate", "import-inception",
-    "reconstruct", "anomalies", "augment", "search", "classify", "retrieve", "attention", "rate", "data", "edit",
+    "reconstruct", "anomalies", "augment", "search", "classify", "retrieve", "attention",
+    "strip", "bits", "rate", "data", "edit",
 )  # fmt: skip
-EDIT = ("latent", "denoise", "fill", "complete")
+EDIT = ("latent", "denoise", "fill", "complete", "inpaint")
 DATA = ("inspect", "prepare", "doctor", "preview", "recaption", "statistics")
 GROUPS = {"data": DATA, "edit": EDIT}
 

@@ -102,6 +102,7 @@ class Family(nn.Module):
         phases: names of the updates made, in order, in every step.
         overfit: the key of ``forward``'s result that must fall when one batch is learned by heart.
         overfit_below: the share of its first value that the overfitted figure must fall below.
+        samplers: names that its ``draw`` takes as ``sampler``; empty for one that draws in one way.
         parents: names of the frozen stages whose outputs it reads from ``batch.parts``.
         met: those stages themselves, see :meth:`meet`; no part of its own weights.
     """
@@ -109,6 +110,7 @@ class Family(nn.Module):
     phases: ClassVar[tuple[str, ...]] = ("train",)
     overfit: ClassVar[str] = "loss"
     overfit_below: ClassVar[float] = 0.5
+    samplers: ClassVar[tuple[str, ...]] = ()
     parents: tuple[str, ...] = ()
     met: Mapping[str, Family] = MappingProxyType({})
     config: dict[str, Any]
@@ -230,6 +232,7 @@ class Request:
         refuse_copies: give no picture that is a near copy of one the model was trained on.
         candidates: drawn for each picture; the one whose CLIP embedding is nearest to the caption is kept.
         expand: draw what the prompt becomes when all it leaves open is said; the expanded prompt is returned.
+        sampler: how noise is walked down to a picture, for systems that have several; None means the system's own.
     """
 
     prompt: str
@@ -250,6 +253,7 @@ class Request:
     temperature: float | None = None
     top_k: int | None = None
     top_p: float | None = None
+    sampler: str | None = None
 
     def replace(self, **changes: Any) -> Request:
         return replace(self, **changes)
@@ -318,6 +322,27 @@ class Draws(Protocol):
 
 
 @runtime_checkable
+class Fills(Protocol):
+    """A family that draws what belongs into the holes of pictures; outside, every pixel stays as it is."""
+
+    def fill(
+        self,
+        tokens: Tensor,
+        mask: Tensor,
+        seeds: Sequence[int],
+        images: Tensor,
+        holes: Tensor,
+        *,
+        steps: int | None = None,
+        guidance: float | None = None,
+        away: tuple[Tensor, Tensor] | None = None,
+        sampler: str | None = None,
+    ) -> Iterator[Step]:
+        """As :meth:`Draws.draw`, with pictures (B, 3, S, S) in [-1, 1] and holes bool (B, 1, S, S), True to draw."""
+        ...
+
+
+@runtime_checkable
 class Denoises(Protocol):
     """Gives the denoiser of a request, with guidance in it; samplers and edits run it."""
 
@@ -359,6 +384,7 @@ class Answers(Protocol):
 CAPABILITIES: Mapping[str, type] = {
     "generates": Generates,
     "draws": Draws,
+    "fills": Fills,
     "denoises": Denoises,
     "autoencodes": Autoencodes,
     "embeds": Embeds,

@@ -6,13 +6,16 @@ from diffusers import (
     DDIMScheduler,
     DDPMScheduler,
     DPMSolverMultistepScheduler,
+    EulerDiscreteScheduler,
     FlowMatchEulerDiscreteScheduler,
     FlowMatchHeunDiscreteScheduler,
+    HeunDiscreteScheduler,
 )
 
 from tranh.diffusion import sample, schedule
 from tranh.diffusion.ideal import gaussian, points
 from tranh.diffusion.loss import rows, v_to_x, x_to_v
+from tranh.types import TranhError
 
 SHAPE = (3, 4, 4)
 VP = schedule.VariancePreserving.linear_betas()
@@ -132,6 +135,79 @@ def test_dpmpp_2m_is_diffusers_on_a_vp_schedule(steps):
     theirs = theirs_by_eps(scheduler, y, scheduler.timesteps)
     ours = sample.run(sample.dpmpp_2m(VP.denoiser(bent), x, grid))
     torch.testing.assert_close(ours, theirs, rtol=2e-5, atol=2e-5)
+
+
+PATHS = {"linear": VP, "squaredcos_cap_v2": schedule.VariancePreserving.cosine_betas()}
+STOCK = {  # by the names users know: the stock scheduler, what it must be told, its spacing of the indices
+    "ddpm": (DDPMScheduler, {"clip_sample": False, "timestep_spacing": "trailing"}, "trailing"),
+    "ddim": (DDIMScheduler, {"clip_sample": False, "timestep_spacing": "trailing"}, "trailing"),
+    "euler": (EulerDiscreteScheduler, {"timestep_spacing": "trailing"}, "trailing"),
+    "heun": (HeunDiscreteScheduler, {"timestep_spacing": "leading", "beta_start": 1e-4, "beta_end": 0.02}, "leading"),
+    "dpm++": (DPMSolverMultistepScheduler, {"timestep_spacing": "linspace"}, "linspace"),
+}
+
+
+@pytest.mark.parametrize("name", STOCK)
+@pytest.mark.parametrize("betas", PATHS)
+@pytest.mark.parametrize("prediction", ["eps", "v"])
+def test_every_named_sampler_is_the_stock_scheduler(name, betas, prediction, monkeypatch):
+    kind, told, spacing = STOCK[name]
+    theirs = kind(beta_schedule=betas, prediction_type={"eps": "epsilon", "v": "v_prediction"}[prediction], **told)
+    vp, steps = PATHS[betas], 10
+    theirs.set_timesteps(steps)
+    grid = vp.grid(steps, spacing)
+    y, x = vp_start(grid)
+    if name in ("euler", "heun"):  # theirs begins at y / a
+        y = start() / schedule.vp_coefficients(grid[0].item())[0]
+    drawn = sample.seeded([5, 6], SHAPE)
+    monkeypatch.setattr("diffusers.schedulers.scheduling_ddpm.randn_tensor", lambda *_, **__: drawn())
+    for n in theirs.timesteps:
+        seen = theirs.scale_model_input(y, n)
+        y = theirs.step(bent(seen, torch.full((2,), float(n))), n, y).prev_sample
+    denoiser = vp.denoiser(bent, prediction)
+    sampler = sample.heun_vp if name == "heun" else sample.named(name, "ddim")
+    ours = sample.run(sampler(denoiser, x, grid, sample.seeded([5, 6], SHAPE)))
+    torch.testing.assert_close(ours, y, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("betas", PATHS)
+def test_ddpm_with_a_learned_variance_is_diffusers(betas, monkeypatch):
+    theirs = DDPMScheduler(
+        beta_schedule=betas, clip_sample=False, variance_type="learned_range", prediction_type="v_prediction"
+    )
+    theirs.set_timesteps(20)
+    vp = PATHS[betas]
+    grid = vp.grid(20)
+    y, x = vp_start(grid)
+    drawn = sample.seeded([5, 6], SHAPE)
+    monkeypatch.setattr("diffusers.schedulers.scheduling_ddpm.randn_tensor", lambda *_, **__: drawn())
+    share, told = torch.rand(2, *SHAPE, generator=torch.Generator().manual_seed(3)), []
+    for n in theirs.timesteps:
+        out = torch.cat([bent(y, torch.full((2,), float(n))), 2 * share - 1], dim=1)
+        y = theirs.step(out, n, y).prev_sample
+
+    def watched(x, t):
+        told.append(share)
+        return vp.denoiser(bent, "v")(x, t)
+
+    noise = sample.seeded([5, 6], SHAPE)
+    ours = sample.run(sample.ddpm(watched, x, grid, noise, variance=lambda: told[-1]))
+    torch.testing.assert_close(ours, y, rtol=1e-3, atol=1e-3)
+
+
+def test_both_ways_of_heun_go_the_same_way():
+    """In fine steps they agree with each other, whatever units they step in."""
+    vp, x = PATHS["squaredcos_cap_v2"], start()
+    grid = vp.grid(250)
+    fine = [sample.run(walk(gaussian(0.3, 0.5), x, grid)) for walk in (sample.SAMPLERS["heun"], sample.heun_vp)]
+    torch.testing.assert_close(*fine, rtol=1e-3, atol=1e-3)
+
+
+def test_a_sampler_that_is_not_there_is_refused():
+    with pytest.raises(TranhError, match="choose one of ddpm, ddim, euler, heun"):
+        sample.named("plms", "ddim")
+    with pytest.raises(ValueError, match="infinite"):
+        sample.run(sample.heun_vp(gaussian(0, 1), start(), schedule.linear(3)))
 
 
 def test_dpmpp_2m_is_diffusers_on_the_linear_path():

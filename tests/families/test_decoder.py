@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from tranh.engine.contract import overfit_one_batch
-from tranh.families.decoder import Decoder, drop_captions
+from tranh.families.decoder import Decoder
+from tranh.text.drop import drop_captions
 from tranh.types import Batch, Phase
 
 

@@ -10,9 +10,11 @@ from tranh.cli import (  # isort: skip  # noqa: F401
     rebuild,
     search,
     attention,
+    chain,
     rate,
     edit,
     complete,
+    inpaint,
     data,
 )
 from tranh.cli.base import app

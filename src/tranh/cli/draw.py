@@ -52,6 +52,10 @@ def generate(
     top_p: Annotated[
         float | None, typer.Option(help="Draw of those that hold this share.", show_default="the model's own")
     ] = None,
+    sampler: Annotated[
+        str | None,
+        typer.Option(help="Of diffusion by DDPM: ddpm, ddim, euler, heun, dpm++.", show_default="the model's own"),
+    ] = None,
     allow_unknown: Annotated[
         bool, typer.Option("--allow-unknown", help="Draw a prompt with words the model was never taught.")
     ] = False,
@@ -86,7 +90,7 @@ def generate(
     request = Request(
         " ".join(prompt), negative_prompt=negative, count=count, seed=seed, steps=steps, guidance=guidance, size=size,
         prior=prior and prior.value, allow_unknown=allow_unknown, refuse_copies=refuse_copies, candidates=candidates,
-        expand=expand or expander is not None, temperature=temperature, top_k=top_k, top_p=top_p,
+        expand=expand or expander is not None, sampler=sampler, temperature=temperature, top_k=top_k, top_p=top_p,
     )  # fmt: skip
     system = drawing(model)
     if ranker is not None:

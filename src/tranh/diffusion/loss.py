@@ -5,7 +5,15 @@ It knows nothing of networks, of captions or of how times are drawn.
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 from torch import Tensor
+
+Prediction = Literal["eps", "x0", "v"]
+"""What a network on the path y = a x_0 + s eps (a^2 + s^2 = 1) is asked for: noise (Ho et al. 2020), the picture, or
+v = a eps - s x_0 (Salimans and Ho 2022)."""
+
+PREDICTIONS: tuple[Prediction, ...] = get_args(Prediction)
 
 FLOOR = 0.05
 """Times below this count as this when dividing by t, in training and sampling, as in diffusers' PRXPixelPipeline."""
@@ -50,3 +58,15 @@ def velocity_loss(x0_hat: Tensor, x0: Tensor, t: Tensor, floor: float = FLOOR) -
 def simple_loss(eps_hat: Tensor, eps: Tensor) -> Tensor:
     """L_simple = |eps - eps_theta(x_t, t)|^2 (Ho et al. 2020), mean over all but the first axis. (B,), float32."""
     return (eps_hat.float() - eps.float()).pow(2).flatten(1).mean(1)
+
+
+def target(prediction: Prediction, x0: Tensor, eps: Tensor, a: Tensor, s: Tensor) -> Tensor:
+    """What a network should answer to y = a x_0 + s eps. x0, eps: (B, ...); a, s: as many axes, (B, 1, ...)."""
+    answers = {"eps": lambda: eps, "x0": lambda: x0, "v": lambda: a * eps - s * x0}
+    return answers[prediction]()
+
+
+def estimate(prediction: Prediction, out: Tensor, y: Tensor, a: Tensor, s: Tensor) -> Tensor:
+    """The x_0 that an answer of :func:`target`'s kind implies; shapes as there."""
+    pictures = {"eps": lambda: (y - s * out) / a, "x0": lambda: out, "v": lambda: a * y - s * out}
+    return pictures[prediction]()

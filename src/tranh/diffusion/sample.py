@@ -8,7 +8,8 @@ picture is an edit), and ``noise()`` gives the fresh noise of ancestral steps. E
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Literal, Protocol
 
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from tranh.diffusion.loss import FLOOR
 from tranh.diffusion.schedule import vp_coefficients
-from tranh.types import Denoiser, Step
+from tranh.types import Denoiser, Step, TranhError
 
 Noise = Callable[[], Tensor]
 """Each call gives the next standard normal (B, ...)."""
@@ -78,6 +79,24 @@ def heun(denoiser: Denoiser, x: Tensor, ts: Tensor, noise: Noise | None = None, 
         yield Step(i, len(ts) - 1, s, x, x0)
 
 
+def heun_vp(denoiser: Denoiser, x: Tensor, ts: Tensor, noise: Noise | None = None) -> Iterator[Step]:
+    """Heun in the units of Karras et al. (2022), y = x_0 + sigma eps, sigma = t / (1 - t): for grids of a
+    variance-preserving schedule, as diffusers' ``HeunDiscreteScheduler``. The grid must begin below t = 1."""
+    for i, t, s in _pairs(ts):
+        if t >= 1:
+            raise ValueError("heun_vp cannot begin at t = 1, where sigma is infinite: take VariancePreserving.grid")
+        sigma, sigma_s = t / (1 - t), s / (1 - s)
+        x0 = denoiser(x, _rows(x, t))
+        y = x / (1 - t)
+        d = (y - x0) / sigma
+        if s > 0:
+            y_s = y + (sigma_s - sigma) * d
+            x0 = denoiser((1 - s) * y_s, _rows(x, s))
+            d = (d + (y_s - x0) / sigma_s) / 2
+        x = (1 - s) * (y + (sigma_s - sigma) * d)
+        yield Step(i, len(ts) - 1, s, x, x0)
+
+
 def dpmpp_2m(denoiser: Denoiser, x: Tensor, ts: Tensor, noise: Noise | None = None) -> Iterator[Step]:
     """DPM-Solver++(2M) (Lu et al. 2022), midpoint form; the first step and the step to 0 are of first order."""
     previous, h_0 = None, math.inf
@@ -112,9 +131,13 @@ def ddpm(
     x: Tensor,
     ts: Tensor,
     noise: Noise | None = None,
-    variance: Literal["small", "large"] = "small",
+    variance: Literal["small", "large"] | Callable[[], Tensor] = "small",
 ) -> Iterator[Step]:
-    """Ancestral sampling (Ho et al. 2020), formulas 6 and 7; variance beta-tilde (``small``) or beta (``large``)."""
+    """Ancestral sampling (Ho et al. 2020), formulas 6 and 7; variance beta-tilde (``small``) or beta (``large``).
+
+    A learned variance (Nichol and Dhariwal 2021, formula 15) is a function that gives, once the denoiser was asked, how
+    far it lies from beta-tilde (0) to beta (1) in logarithms, shaped as x.
+    """
     for i, t, s in _pairs(ts):
         x0 = denoiser(x, _rows(x, t))
         (a_t, s_t), (a_s, s_s) = vp_coefficients(t), vp_coefficients(s)
@@ -123,8 +146,8 @@ def ddpm(
         y = (a_t + s_t) * x
         y = (a_s * beta * x0 + math.sqrt(alpha) * s_s**2 * y) / s_t**2
         if s > 0:
-            sigma = math.sqrt(beta) * (s_s / s_t if variance == "small" else 1.0)
-            y = y + sigma * _fresh(noise, "ddpm")
+            small, share = s_s / s_t, variance() if callable(variance) else float(variance == "large")
+            y = y + math.sqrt(beta) * small ** (1 - share) * _fresh(noise, "ddpm")
         x = y / (a_s + s_s)
         yield Step(i, len(ts) - 1, s, x, x0)
 
@@ -155,3 +178,26 @@ def _fresh(noise: Noise | None, who: str) -> Tensor:
             f"{who} needs fresh noise at every step and none was handed in: pass noise=seeded(seeds, shape)"
         )
     return noise()
+
+
+SAMPLERS: Mapping[str, Sampler] = {
+    "ddpm": ddpm,
+    "ddim": ddim,
+    "euler": partial(euler, floor=0.0),
+    "heun": partial(heun, floor=0.0),
+    "dpm++": dpmpp_2m,
+}
+"""Samplers of variance-preserving models by the names users know. Heun's is that of the linear path: in the units of
+:func:`heun_vp` the first step of a cosine schedule begins at sigma = 20,000 and throws the picture away."""
+
+
+def named(name: str | None, default: str) -> Sampler:
+    """A sampler of :data:`SAMPLERS`.
+
+    Raises:
+        TranhError: there is none of this name.
+    """
+    name = name or default
+    if name not in SAMPLERS:
+        raise TranhError(f"there is no sampler {name!r}; choose one of {', '.join(SAMPLERS)}")
+    return SAMPLERS[name]

@@ -14,6 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from tranh.diffusion.loss import Prediction, estimate, rows
 from tranh.types import Denoiser
 
 
@@ -42,20 +43,23 @@ def shifted(steps: int, shift: float, last: float = 1e-3) -> Tensor:
     return torch.cat([shift * t / (1 + (shift - 1) * t), t.new_zeros(1)]).float()
 
 
-def logit_normal(count: int, mean: float = 0.8, std: float = 0.8, *, generator: torch.Generator) -> Tensor:
-    """Times for training, sigmoid of a normal variable (Esser et al. 2024); a larger mean is more noise.
+def stratified(count: int, *, generator: torch.Generator) -> Tensor:
+    """Random numbers in (0, 1), one from each of ``count`` equal ranges, in random order: a small batch sees every
+    amount of noise, and its gradient varies less. (count,), float32, on the generator's device."""
+    device = generator.device
+    share = torch.randperm(count, generator=generator, device=device)
+    return (share + torch.rand(count, generator=generator, device=device).clamp(1e-3, 1 - 1e-3)) / count
 
-    Stratified: each of ``count`` equally likely ranges gets one, in random order, so a small batch sees every amount
-    of noise and its gradient varies less. The default is JiT's: its time runs the other way, so its mean of -0.8 is 0.8
-    here.
+
+def logit_normal(count: int, mean: float = 0.8, std: float = 0.8, *, generator: torch.Generator) -> Tensor:
+    """Times for training, sigmoid of a normal variable (Esser et al. 2024), stratified; a larger mean is more noise.
+
+    The default is JiT's: its time runs the other way, so its mean of -0.8 is 0.8 here.
 
     Returns:
         (count,), float32, on the generator's device.
     """
-    device = generator.device
-    share = torch.randperm(count, generator=generator, device=device)
-    share = (share + torch.rand(count, generator=generator, device=device).clamp(1e-3, 1 - 1e-3)) / count
-    return torch.sigmoid(mean + std * torch.special.ndtri(share))
+    return torch.sigmoid(mean + std * torch.special.ndtri(stratified(count, generator=generator)))
 
 
 def vp_coefficients(t: float) -> tuple[float, float]:
@@ -125,13 +129,13 @@ class VariancePreserving:
         value = torch.lerp(table[lower], table[lower + 1], n - lower)  # log(s / a)
         return torch.sigmoid(-2 * value).sqrt(), torch.sigmoid(2 * value).sqrt()
 
-    def denoiser(self, eps_theta: Callable[[Tensor, Tensor], Tensor]) -> Denoiser:
-        """An eps-predicting network (y_n, n) -> eps as a denoiser (x_t, t) -> x_0 of the linear path."""
+    def denoiser(self, network: Callable[[Tensor, Tensor], Tensor], prediction: Prediction = "eps") -> Denoiser:
+        """A network (y_n, n) -> what it predicts, as a denoiser (x_t, t) -> x_0 of the linear path."""
 
         def denoise(x: Tensor, t: Tensor) -> Tensor:
             n = self.index(t)
-            a, s = (c.view(-1, *[1] * (x.ndim - 1)).to(x.dtype) for c in self.coefficients(n))
+            a, s = (rows(c, x).to(x.dtype) for c in self.coefficients(n))
             y = (a + s) * x
-            return (y - s * eps_theta(y, n)) / a
+            return estimate(prediction, network(y, n), y, a, s)
 
         return denoise

@@ -46,6 +46,8 @@ class Muon(torch.optim.Optimizer):
     An update's size is that of AdamW (0.2 sqrt(larger side of a block), Liu et al. 2025), so both optimisers' learning
     rates mean the same and do not depend on width.
 
+    A kernel (out, in, h, w) counts as the matrix (out, in h w).
+
     Args:
         params: matrices, or groups of them; lr: learning rate; momentum: of the running mean of gradients;
             weight_decay: decoupled.
@@ -70,7 +72,8 @@ class Muon(torch.optim.Optimizer):
                 if not state:
                     state["momentum_buffer"] = torch.zeros_like(p)
                 mean: Tensor = state["momentum_buffer"].lerp_(p.grad, 1 - group["momentum"])
-                blocks = p.grad.lerp(mean, group["momentum"]).view(-1, block_rows(len(p)), p.shape[1])
+                ahead = p.grad.lerp(mean, group["momentum"]).flatten(1)
+                blocks = ahead.view(-1, block_rows(len(p)), ahead.shape[1])
                 p.mul_(1 - group["lr"] * group["weight_decay"])
                 size = 0.2 * max(blocks.shape[1:]) ** 0.5
                 p.add_(orthogonalize(blocks).reshape(p.shape).to(p.dtype), alpha=-group["lr"] * size)

@@ -73,9 +73,9 @@ class Optimizers:
             if group.optimizer not in MAKERS:
                 raise TranhError(f"optimiser {group.optimizer!r} is unknown; allowed: {', '.join(MAKERS)}.")
             for p in group.params:
-                if group.optimizer == "muon" and p.ndim != 2:
+                if group.optimizer == "muon" and p.ndim < 2:
                     raise TranhError(
-                        f"Muon updates matrices, but {self.names.get(id(p), '?')} of {family} has shape "
+                        f"Muon updates matrices and kernels, but {self.names.get(id(p), '?')} of {family} has shape "
                         f"{list(p.shape)}: put it into an adamw group."
                     )
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from tranh.nn.captioned import EncoderDecoder, OneStack
 from tranh.nn.drawing import draw, guided
 from tranh.nn.groups import split_matrices
-from tranh.text.tokenizer import drop_captions
+from tranh.text.drop import drop_captions
 from tranh.types import Batch, Family, ParamGroup, Phase, Step, TranhError
 
 

@@ -127,6 +127,11 @@ class System:
         """Sides of the pictures it makes, in pixels."""
         return (self.size,)
 
+    @property
+    def samplers(self) -> tuple[str, ...]:
+        """Names of the samplers it can be asked to draw with; none if it draws in one way."""
+        return ()
+
     def understand(self, prompt: str, allow_unknown: bool = False) -> Prompt:
         """Read a prompt; a word the model was never taught is refused with what it knows."""
         return understand(prompt, self.lexicons, self.words, allow_unknown=allow_unknown)
@@ -157,6 +162,7 @@ class System:
         guidance: float | None = None,
         prior: str | None = None,
         negative: str = "",
+        sampler: str | None = None,
     ) -> Iterator[Step]:
         """Every step of drawing a batch; the last one's ``x`` is the result.
 
@@ -164,6 +170,7 @@ class System:
             prompts: as understood, B of them; seeds: one per picture.
             size: side of the pictures, one of ``sizes``.
             prior: for a hierarchy.
+            sampler: one of ``samplers``, None for its own.
         """
         raise TypeError(f"{type(self).__name__} does not say how it draws: define steps_of")
 
@@ -193,6 +200,18 @@ class System:
             raise TranhError(f"{self.name} makes pictures of {' or '.join(map(str, self.sizes))} px, {size} was asked")
         return size
 
+    def checked_sampler(self, sampler: str | None) -> str | None:
+        """The sampler that is meant, None for its own.
+
+        Raises:
+            TranhError: it has no such sampler.
+        """
+        if sampler is None or sampler in self.samplers:
+            return sampler
+        if not self.samplers:
+            raise TranhError(f"{self.name} draws in one way and has no samplers to choose from: leave --sampler out")
+        raise TranhError(f"{self.name} has no sampler {sampler!r}; choose one of {', '.join(self.samplers)}")
+
     @torch.no_grad()
     def generate_batch(
         self,
@@ -219,6 +238,7 @@ class System:
         """
         check(request)
         system = self.asked(request)
+        sampler = self.checked_sampler(request.sampler)
         memory = self.memory if request.refuse_copies else None
         ranker = self.ranker if request.candidates > 1 else None
         prompt, negative = self.understand(request.prompt, request.allow_unknown), self.negative(request)
@@ -229,7 +249,7 @@ class System:
             drawn: list[tuple[float, int, Image.Image]] = []
             for n, tried in enumerate(candidates(seed, request.candidates)):
                 for step in system.steps_of(
-                    [text], [tried], request.size, request.steps, request.guidance, request.prior, negative
+                    [text], [tried], request.size, request.steps, request.guidance, request.prior, negative, sampler
                 ):
                     x, total = step.x, step.steps * request.candidates
                     yield Event("draw", k * total + n * step.steps + step.index, request.count * total)
@@ -254,6 +274,7 @@ class System:
 
     def settings(self, request: Request, prompt: Prompt, seed: int) -> dict[str, Any]:
         """What repeats one picture."""
+        chosen = {"sampler": request.sampler} if request.sampler is not None else {}
         return {
             "prompt": prompt.original,
             "understood": prompt.text,
@@ -265,7 +286,7 @@ class System:
             "size": request.size or self.size,
             "model": self.name,
             "hash": self.hash,
-        }
+        } | chosen
 
     def generate(
         self,
@@ -282,6 +303,7 @@ class System:
         refuse_copies: bool = False,
         candidates: int = 1,
         expand: bool = False,
+        sampler: str | None = None,
     ) -> list[Image.Image]:
         """Pictures for a prompt; see :class:`tranh.types.Request` for the arguments.
 
@@ -302,6 +324,7 @@ class System:
             refuse_copies=refuse_copies,
             candidates=candidates,
             expand=expand,
+            sampler=sampler,
         )
         *_, last = self.generate_events(request)
         if last.result.refused:
@@ -322,6 +345,10 @@ class Alone(System):
         self.drawer.meet({name: part for name, part in parts.items() if name != able[-1]})
         self.size = int(self.drawer.config["image_size"])
 
+    @property
+    def samplers(self) -> tuple[str, ...]:
+        return tuple(type(self.drawer).samplers)
+
     @torch.no_grad()
     def steps_of(
         self,
@@ -332,6 +359,7 @@ class Alone(System):
         guidance: float | None = None,
         prior: str | None = None,
         negative: str = "",
+        sampler: str | None = None,
     ) -> Iterator[Step]:
         if prior is not None:
             raise TranhError(f"{self.name} has no prior: leave --prior out, or take a hierarchy (unclip)")
@@ -339,7 +367,13 @@ class Alone(System):
         tokens, mask = self.tokenizer.encode(prompts, multiple=8)
         away = self.tokenizer.encode([negative]) if negative else None
         guidance = self.guidance if guidance is None else guidance
-        drawn = self.drawer.draw(tokens, mask, seeds, steps=steps or self.steps, guidance=guidance, away=away)
+        how = {"sampler": sampler} if sampler is not None else {}
+        drawn = self.drawer.draw(tokens, mask, seeds, steps=steps or self.steps, guidance=guidance, away=away, **how)
+        yield from self.computed(drawn)
+
+    @torch.no_grad()
+    def computed(self, drawn: Iterator[Step]) -> Iterator[Step]:
+        """The same steps, computed in the precision of the card."""
         while True:
             with self.computing():  # never while a generator rests: others compute in between
                 step = next(drawn, None)

@@ -220,6 +220,7 @@ class UnClip(System):
         guidance: float | None = None,
         prior: str | None = None,
         negative: str = "",
+        sampler: str | None = None,
     ) -> Iterator[Step]:
         """Every denoising step of a batch, decoder first, then the upsampler; the last one's ``x`` is the result.
 

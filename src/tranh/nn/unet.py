@@ -1,0 +1,131 @@
+"""diffusers' U-Nets on folded pictures: p x p pixels become the channels of one place, so that few places are left.
+
+It knows nothing of noise schedules, of what its inputs mean, or of losses. The networks are the field's own
+(``UNet2DModel``, and ``UNet2DConditionModel`` where there is a context to attend to); what is ours is the fold, a start
+at zero and the choice of what is quick on a CPU: channels-last memory and attention that is written out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch.nn.functional as F
+from diffusers import UNet2DConditionModel, UNet2DModel
+from diffusers.models.attention_processor import Attention, AttnProcessor
+from diffusers.models.resnet import ResnetBlock2D
+from torch import Tensor, nn
+from torch import channels_last as last  # (B, C, H, W) with the channels of a place side by side
+
+HEAD = 32
+"""Channels of an attention head."""
+
+
+class UNet(nn.Module):
+    """A U-Net with skip connections; its last layer starts at zero, and every residual block as the identity.
+
+    Args:
+        image_size: side of the pictures; fold: side of the square of pixels that becomes one place.
+        in_channels, out_channels: of the pictures.
+        widths: channels of each level, each with half the places of the one before, multiples of 32.
+        layers: residual blocks per level on the way down (one more on the way up).
+        attention: at which levels places attend to each other (and to the context); the middle always does.
+        context_dim: width of the context tokens; None for a network without.
+        vector_dim: width of a vector that is added to the time's, None for none; only without a context.
+    """
+
+    def __init__(
+        self,
+        *,
+        image_size: int,
+        fold: int,
+        in_channels: int,
+        out_channels: int,
+        widths: Sequence[int],
+        layers: int = 1,
+        attention: Sequence[bool],
+        context_dim: int | None = None,
+        vector_dim: int | None = None,
+    ) -> None:
+        super().__init__()
+        side, halvings = image_size // fold, len(widths) - 1
+        if image_size % fold or side % 2**halvings:
+            raise ValueError(
+                f"pictures of {image_size} px with fold {fold} cannot be halved {halvings} times: image_size must be a "
+                f"multiple of fold x {2**halvings} ({fold * 2**halvings}), or fewer widths"
+            )
+        if len(attention) != len(widths) or any(width % HEAD for width in widths):
+            raise ValueError(f"widths {list(widths)}: multiples of {HEAD}, as many as attention has ({len(attention)})")
+        self.fold = fold
+        shape = {
+            "sample_size": side,
+            "in_channels": in_channels * fold**2,
+            "out_channels": out_channels * fold**2,
+            "block_out_channels": tuple(widths),
+            "layers_per_block": layers,
+        }
+        if context_dim is None:
+            named = [("AttnDownBlock2D", "AttnUpBlock2D") if a else ("DownBlock2D", "UpBlock2D") for a in attention]
+            self.net: nn.Module = UNet2DModel(
+                **shape,
+                attention_head_dim=HEAD,
+                down_block_types=tuple(down for down, _ in named),
+                up_block_types=tuple(up for _, up in reversed(named)),
+                class_embed_type=None if vector_dim is None else "identity",
+            )
+        else:
+            crossing = ("CrossAttnDownBlock2D", "CrossAttnUpBlock2D")
+            named = [crossing if a else ("DownBlock2D", "UpBlock2D") for a in attention]
+            self.net = UNet2DConditionModel(
+                **shape,
+                attention_head_dim=tuple(
+                    width // HEAD for width in widths
+                ),  # the number of heads, in spite of its name
+                down_block_types=tuple(down for down, _ in named),
+                up_block_types=tuple(up for _, up in reversed(named)),
+                cross_attention_dim=context_dim,
+                use_linear_projection=True,
+            )
+        self.vector = None if vector_dim is None else nn.Linear(vector_dim, 4 * widths[0])
+        for block in self.net.modules():
+            if isinstance(block, Attention):
+                block.set_processor(AttnProcessor())  # the fused one takes twice as long in training on a CPU
+            if isinstance(block, ResnetBlock2D):
+                nn.init.zeros_(block.conv2.weight)
+        nn.init.zeros_(self.net.conv_out.weight)
+        nn.init.zeros_(self.net.conv_out.bias)
+        self.net.to(memory_format=last)
+
+    def forward(
+        self,
+        x: Tensor,
+        n: Tensor,
+        context: Tensor | None = None,
+        mask: Tensor | None = None,
+        vector: Tensor | None = None,
+    ) -> Tensor:
+        """One pass.
+
+        Args:
+            x: pictures, (B, in_channels, S, S).
+            n: times in the unit the network is trained with, 0 to about 1000, (B,).
+            context, mask: tokens to attend to (B, T, context_dim), and which are real, bool (B, T).
+            vector: (B, vector_dim).
+
+        Returns:
+            (B, out_channels, S, S).
+        """
+        folded = F.pixel_unshuffle(x, self.fold).contiguous(memory_format=last)  # (B, C p^2, S / p, S / p)
+        if context is not None:
+            out = self.net(folded, n, context, encoder_attention_mask=mask).sample
+        elif self.vector is not None:
+            out = self.net(folded, n, self.vector(vector)).sample
+        else:
+            out = self.net(folded, n).sample
+        return F.pixel_shuffle(out, self.fold)
+
+    def hidden(self) -> Iterator[nn.Parameter]:
+        """Kernels and matrices inside the blocks, but for those that see only the time: what Muon updates."""
+        for name, module in self.net.named_modules():
+            inside = name.startswith(("down_blocks", "mid_block", "up_blocks")) and not name.endswith("time_emb_proj")
+            if inside and isinstance(module, nn.Conv2d | nn.Linear):
+                yield module.weight

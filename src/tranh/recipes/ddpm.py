@@ -1,0 +1,40 @@
+"""DDPM as a recipe: the unconditional U-Net on Scenes, on digits, on own pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tranh.types import Recipe, Stage
+
+DIGITS = {"image_size": 16, "fold": 1, "widths": [64, 128]}
+"""The network for pictures of a few pixels: nothing to fold."""
+
+
+def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
+    """Without captions; ``model.vocab`` cannot be set from outside, ``told`` is the same with them.
+
+    Args:
+        data: of own pictures, ``{"source": PATH}``; None for level one of Scenes.
+    """
+    data = dict(data or {"source": "scenes", "levels": {"one": 1.0}})
+    tiny = data["source"] == "digits"
+    model = {"vocab": None} | (DIGITS if tiny else {})
+    stage = Stage(
+        "ddpm",
+        model=model,
+        data=data | ({"size": DIGITS["image_size"]} if tiny else {}),
+        steps=700,
+        batch=64,
+        lr=2e-3,
+        muon_lr=4e-3,
+        decay=0.6,
+    )
+    return Recipe(
+        name="ddpm",
+        stages={"ddpm": stage},
+        system="tranh.recipes.system:assemble",
+        parts=("ddpm",),
+        cost="two cores: about 20 minutes",
+        expected="bits per dimension far below those of a histogram of every pixel: `tranh bits runs/ddpm`",
+    )

@@ -1,0 +1,41 @@
+"""GLIDE as a recipe: a reader lends its words, then the U-Net learns to draw, and to fill in, from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tranh.data.scenes.labels import PICTURE_SIZES, THING_SIZES
+from tranh.types import Recipe, Stage
+
+
+def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
+    """Text-conditional diffusion at 64 px, with text-guided filling in.
+
+    Args:
+        data: of own pictures, ``{"source": PATH}`` (no reader then: nothing is known but their captions), or of some
+            levels of Scenes; None for level one.
+    """
+    data = dict(data or {"source": "scenes", "levels": {"one": 1.0}})
+    glide = Stage("glide", data=data, steps=700, batch=64, lr=2e-3, muon_lr=4e-3, decay=0.6, share=0.9)
+    stages = {"glide": glide}
+    if data["source"] == "scenes":
+        reader = Stage(
+            "reader",
+            model={"thing_sizes": list(THING_SIZES), "picture_sizes": list(PICTURE_SIZES)},
+            data=data,
+            steps=400,
+            batch=128,
+            muon_lr=4e-3,
+            decay=0.5,
+            share=0.1,
+        )
+        stages = {"reader": reader, "glide": Stage(**(vars(glide) | {"init": "reader"}))}
+    return Recipe(
+        name="glide",
+        stages=stages,
+        system="tranh.recipes.system:assemble",
+        parts=("glide",),
+        cost="two cores: about 20 minutes",
+        expected="facts of level one: `tranh evaluate EXPORT --levels one`",
+    )
