@@ -27,7 +27,8 @@ from tranh.types import Event, Recipe, Request, TranhError
 
 ROOT = Path(__file__).parent.parent
 VERBS = (
-    "generate", "models", "train", "plan", "doctor", "export", "evaluate", "import-inception", "rate", "data",
+    "generate", "models", "train", "plan", "doctor", "export", "evaluate", "import-inception", "compare",
+    "rate", "data",
 )  # fmt: skip
 DATA = ("inspect", "prepare", "doctor", "preview", "statistics")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tranh.cli import draw, train, judge, rate, data  # isort: skip  # noqa: F401  # in the order in which help lists them
+from tranh.cli import draw, train, judge, compare, rate, data  # isort: skip  # noqa: F401  # in the order in which help lists them
 from tranh.cli.base import app
 
 
