@@ -27,7 +27,7 @@ from tranh.types import Event, Recipe, Request, TranhError
 
 ROOT = Path(__file__).parent.parent
 VERBS = (
-    "generate", "models", "train", "plan", "doctor", "export", "evaluate", "import-inception",
+    "generate", "models", "train", "plan", "doctor", "export", "evaluate", "import-inception", "compare",
     "reconstruct", "anomalies", "augment", "search", "classify", "retrieve", "attention",
     "strip", "bits", "rate", "data", "edit",
 )  # fmt: skip

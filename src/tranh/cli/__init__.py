@@ -7,6 +7,7 @@ from tranh.cli import (  # isort: skip  # noqa: F401
     draw,
     train,
     judge,
+    compare,
     rebuild,
     search,
     attention,

@@ -31,6 +31,9 @@ NO_SLIP = frozenset({"plain", "sea"})
 
 GIVEN = "tranh.given"
 
+RESUMED = ("train", "evaluate", "compare", "rate")
+"""Verbs whose same command goes on where it was stopped."""
+
 
 class Verbs(TyperGroup):
     """The rule of the first word: a verb is the verb, a lone word close to one is a slip, all else is a prompt."""
@@ -88,7 +91,7 @@ def _told(error: BaseException, ctx: Any) -> str | None:
     """What to say of an error, or None for one that is a fault of ours and deserves its traceback."""
     if isinstance(error, KeyboardInterrupt):
         again = shlex.join(["tranh", *ctx.meta[GIVEN]])
-        if ctx.invoked_subcommand in ("train", "evaluate", "rate") or ctx.meta[GIVEN][:2] == ["data", "prepare"]:
+        if ctx.invoked_subcommand in RESUMED or ctx.meta[GIVEN][:2] == ["data", "prepare"]:
             return f"\nstopped; what was done is kept. The same command goes on from there:\n  {again}"
         return f"\nstopped; begin again with:\n  {again}"
     types = sys.modules.get("tranh.types")  # not imported: then the error cannot be one of its own

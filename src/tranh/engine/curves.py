@@ -98,6 +98,43 @@ def panels(log: Sequence[Line], measured: Sequence[Line]) -> dict[str, bytes]:
     return {title: _png(draw) for title, draw in drawn.items()} if log else {}
 
 
+def together(logs: Mapping[str, Mapping[str, Sequence[Line]]]) -> bytes:
+    """The smoothed losses of several trainings as one PNG, empty if there are none: a panel each, its stages one after
+    another over the minutes their steps took. Losses of different systems do not compare, so no two share an axis.
+
+    Args:
+        logs: training -> stage -> lines of its log.
+    """
+    shown = {name: stages for name, stages in logs.items() if any(stages.values())}
+    if not shown:
+        return b""
+    columns = min(3, len(shown))
+    figure, axes = _canvas(columns, -(-len(shown) // columns))
+    for ax in axes[len(shown) :]:
+        ax.set_visible(False)
+    for (title, stages), ax in zip(shown.items(), axes, strict=False):
+        begun = 0.0
+        for stage, log in stages.items():
+            begun = _losses(ax, stage, log, begun)
+        ax.set_title(f"{title}, minutes", fontsize=9)
+        ax.legend(fontsize=6)
+    out = io.BytesIO()
+    figure.savefig(out, format="png")
+    return out.getvalue()
+
+
+def _losses(ax: Any, stage: str, log: Sequence[Line], begun: float) -> float:
+    """Draw the losses of a stage from a minute on; returns the minute it ends at."""
+    ends = [begun := begun + float(line.get("seconds", 0)) / 60 for line in log]
+    every = max(1, len(log) // SAMPLES)
+    for name in [name for name in (log[0] if log else {}) if name.split(".")[-1] == "loss"]:
+        points = [(x, v) for x, line in zip(ends, log, strict=True) if (v := _finite(line.get(name))) is not None]
+        minutes, values = [x for x, _ in points], smoothed([v for _, v in points])
+        label = stage if name == "loss" else f"{stage} {name}"
+        ax.plot(minutes[::every], values[::every], linewidth=1.2, label=label)
+    return begun
+
+
 def _png(draw: Callable[[Any], None]) -> bytes:
     figure, (ax,) = _canvas(1, 1)
     draw(ax)

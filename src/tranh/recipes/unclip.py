@@ -143,6 +143,31 @@ def stages_of_pictures(data: Mapping[str, Any], *, upsample: bool = True) -> dic
     return out
 
 
+def of_one_prior(name: str, prior: str, data: Mapping[str, Any] | None = None) -> Recipe:
+    """The hierarchy at 64 px with one of its priors: what a short training of it takes, and nothing else.
+
+    With little time the words take a larger share of it, batches are smaller and steps more.
+
+    Args:
+        prior: the stage that is kept, ``prior`` or ``ar_prior``.
+        data: of own pictures, or of some of Scenes; None for their level ``one``.
+    """
+    if data is not None and data["source"] != "scenes":
+        whole = stages_of_pictures(data, upsample=False)
+    else:
+        whole = stages(SCENES | {"levels": {"one": 1.0}} | dict(data or {}), upsample=False)
+        short = {"clip": (0.1, 128), "reader": (0.1, 128), "draft": (0.35, 64), "decoder": (0.4, 64)}
+        whole |= {k: replace(whole[k], share=share, batch=batch) for k, (share, batch) in short.items()}
+    kept = {k: stage for k, stage in whole.items() if k not in ("prior", "ar_prior") or k == prior}
+    found = of_pictures(name, kept)
+    return replace(found, parts=tuple(part for part in PARTS if part in kept))
+
+
+def compared(data: Mapping[str, Any] | None = None) -> Recipe:
+    """What stands for the hierarchy where systems are compared: the diffusion prior alone, no upsampler."""
+    return of_one_prior("unclip", "prior", data)
+
+
 class UnClip(System):
     """The assembled hierarchy.
 

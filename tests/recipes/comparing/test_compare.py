@@ -1,0 +1,220 @@
+"""Systems compared: equal budgets, one that fails, killed and gone on with, numbers equal to the evaluation's own."""
+
+import json
+import re
+
+import compare_toys as toys
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import nn
+
+from tranh.data.scenes.labels import PICTURE_FIELDS
+from tranh.engine.log import read_log
+from tranh.engine.rundir import RunDir
+from tranh.families.verifier import Reading
+from tranh.metrics.network import Network
+from tranh.recipes import compare, compare_cost, evaluate, run
+from tranh.recipes import compare_quality as quality
+from tranh.types import TranhError
+
+ALL = ("toy-paint", "toy-two", "toy-mirror", "toy-bad")
+TERMS = compare.Terms(minutes=1.0, count=4, prompts=2, samples=2)
+
+
+class Blind(nn.Module):
+    """A verifier that says the same of every picture."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def read(self, images):
+        return [Reading((), (0,) * len(PICTURE_FIELDS)) for _ in images]
+
+    def features(self, images):
+        return F.adaptive_avg_pool2d(images, 2).flatten(1)
+
+
+def network():
+    return Network("toy", "0" * 16, "as they are", Blind().features, lambda x: F.softmax(Blind().features(x), -1))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def world(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRANH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setattr("tranh.recipes.sources.CAPTIONED", 40)
+        toys.install(patch)
+        yield
+
+
+def go(names, out, terms=TERMS, **options):
+    *_, last = compare.compare(names, out, terms, network=network(), verifier=Blind(), **options)
+    return last.result
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """All toys compared, by a clock of their own: a folder and the value."""
+    out = tmp_path_factory.mktemp("compared")
+    with pytest.MonkeyPatch.context() as patch:
+        toys.fake_clock(patch)
+        return out, go(ALL, out)
+
+
+def cells(value, name):
+    system = next(s for s in value["systems"] if s["name"] == name)
+    return {cell["name"]: cell for cell in system["cells"]}
+
+
+def test_each_gets_the_same_time_for_all_its_parts(whole):
+    """One minute by a clock that passes in training steps alone, the doctor's look and the measuring too."""
+    taken = {}
+    for name in ("toy-paint", "toy-two", "toy-mirror"):
+        spent = cells(whole[1], name)["minutes of training"]["interval"]["value"]
+        assert 0.85 * TERMS.minutes < spent <= 1.03 * TERMS.minutes, (name, spent)
+        root = whole[0] / "systems" / name / "run"
+        taken[name] = [
+            len(read_log(RunDir(root / stage).log)) for stage in toys.RECIPES[name.replace("-", "_")]().stages
+        ]
+    assert len(taken["toy-two"]) == 2 and min(map(min, taken.values())) > 20, taken
+
+
+def test_one_that_fails_is_told_and_the_others_go_on(whole):
+    out, value = whole
+    failed = {s["name"]: s["failed"] for s in value["systems"]}
+    assert failed == {"toy-paint": "", "toy-two": "", "toy-mirror": "", "toy-bad": failed["toy-bad"]}
+    assert "the roof fell in" in failed["toy-bad"]
+    assert "the roof fell in" in (out / "systems" / "toy-bad" / "error.txt").read_text()
+    for page in ("compare.md", "compare.html"):
+        assert "toy-bad failed" in (out / page).read_text()
+
+
+def test_the_table_says_what_the_evaluation_says(whole):
+    out, value = whole
+    report = json.loads((out / "systems" / "toy-paint" / "evaluation" / "report.json").read_text())
+    found = cells(value, "toy-paint")
+    for row in report["scores"]:
+        where = f"{row['split']}, {row['language']}"
+        assert found[f"facts right, {where}"]["interval"] == row["facts"]
+        assert found[f"exact pictures, {where}"]["interval"] == row["exact"]
+        groups = [g for g in report["by_group"] if g["split"] == row["split"]]
+        chance = sum(g["asked"] * g["chance"] for g in groups) / sum(g["asked"] for g in groups)
+        expected = (row["facts"]["value"] - chance) / (1 - chance)
+        assert found[f"facts, normalised, {where}"]["interval"]["value"] == pytest.approx(expected)
+    assert len(report["scores"]) == 4
+    # and evaluated again, from the exported model, by the evaluation itself
+    again = quality.Enlarged(compare.models.load(out / "systems" / "toy-paint" / "model"), 64)
+    *_, last = evaluate.evaluate(again, Blind(), out / "again", levels=("one",), count=4, prompts=2, samples=2)
+    assert last.result["scores"] == report["scores"] and last.result["protocol"] == report["protocol"]
+
+
+def test_what_does_not_apply_says_why(whole):
+    out, value = whole
+    painted, mirrored = cells(value, "toy-paint"), cells(value, "toy-mirror")
+    assert "PSNR" in mirrored and "PSNR" not in painted and not any("facts" in name for name in mirrored)
+    assert {"KD-toy", "FD-toy", "IS-toy", "precision-toy", "recall-toy", "diversity-toy"} <= set(painted)
+    for cell in painted.values():
+        assert ("reason" in cell) or (cell["interval"]["low"] <= cell["interval"]["value"] <= cell["interval"]["high"])
+        assert ("reason" in cell) or cell["card"]["implementation"]
+    text = (out / "compare.md").read_text()
+    assert "it makes no pictures by itself" in text and "no part of it takes a picture apart" in text
+    rows = [line for line in text.splitlines() if line.startswith("| PSNR")]
+    assert len(rows) == 2 and rows[0].count("- (") == 3  # in the table, and its card
+
+
+def test_costs_are_counted(whole):
+    found = cells(whole[1], "toy-two")
+    run_root = whole[0] / "systems" / "toy-two" / "run"
+    steps = {stage: RunDir(run_root / stage).stage().steps for stage in ("help", "paint")}
+    assert found["pictures seen"]["interval"]["value"] == 4 * sum(steps.values())
+    mirror = sum(p.numel() for p in toys.Mirror().parameters())
+    vocab = RunDir(run_root / "paint").stage().model["vocab"]
+    used = vocab * 16 + 17 * 3 * 64
+    assert found["parameters, all parts"]["interval"]["value"] == mirror + used + 7 * 11 + 11
+    assert found["parameters read in drawing"]["interval"]["value"] == used
+    # one caption: a product of 16 x 192, twice
+    assert found["FLOPs of one picture"]["interval"]["value"] == 2 * 16 * 192
+    per_step = found["FLOPs of training"]["card"]["settings"]["one step"]
+    assert found["FLOPs of training"]["interval"]["value"] == sum(per_step[s] * n for s, n in steps.items())
+
+
+def test_the_pages_need_nothing_beside_them(whole):
+    out, value = whole
+    page = (out / "compare.html").read_text()
+    assert "data:image/png;base64" in page and "<script" not in page and not re.search(r"(src|href)=.http", page)
+    assert json.loads((out / "compare.json").read_text()) == value
+    for name in ("samples.png", "curves.png"):
+        with Image.open(out / name) as image:
+            assert image.width > 300
+    with Image.open(out / "samples.png") as image:
+        assert image.width == 3 * 136 + 8  # the true picture and the two that draw
+    assert "tất cả" not in page and re.search(r"alt='[^']*(hình|một|ở)", page)  # Vietnamese rows are there
+
+
+def test_killed_at_any_point_the_same_call_goes_on(tmp_path):
+    terms = compare.Terms(flops=2e6, minutes=None, count=2, prompts=0)
+    names = ("toy-two", "toy-paint")
+    reference = go(names, tmp_path / "unbroken", terms)
+    total = sum(1 for _ in compare.compare(names, tmp_path / "counted", terms, network=network(), verifier=Blind()))
+    for stop_after in range(3, total, max(1, total // 6)):
+        events = compare.compare(names, tmp_path / "broken", terms, network=network(), verifier=Blind())
+        for _ in range(stop_after):
+            if next(events, None) is None:
+                break
+        events.close()
+    assert total > 20
+    value = go(names, tmp_path / "broken", terms)
+    for a, b in zip(value["systems"], reference["systems"], strict=True):
+        assert a["hash"] == b["hash"] and not a["failed"]
+        same = [[c for c in s["cells"] if c["group"] in ("captions", "sets", "drawing", "rebuilding")] for s in (a, b)]
+        assert same[0] == same[1] and len(same[0]) > 10
+    with pytest.raises(TranhError, match="other terms"):
+        go(names, tmp_path / "broken", compare.Terms(flops=3e6, minutes=None, count=2, prompts=0))
+    more = go((*names, "toy-mirror"), tmp_path / "broken", terms)
+    assert [s["name"] for s in more["systems"]] == [*names, "toy-mirror"]
+    assert [s["hash"] for s in more["systems"]][:2] == [s["hash"] for s in reference["systems"]]
+
+
+def test_a_budget_of_operations_is_spent_by_every_system(tmp_path):
+    for name in ("toy_paint", "toy_two"):
+        recipe = run.find(name)
+        per_step = compare_cost.of_steps(recipe, tmp_path)
+        given = compare_cost.within(recipe, per_step, 1e8)
+        spent = sum(per_step[stage] * given.stages[stage].steps for stage in given.stages)
+        assert 0.95e8 < spent <= 1e8
+
+
+def test_operations_are_those_of_the_shapes():
+    q = [torch.randn(2, 4, 16, 32, requires_grad=True) for _ in range(3)]
+    forward = compare_cost.operations(lambda: F.scaled_dot_product_attention(*q))
+    assert forward == 2 * (2 * 2 * 4 * 16 * 16 * 32)  # q k^T and its product with v
+    linear = nn.Linear(5, 7)
+    assert compare_cost.operations(lambda: linear(torch.randn(3, 5))) == 2 * 3 * 5 * 7
+    x = torch.randn(3, 5, requires_grad=True)
+    assert compare_cost.operations(lambda: linear(x).sum().backward()) == 3 * 2 * 3 * 5 * 7
+
+
+def test_names_and_terms_that_cannot_be_meant(tmp_path):
+    for wrong in (("nobody",), ("toy-paint", "toy_paint")):
+        with pytest.raises(TranhError, match="toy-paint, toy-two"):
+            next(compare.compare(wrong, tmp_path, TERMS, network=network()))
+    for wrong in ({"minutes": None}, {"flops": 1e9}, {"minutes": -1.0}, {"level": "easy"}, {"count": 1}):
+        with pytest.raises(TranhError):
+            compare.Terms(**wrong)
+
+
+def test_systems_stand_in_the_order_of_what_is_asked_of_them():
+    def system(name, value, better="higher", failed=""):
+        cell = {"name": "facts, normalised, test, en", "interval": {"value": value}, "better": better}
+        return {"name": name, "failed": failed, "cells": [cell] if value is not None else []}
+
+    from tranh.recipes.compare_page import number, ranked
+
+    value = {"systems": [system("a", 0.1), system("b", None), system("c", 0.9), system("d", 1.0, failed="x")]}
+    assert [s["name"] for s in ranked(value)] == ["c", "a", "b", "d"]
+    card = {"notes": []}
+    assert number({"interval": {"value": 0.5, "low": 0.25, "high": 0.75}, "card": card}) == "0.5 [0.25, 0.75]"
+    assert number({"interval": {"value": 9834112, "low": 9834112, "high": 9834112}, "card": card}) == "9,834,112"
