@@ -197,6 +197,7 @@ class Vae(Family):
         """z (B, latent) -> (B, 3, S, S)."""
         return self.paint(latents, self.no_caption(len(latents)))
 
+    @torch.no_grad()
     def draw(
         self,
         tokens: Tensor,

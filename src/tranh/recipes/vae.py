@@ -10,8 +10,8 @@ from tranh.recipes.natural import natural, tiny
 from tranh.types import Recipe, Stage
 
 DENSE = {
-    "form": "dense", "width": 400, "latent": 20, "likelihood": "gaussian", "scale": 0.3, "text_dim": 64,
-    "text_depth": 1,
+    "form": "dense", "width": 400, "latent": 20, "likelihood": "gaussian", "scale": 0.15, "text_dim": 64,
+    "text_depth": 1, "drop": 0.3,
 }  # fmt: skip
 """For tiny pictures: the textbook's layers, told the caption."""
 PAINTER = {
