@@ -46,7 +46,7 @@ def complete(
     \b
     tranh edit complete my-dalle car.png --rows 0.5 "a large red car on grey"
     """
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     from tranh.edits.complete import complete as completing
     from tranh.engine.picture import save_picture
@@ -57,7 +57,7 @@ def complete(
     try:
         with Image.open(picture) as opened:
             image = opened.convert("RGB")
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         raise TranhError(f"{picture} is no picture that can be read: give a PNG, JPEG or WebP") from error
     request = Request(
         prompt, count=count, seed=seed, guidance=guidance, temperature=temperature, top_k=top_k, top_p=top_p,
