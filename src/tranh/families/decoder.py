@@ -20,7 +20,7 @@ from tranh.nn.asked import cross_entropy
 from tranh.nn.groups import split_matrices
 from tranh.nn.sequence import TextEncoder
 from tranh.nn.transformer import ImageTransformer, patchify, take
-from tranh.text.tokenizer import drop_captions
+from tranh.text.drop import beside_empty, drop_captions
 from tranh.types import Batch, Denoiser, Family, ParamGroup, Phase
 
 
@@ -187,15 +187,8 @@ class Decoder(Family):
             tokens, mask: captions, (B, T); clip: CLIP image embeddings (B, D), None for none.
             away: tokens and mask (1, T') of a caption to move away from; the empty one by default.
         """
-        everyone = torch.ones(1, dtype=torch.bool, device=tokens.device)
-        other, real = away if away is not None else drop_captions(tokens[:1], mask[:1], everyone)
-        T, B = max(tokens.shape[1], other.shape[1]), len(tokens)
-
-        def both(a: Tensor, b: Tensor) -> Tensor:
-            return torch.cat([F.pad(x, (0, T - x.shape[1])) for x in (a.expand(B, -1), b)])
-
         embeddings = None if clip is None else torch.cat([torch.zeros_like(clip), clip])
-        return self.context(both(other, tokens), both(real, mask), embeddings)
+        return self.context(*beside_empty(tokens, mask, away), embeddings)
 
     def guided(
         self,

@@ -135,16 +135,3 @@ class Tokenizer:
         """The text of token ids; special tokens stand for no text."""
         text: str = self._bpe.decode([i for i in ids if i >= len(SPECIAL)], skip_special_tokens=False)
         return text.removeprefix(" ")
-
-
-def drop_captions(tokens: Tensor, mask: Tensor, dropped: Tensor) -> tuple[Tensor, Tensor]:
-    """Replace the captions of some rows by the empty one: <bos> <null> <eos>, the rest padding.
-
-    Args:
-        tokens, mask: (B, T), T >= 3; dropped: (B,) bool.
-    """
-    T = tokens.shape[1]
-    empty = torch.zeros(T, dtype=tokens.dtype, device=tokens.device)
-    empty[: len(EMPTY)] = torch.tensor(EMPTY, dtype=tokens.dtype, device=tokens.device)
-    real = torch.arange(T, device=tokens.device) < len(EMPTY)
-    return torch.where(dropped[:, None], empty, tokens), torch.where(dropped[:, None], real, mask)
