@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from PIL import Image
@@ -58,7 +58,10 @@ class System:
     Attributes:
         size: side of its pictures in pixels, where none is asked for; ``sizes`` are all it makes.
         steps, guidance: its own, None for what the family thinks best.
+        writes_codes: it draws code by code, and has a use for temperature, top-k and top-p.
     """
+
+    writes_codes: ClassVar[bool] = False
 
     def __init__(self, parts: Mapping[str, Family], assets: Mapping[str, bytes], card: Mapping[str, Any]) -> None:
         self.tokenizer, self.words = Tokenizer.load(assets[TOKENIZER]), Words.load(assets[WORDS])
@@ -140,21 +143,6 @@ class System:
         """
         raise TypeError(f"{type(self).__name__} does not say how it draws: define steps_of")
 
-    def asked(self, request: Request) -> System:
-        """The system as a request wants it.
-
-        Raises:
-            TranhError: it has no use for something that was asked.
-        """
-        told = {"temperature": request.temperature, "top_k": request.top_k, "top_p": request.top_p}
-        useless = [name for name, value in told.items() if value is not None]
-        if useless:
-            raise TranhError(
-                f"{self.name} draws no codes, so it has no use for {', '.join(useless)}: leave them out, or take a "
-                "system that draws code by code (dalle)"
-            )
-        return self
-
     def checked_size(self, size: int | None) -> int:
         """The side that is meant.
 
@@ -189,18 +177,19 @@ class System:
             One event per denoising step; the last one's ``result`` is :class:`Pictures`.
         """
         check(request)
-        system = self.asked(request)
+        if not self.writes_codes:
+            _refuse_codes(self.name, request)
         memory = self.memory if request.refuse_copies else None
         prompt, negative = self.understand(request.prompt, request.allow_unknown), self.negative(request)
         images, settings, refused = [], [], []
         for k in range(request.count):
             seed, x, total = request.seed + k, torch.empty(0), 1
-            for step in system.steps_of(
+            for step in self.steps_of(
                 [prompt.text], [seed], request.size, request.steps, request.guidance, request.prior, negative
             ):
                 x, total = step.x, step.steps
                 yield Event("draw", k * total + step.index, request.count * total)
-            image, told = pictures(x)[0], system.settings(request, prompt, seed)
+            image, told = pictures(x)[0], self.settings(request, prompt, seed)
             if memory is not None:
                 found = memory.check(image)
                 if found.is_copy:
@@ -314,6 +303,16 @@ def _refusal(seed: int, found: Check) -> str:
         f"seed {seed} is refused: a near copy of the training picture {found.nearest} (ratio {found.ratio:.3f}, near "
         f"copies are below {found.limit:.3f}). Use another seed or prompt."
     )
+
+
+def _refuse_codes(name: str, request: Request) -> None:
+    told = {"temperature": request.temperature, "top_k": request.top_k, "top_p": request.top_p}
+    useless = [key for key, value in told.items() if value is not None]
+    if useless:
+        raise TranhError(
+            f"{name} draws no codes, so it has no use for {', '.join(useless)}: leave them out, or take a system that "
+            "draws code by code (dalle)"
+        )
 
 
 def check(request: Request) -> None:
