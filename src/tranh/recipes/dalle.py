@@ -40,8 +40,8 @@ def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
     of = dict(data or dvae.SCENES)
     scenes = of["source"] == "scenes"
     stages = {
-        "dvae": dvae.stage(of, share=0.28),
-        "clip": Stage("clip", model=SMALL_CLIP, data=of, steps=250, batch=128, share=0.1),
+        "dvae": dvae.stage(of, share=0.25),
+        "clip": Stage("clip", model=SMALL_CLIP, data=of, steps=250, batch=128, share=0.08),
     }
     if scenes:
         stages["reader"] = Stage(
@@ -52,7 +52,7 @@ def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
             batch=128,
             muon_lr=4e-3,
             decay=0.5,
-            share=0.12,
+            share=0.14,
         )
     stages["dalle"] = Stage(
         "dalle",
@@ -63,7 +63,7 @@ def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
         batch=48,
         muon_lr=4e-3,
         decay=0.5,
-        share=0.5,
+        share=0.53,
     )
     return Recipe(
         name="dalle",
