@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from tranh.nn.captioned import EncoderDecoder, OneStack
 from tranh.nn.drawing import draw, guided
 from tranh.nn.groups import split_matrices
-from tranh.text.drop import drop_captions
+from tranh.text.drop import beside_empty, drop_captions
 from tranh.types import Batch, Family, ParamGroup, Phase, Step, TranhError
 
 
@@ -155,7 +155,7 @@ class Dalle(Family):
         B, N = chance.shape
         rows = 1
         if guidance != 1:
-            rows, (tokens, mask) = 2, both(tokens, mask, away)
+            rows, (tokens, mask) = 2, beside_empty(tokens, mask, away)
         state = self.stack.begin(tokens, mask, N) if cached else None
         codes = torch.zeros(1, 0, dtype=torch.int64, device=tokens.device) if given is None else given
         codes = codes.expand(B, -1)
@@ -214,13 +214,3 @@ class Dalle(Family):
             latents[:, :, row:] = 0
             x = dvae.decode(latents).float().clamp(-1, 1)
             yield Step(row - first, self.grid - first, 1 - row / self.grid, x, x)
-
-
-def both(tokens: Tensor, mask: Tensor, away: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
-    """2 B captions: B times the one to move away from (1, T'), the empty one if None; then B captions (B, T)."""
-    everyone = torch.ones(1, dtype=torch.bool, device=tokens.device)
-    other, real = away if away is not None else drop_captions(tokens[:1], mask[:1], everyone)
-    T, B = max(tokens.shape[1], other.shape[1]), len(tokens)
-    pairs = ((other, tokens), (real, mask))
-    a, b = (torch.cat([F.pad(x.expand(B, -1), (0, T - x.shape[1])) for x in pair]) for pair in pairs)
-    return a, b

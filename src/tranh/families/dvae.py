@@ -178,7 +178,7 @@ class Dvae(Family):
     def prepare(self, batches: Iterable[Batch]) -> None:
         """The first codebook: k-means of the latents of some pictures, as the untrained encoder gives them.
 
-        Their mean is taken off first: what all places share says nothing, and codes nearly alike are not learned.
+        Their mean is taken off first: it says nothing, and a decoder cannot tell codes apart that are nearly alike.
         """
         found: list[Tensor] = []
         for batch in batches:

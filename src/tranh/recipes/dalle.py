@@ -7,9 +7,9 @@ all do, takes temperature, top-k and top-p, and completes a picture from its top
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from tranh.nn.pixels import to_images
 from tranh.recipes import dvae
 from tranh.recipes.system import Alone, Pictures
 from tranh.text.prompt import Prompt
-from tranh.types import Event, Family, Recipe, Request, Stage, Step, TranhError
+from tranh.types import Event, Family, Recipe, Request, Stage, TranhError
 
 PARTS = ("dvae", "clip", "dalle")
 """Stages that are part of the system; the reader only helped to train it."""
@@ -40,8 +40,8 @@ def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
     of = dict(data or dvae.SCENES)
     scenes = of["source"] == "scenes"
     stages = {
-        "dvae": dvae.stage(of, share=0.28),
-        "clip": Stage("clip", model=SMALL_CLIP, data=of, steps=250, batch=128, share=0.1),
+        "dvae": dvae.stage(of, share=0.25),
+        "clip": Stage("clip", model=SMALL_CLIP, data=of, steps=250, batch=128, share=0.08),
     }
     if scenes:
         stages["reader"] = Stage(
@@ -52,7 +52,7 @@ def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
             batch=128,
             muon_lr=4e-3,
             decay=0.5,
-            share=0.12,
+            share=0.14,
         )
     stages["dalle"] = Stage(
         "dalle",
@@ -63,7 +63,7 @@ def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
         batch=48,
         muon_lr=4e-3,
         decay=0.5,
-        share=0.5,
+        share=0.53,
     )
     return Recipe(
         name="dalle",
@@ -81,26 +81,38 @@ class DallE(Alone):
     Args:
         parts: ``dalle`` and the ``dvae`` it stands on; ``clip``, if trained, ranks candidates.
         assets, card: as for every system; of the card ``temperature``, ``top_k`` and ``top_p`` are read too.
+
+    Attributes:
+        how: temperature, top-k and top-p of its pictures; given: codes they begin with, or None.
     """
+
+    writes_codes: ClassVar[bool] = True
+    given: Tensor | None = None
 
     def __init__(self, parts: Mapping[str, Family], assets: Mapping[str, bytes], card: Mapping[str, Any]) -> None:
         super().__init__(parts, assets, {"name": "dalle", **card})
         dalle, vae = self.drawer, parts.get("dvae")
         if not isinstance(dalle, Dalle) or not isinstance(vae, Dvae):
             raise TranhError(f"DALL-E needs the parts dalle and dvae; given: {', '.join(parts)}")
-        self.vae, self.grid = vae, dalle.grid
+        self.vae, self.dalle = vae, dalle
         self.guidance = dalle.guidance if self.guidance is None else self.guidance
-        self.drawer = _Drawer(dalle, {k: card.get(k, v) for k, v in dalle.how.items()})
+        self.how: Mapping[str, Any] = {k: card.get(k, v) for k, v in dalle.how.items()}
+        self.drawer = _drawing(dalle, self.how)
 
-    def asked(self, request: Request) -> DallE:
-        """The same system, which draws its codes as a request wants them drawn."""
-        wanted = {"temperature": request.temperature, "top_k": request.top_k, "top_p": request.top_p}
+    def choosing(self, how: Mapping[str, Any], given: Tensor | None = None) -> DallE:
+        """The same system, which chooses its codes in another way, or goes on from some (1, n)."""
         own = copy.copy(self)
-        own.drawer = replace(self.drawer, how=self.drawer.how | {k: v for k, v in wanted.items() if v is not None})
+        own.how, own.given = dict(how), given
+        own.drawer = _drawing(self.dalle, how, given)
         return own
 
+    def generate_events(self, request: Request) -> Iterator[Event]:
+        wanted = {"temperature": request.temperature, "top_k": request.top_k, "top_p": request.top_p}
+        own = self.choosing({**self.how, **{k: v for k, v in wanted.items() if v is not None}}, self.given)
+        yield from super(DallE, own).generate_events(request)
+
     def settings(self, request: Request, prompt: Prompt, seed: int) -> dict[str, Any]:
-        return super().settings(request, prompt, seed) | self.drawer.how
+        return super().settings(request, prompt, seed) | dict(self.how)
 
     def complete(self, request: Request) -> Iterator[Event]:
         """Keep the top of ``request.image`` and make the rest anew: ``request.strength`` of the height, half if None.
@@ -121,16 +133,16 @@ class DallE(Alone):
                 f"{given} was given; completing needs a picture whose top is kept, and a strength above 0 and "
                 "at most 1, the share of its height that is made anew"
             )
-        rows = int((1 - strength) * self.grid + 1e-6)
-        top = rows * self.size // self.grid
+        grid = self.dalle.grid
+        rows = int((1 - strength) * grid + 1e-6)
+        top = rows * self.size // grid
         own, image = self, _square(request.image, self.size)
         if rows:
             seen = to_images(image[None]).to(self.device)
             seen[:, :, top:] = seen[:, :, top - 1 : top]
-            own = copy.copy(self)
             with torch.no_grad(), self.computing():
                 codes = self.vae.codes_of(seen)[:, :rows].flatten(1)
-            own.drawer = replace(self.drawer, given=codes)
+            own = self.choosing(self.how, codes)
         for event in own.generate_events(request.replace(image=None, strength=None)):
             if isinstance(made := event.result, Pictures):
                 for picture, told in zip(made.images, made.settings, strict=True):
@@ -140,27 +152,11 @@ class DallE(Alone):
             yield event
 
 
-@dataclass(frozen=True)
-class _Drawer:
-    """The family as this request wants it: how codes are chosen, and those that are there already."""
-
-    family: Dalle
-    how: Mapping[str, Any]
-    given: Tensor | None = None
-
-    def draw(
-        self,
-        tokens: Tensor,
-        mask: Tensor,
-        seeds: Sequence[int],
-        *,
-        steps: int | None = None,
-        guidance: float | None = None,
-        away: tuple[Tensor, Tensor] | None = None,
-    ) -> Iterator[Step]:
-        return self.family.draw(
-            tokens, mask, seeds, steps=steps, guidance=guidance, away=away, given=self.given, **self.how
-        )
+def _drawing(dalle: Dalle, how: Mapping[str, Any], given: Tensor | None = None) -> Any:
+    """The same family, whose ``draw`` chooses codes in this way and goes on from these."""
+    own = copy.copy(dalle)
+    own.__dict__["draw"] = partial(dalle.draw, given=given, **how)
+    return own
 
 
 def _square(image: Image.Image, side: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from PIL import Image
@@ -61,7 +61,10 @@ class System:
     Attributes:
         size: side of its pictures in pixels, where none is asked for; ``sizes`` are all it makes.
         steps, guidance: its own, None for what the family thinks best.
+        writes_codes: it draws code by code, and has a use for temperature, top-k and top-p.
     """
+
+    writes_codes: ClassVar[bool] = False
 
     def __init__(self, parts: Mapping[str, Family], assets: Mapping[str, bytes], card: Mapping[str, Any]) -> None:
         self.tokenizer, self.words = Tokenizer.load(assets[TOKENIZER]), Words.load(assets[WORDS])
@@ -174,21 +177,6 @@ class System:
         """
         raise TypeError(f"{type(self).__name__} does not say how it draws: define steps_of")
 
-    def asked(self, request: Request) -> System:
-        """The system as a request wants it.
-
-        Raises:
-            TranhError: it has no use for something that was asked.
-        """
-        told = {"temperature": request.temperature, "top_k": request.top_k, "top_p": request.top_p}
-        useless = [name for name, value in told.items() if value is not None]
-        if useless:
-            raise TranhError(
-                f"{self.name} draws no codes, so it has no use for {', '.join(useless)}: leave them out, or take a "
-                "system that draws code by code (dalle)"
-            )
-        return self
-
     def checked_size(self, size: int | None) -> int:
         """The side that is meant.
 
@@ -237,8 +225,9 @@ class System:
             One event per denoising step; the last one's ``result`` is :class:`Pictures`.
         """
         check(request)
-        system = self.asked(request)
         sampler = self.checked_sampler(request.sampler)
+        if not self.writes_codes:
+            _refuse_codes(self.name, request)
         memory = self.memory if request.refuse_copies else None
         ranker = self.ranker if request.candidates > 1 else None
         prompt, negative = self.understand(request.prompt, request.allow_unknown), self.negative(request)
@@ -248,7 +237,7 @@ class System:
             text = self.expander.expand(prompt.text, seed) if request.expand else prompt.text
             drawn: list[tuple[float, int, Image.Image]] = []
             for n, tried in enumerate(candidates(seed, request.candidates)):
-                for step in system.steps_of(
+                for step in self.steps_of(
                     [text], [tried], request.size, request.steps, request.guidance, request.prior, negative, sampler
                 ):
                     x, total = step.x, step.steps * request.candidates
@@ -256,7 +245,7 @@ class System:
                 image = pictures(x)[0]
                 drawn.append((ranker.similarity(image, prompt.text) if ranker is not None else 0.0, tried, image))
             similarity, tried, image = max(drawn, key=lambda one: one[0])
-            told = system.settings(request, prompt, seed)
+            told = self.settings(request, prompt, seed)
             told |= {"expanded": text} if request.expand else {}
             if ranker is not None:
                 told |= {"candidates": request.candidates, "chosen_seed": tried, "similarity": similarity}
@@ -401,6 +390,16 @@ def _refusal(seed: int, found: Check) -> str:
         f"seed {seed} is refused: a near copy of the training picture {found.nearest} (ratio {found.ratio:.3f}, near "
         f"copies are below {found.limit:.3f}). Use another seed or prompt."
     )
+
+
+def _refuse_codes(name: str, request: Request) -> None:
+    told = {"temperature": request.temperature, "top_k": request.top_k, "top_p": request.top_p}
+    useless = [key for key, value in told.items() if value is not None]
+    if useless:
+        raise TranhError(
+            f"{name} draws no codes, so it has no use for {', '.join(useless)}: leave them out, or take a system that "
+            "draws code by code (dalle)"
+        )
 
 
 def check(request: Request) -> None:
