@@ -232,7 +232,9 @@ def _behaviour(case: _Case) -> list[Finding]:
         found.append(behaviour.times(behaviour.errors_by_time(denoiser, few.images)))
         found.append(behaviour.samples(draw(denoiser, few.images), few.images, finished=done >= 1))
     elif isinstance(family, Draws) and not any_fault(found):
-        seeds = [0] * len(few) if reads_captions(family) else range(len(few))  # what differs is the caption, if it is read
+        seeds = (
+            [0] * len(few) if reads_captions(family) else range(len(few))
+        )  # what differs is the caption, if it is read
         *_, drawn = family.draw(few.tokens, few.mask, seeds)
         found.append(behaviour.samples(drawn.x.float(), few.images, finished=done >= 1))
     if done < 0.25:  # an unfinished network need not do anything well yet
