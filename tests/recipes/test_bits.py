@@ -64,7 +64,7 @@ def test_the_strip_goes_from_the_picture_to_noise_as_the_schedule_says(schedule)
         eps = (y[k] - bar.sqrt() * image) / (1 - bar).sqrt()
         torch.testing.assert_close(eps.float(), (y[4] - vp.alpha_bar[999].sqrt() * image).float(), atol=0.02, rtol=0.02)
         decibels = 10 * math.log10(bar / (1 - bar))
-        assert said[k] == f"{schedule} t={n + 1} {decibels:+.1f} dB"
+        assert said[k].replace("\u00a0", " ") == f"{schedule} t={n + 1} SNR {decibels:+.1f} dB"
 
 
 def test_both_schedules_stand_side_by_side():

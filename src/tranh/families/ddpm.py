@@ -1,6 +1,6 @@
 """DDPM (Ho et al. 2020; Nichol and Dhariwal 2021): a U-Net that walks a discrete chain from noise back to pictures.
 
-It knows nothing of where pictures come from, and of captions only if it is built with a ``vocab``: their mean, a vector
+It knows nothing of where pictures come from, and of captions only if it is built to read them: their mean, a vector
 beside the time's, is then all it is told (of a class, or of a short sentence; :mod:`tranh.families.glide` reads word by
 word). It says how many bits a picture costs it: the variational bound.
 """
@@ -34,7 +34,7 @@ class Ddpm(Family):
     """A chain of N steps and a U-Net that says what of each state is noise.
 
     Args:
-        vocab, max_len: of the tokenizer; without them no caption is read.
+        reads: whether captions are read; vocab, max_len: of the tokenizer, needed only then.
         text_dim, text_depth, text_heads: of the caption encoder, whose mean over a caption is the vector.
         image_size, fold, widths, layers, attention: of the U-Net, see :class:`tranh.nn.unet.UNet`.
         schedule: ``linear`` or ``cosine``; N: steps of the chain.
@@ -50,6 +50,7 @@ class Ddpm(Family):
     def __init__(
         self,
         *,
+        reads: bool = False,
         vocab: int | None = None,
         max_len: int = 128,
         text_dim: int = 256,
@@ -72,8 +73,10 @@ class Ddpm(Family):
         super().__init__()
         self.config = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
         self.config |= {"widths": list(widths), "attention": list(attention)}
-        if vocab is None:
+        if not reads:
             del self.config["vocab"]  # who has one there reads captions
+        elif vocab is None:
+            raise TranhError("reads is true and vocab is missing: give the size of the tokenizer's vocabulary")
         for what, given, allowed in (
             ("schedule", schedule, tuple(SCHEDULES)),
             ("prediction", prediction, PREDICTIONS),
@@ -85,7 +88,9 @@ class Ddpm(Family):
         self.steps, self.guidance, self.sampler = steps, guidance, sampler
         self.prediction, self.variance = prediction, variance
         self.chain = Chain(SCHEDULES[schedule](N))
-        self.text = None if vocab is None else TextEncoder(vocab, text_dim, text_depth, text_heads, max_len)
+        self.text = (
+            None if vocab is None or not reads else TextEncoder(vocab, text_dim, text_depth, text_heads, max_len)
+        )
         self.unet = UNet(
             image_size=image_size,
             fold=fold,
@@ -94,7 +99,7 @@ class Ddpm(Family):
             widths=widths,
             layers=layers,
             attention=attention,
-            vector_dim=None if vocab is None else text_dim,
+            vector_dim=text_dim if reads else None,
         )
 
     def param_groups(self, phase: str) -> list[ParamGroup]:
@@ -166,7 +171,7 @@ class Ddpm(Family):
         away: tuple[Tensor, Tensor] | None = None,
         sampler: str | None = None,
     ) -> Iterator[Step]:
-        """See :class:`tranh.types.Draws`; without a ``vocab`` captions and guidance are ignored.
+        """See :class:`tranh.types.Draws`; unless it ``reads``, captions and guidance are ignored.
 
         Args:
             sampler: one of ``samplers``; ``ddpm`` draws with the chain's own variance.
