@@ -22,7 +22,7 @@ from tranh.nn.groups import split_matrices
 from tranh.nn.sequence import TextEncoder
 from tranh.nn.unet import UNet
 from tranh.text.drop import beside_empty, drop_captions
-from tranh.types import Batch, Family, ParamGroup, Phase, Step, TranhError
+from tranh.types import Batch, Denoiser, Family, ParamGroup, Phase, Step, TranhError
 
 LAMBDA = 1e-3
 """Weight of the bound beside L_simple where the variance is learned (Nichol and Dhariwal 2021)."""
@@ -160,6 +160,38 @@ class Ddpm(Family):
             x0_hat = estimate(self.prediction, out, y, a, s).clamp(-1, 1)
             yield chain.term(x0, y, n, x0_hat, chain.log_variance(self.variance, n, y, share))
 
+    def guided(
+        self,
+        tokens: Tensor,
+        mask: Tensor,
+        guidance: float | None = None,
+        away: tuple[Tensor, Tensor] | None = None,
+    ) -> Denoiser:
+        """The denoiser of B captions with classifier-free guidance in it; unless it ``reads``, captions are ignored."""
+        return self._guided(tokens, mask, guidance, away)[0]
+
+    def _guided(
+        self, tokens: Tensor, mask: Tensor, guidance: float | None, away: tuple[Tensor, Tensor] | None
+    ) -> tuple[Denoiser, list[Tensor]]:
+        """The denoiser, and a list that holds the share of the learned variance it gave last."""
+        shares: list[Tensor] = []
+        B, vector = len(tokens), None
+        if self.text is not None:
+            vector = self.vector(*beside_empty(tokens, mask, away))
+
+        def denoise(y: Tensor, n: Tensor) -> Tensor:
+            told = vector if vector is None or len(y) > B else vector[B:]
+            out, share = self.answer(y, n, told)
+            if share is not None:
+                shares[:] = [share[-B:]]
+            a, s = (rows(c, y).to(y.dtype) for c in self.chain.vp.coefficients(n))
+            return estimate(self.prediction, out, y, a, s).clamp(-1, 1)
+
+        plain = self.chain.vp.denoiser(denoise, "x0")
+        if vector is None:
+            return plain, shares
+        return classifier_free(plain, self.guidance if guidance is None else guidance, conditional=plain), shares
+
     def draw(
         self,
         tokens: Tensor,
@@ -177,25 +209,7 @@ class Ddpm(Family):
             sampler: one of ``samplers``; ``ddpm`` draws with the chain's own variance.
         """
         walk = named(sampler, self.sampler)
-        shares: list[Tensor] = []
-        B, vector = len(tokens), None
-        if self.text is not None:
-            vector = self.vector(*beside_empty(tokens, mask, away))
-
-        def denoise(y: Tensor, n: Tensor) -> Tensor:
-            told = vector if vector is None or len(y) > B else vector[B:]
-            out, share = self.answer(y, n, told)
-            if share is not None:
-                shares[:] = [share[-B:]]
-            a, s = (rows(c, y).to(y.dtype) for c in self.chain.vp.coefficients(n))
-            return estimate(self.prediction, out, y, a, s).clamp(-1, 1)
-
-        plain = self.chain.vp.denoiser(denoise, "x0")
-        denoiser = (
-            classifier_free(plain, self.guidance if guidance is None else guidance, conditional=plain)
-            if vector is not None
-            else plain
-        )
+        denoiser, shares = self._guided(tokens, mask, guidance, away)
         grid = self.chain.vp.grid(steps or self.steps, "trailing")
         noise = seeded(seeds, (3, self.image_size, self.image_size), next(self.parameters()).device)
         x = noise() / sum(vp_coefficients(grid[0].item()))
