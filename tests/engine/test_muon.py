@@ -47,3 +47,15 @@ def test_parameters_without_gradient_stay():
     optimizer = Muon([p])
     optimizer.step()
     assert torch.equal(p, torch.ones(4, 4)) and not optimizer.state
+
+
+def test_a_kernel_is_the_matrix_of_its_rows():
+    g = torch.Generator().manual_seed(0)
+    start, grad = (torch.randn(8, 4, 3, 3, generator=g) for _ in range(2))
+    kernel = torch.nn.Parameter(start.clone().to(memory_format=torch.channels_last))
+    matrix = torch.nn.Parameter(start.flatten(1).clone())
+    optimizer = Muon([kernel, matrix], lr=0.1)
+    for _ in range(3):
+        kernel.grad, matrix.grad = grad.clone(), grad.flatten(1).clone()
+        optimizer.step()
+    assert torch.equal(kernel.flatten(1), matrix) and not torch.equal(matrix, start.flatten(1))

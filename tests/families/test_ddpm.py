@@ -12,7 +12,7 @@ LEARNS = {"steps": 40, "lr": 4e-3}
 
 def tiny(**changes):
     torch.manual_seed(0)
-    options = dict(image_size=16, fold=2, widths=[32, 64], vocab=50, max_len=12, text_dim=32, text_depth=1,
+    options = dict(image_size=16, fold=2, widths=[32, 64], reads=True, vocab=50, max_len=12, text_dim=32, text_depth=1,
                    text_heads=2)  # fmt: skip
     return Ddpm(**(options | changes))
 
@@ -34,7 +34,7 @@ def phase(step=0):
 
 
 def test_without_captions_it_reads_none():
-    family, b = tiny(vocab=None), batch()
+    family, b = tiny(reads=False), batch()
     assert "vocab" not in family.config and family.text is None
     other = b.replace(tokens=b.tokens.roll(1, 0))
     with torch.no_grad():
@@ -96,7 +96,7 @@ def test_the_bound_moves_the_variance_alone():
 
 @pytest.mark.parametrize("variance", ["small", "learned"])
 def test_bits_are_the_sum_of_all_terms_and_the_log_estimates_them(variance):
-    family, b = tiny(N=8, variance=variance, vocab=None), batch(8)
+    family, b = tiny(N=8, variance=variance, reads=False), batch(8)
     terms = torch.stack(list(family.bits(b)))
     assert terms.shape == (9, 8) and terms.isfinite().all() and (terms >= -1e-6).all()
     with torch.no_grad():  # as many pictures as terms: each batch asks for every one
@@ -122,6 +122,7 @@ def test_what_cannot_be_is_refused():
         ({"schedule": "square"}, "choose one of linear, cosine"),
         ({"prediction": "score"}, "eps, x0, v"),
         ({"variance": "free"}, "small, large, learned"),
+        ({"vocab": None}, "vocab is missing"),
     ):
         with pytest.raises(TranhError, match=words):
             tiny(**told)

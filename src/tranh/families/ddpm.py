@@ -1,6 +1,6 @@
 """DDPM (Ho et al. 2020; Nichol and Dhariwal 2021): a U-Net that walks a discrete chain from noise back to pictures.
 
-It knows nothing of where pictures come from, and of captions only if it is built with a ``vocab``: their mean, a vector
+It knows nothing of where pictures come from, and of captions only if it is built to read them: their mean, a vector
 beside the time's, is then all it is told (of a class, or of a short sentence; :mod:`tranh.families.glide` reads word by
 word). It says how many bits a picture costs it: the variational bound.
 """
@@ -22,7 +22,7 @@ from tranh.nn.groups import split_matrices
 from tranh.nn.sequence import TextEncoder
 from tranh.nn.unet import UNet
 from tranh.text.drop import beside_empty, drop_captions
-from tranh.types import Batch, Family, ParamGroup, Phase, Step, TranhError
+from tranh.types import Batch, Denoiser, Family, ParamGroup, Phase, Step, TranhError
 
 LAMBDA = 1e-3
 """Weight of the bound beside L_simple where the variance is learned (Nichol and Dhariwal 2021)."""
@@ -34,7 +34,7 @@ class Ddpm(Family):
     """A chain of N steps and a U-Net that says what of each state is noise.
 
     Args:
-        vocab, max_len: of the tokenizer; without them no caption is read.
+        reads: whether captions are read; vocab, max_len: of the tokenizer, needed only then.
         text_dim, text_depth, text_heads: of the caption encoder, whose mean over a caption is the vector.
         image_size, fold, widths, layers, attention: of the U-Net, see :class:`tranh.nn.unet.UNet`.
         schedule: ``linear`` or ``cosine``; N: steps of the chain.
@@ -50,6 +50,7 @@ class Ddpm(Family):
     def __init__(
         self,
         *,
+        reads: bool = False,
         vocab: int | None = None,
         max_len: int = 128,
         text_dim: int = 256,
@@ -72,8 +73,10 @@ class Ddpm(Family):
         super().__init__()
         self.config = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
         self.config |= {"widths": list(widths), "attention": list(attention)}
-        if vocab is None:
+        if not reads:
             del self.config["vocab"]  # who has one there reads captions
+        elif vocab is None:
+            raise TranhError("reads is true and vocab is missing: give the size of the tokenizer's vocabulary")
         for what, given, allowed in (
             ("schedule", schedule, tuple(SCHEDULES)),
             ("prediction", prediction, PREDICTIONS),
@@ -85,7 +88,9 @@ class Ddpm(Family):
         self.steps, self.guidance, self.sampler = steps, guidance, sampler
         self.prediction, self.variance = prediction, variance
         self.chain = Chain(SCHEDULES[schedule](N))
-        self.text = None if vocab is None else TextEncoder(vocab, text_dim, text_depth, text_heads, max_len)
+        self.text = (
+            None if vocab is None or not reads else TextEncoder(vocab, text_dim, text_depth, text_heads, max_len)
+        )
         self.unet = UNet(
             image_size=image_size,
             fold=fold,
@@ -94,7 +99,7 @@ class Ddpm(Family):
             widths=widths,
             layers=layers,
             attention=attention,
-            vector_dim=None if vocab is None else text_dim,
+            vector_dim=text_dim if reads else None,
         )
 
     def param_groups(self, phase: str) -> list[ParamGroup]:
@@ -155,23 +160,20 @@ class Ddpm(Family):
             x0_hat = estimate(self.prediction, out, y, a, s).clamp(-1, 1)
             yield chain.term(x0, y, n, x0_hat, chain.log_variance(self.variance, n, y, share))
 
-    def draw(
+    def guided(
         self,
         tokens: Tensor,
         mask: Tensor,
-        seeds: Sequence[int],
-        *,
-        steps: int | None = None,
         guidance: float | None = None,
         away: tuple[Tensor, Tensor] | None = None,
-        sampler: str | None = None,
-    ) -> Iterator[Step]:
-        """See :class:`tranh.types.Draws`; without a ``vocab`` captions and guidance are ignored.
+    ) -> Denoiser:
+        """The denoiser of B captions with classifier-free guidance in it; unless it ``reads``, captions are ignored."""
+        return self._guided(tokens, mask, guidance, away)[0]
 
-        Args:
-            sampler: one of ``samplers``; ``ddpm`` draws with the chain's own variance.
-        """
-        walk = named(sampler, self.sampler)
+    def _guided(
+        self, tokens: Tensor, mask: Tensor, guidance: float | None, away: tuple[Tensor, Tensor] | None
+    ) -> tuple[Denoiser, list[Tensor]]:
+        """The denoiser, and a list that holds the share of the learned variance it gave last."""
         shares: list[Tensor] = []
         B, vector = len(tokens), None
         if self.text is not None:
@@ -186,11 +188,28 @@ class Ddpm(Family):
             return estimate(self.prediction, out, y, a, s).clamp(-1, 1)
 
         plain = self.chain.vp.denoiser(denoise, "x0")
-        denoiser = (
-            classifier_free(plain, self.guidance if guidance is None else guidance, conditional=plain)
-            if vector is not None
-            else plain
-        )
+        if vector is None:
+            return plain, shares
+        return classifier_free(plain, self.guidance if guidance is None else guidance, conditional=plain), shares
+
+    def draw(
+        self,
+        tokens: Tensor,
+        mask: Tensor,
+        seeds: Sequence[int],
+        *,
+        steps: int | None = None,
+        guidance: float | None = None,
+        away: tuple[Tensor, Tensor] | None = None,
+        sampler: str | None = None,
+    ) -> Iterator[Step]:
+        """See :class:`tranh.types.Draws`; unless it ``reads``, captions and guidance are ignored.
+
+        Args:
+            sampler: one of ``samplers``; ``ddpm`` draws with the chain's own variance.
+        """
+        walk = named(sampler, self.sampler)
+        denoiser, shares = self._guided(tokens, mask, guidance, away)
         grid = self.chain.vp.grid(steps or self.steps, "trailing")
         noise = seeded(seeds, (3, self.image_size, self.image_size), next(self.parameters()).device)
         x = noise() / sum(vp_coefficients(grid[0].item()))

@@ -8,6 +8,7 @@ at zero and the choice of what is quick on a CPU: channels-last memory and atten
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch.nn.functional as F
 from diffusers import UNet2DConditionModel, UNet2DModel
@@ -65,7 +66,7 @@ class UNet(nn.Module):
         }
         if context_dim is None:
             named = [("AttnDownBlock2D", "AttnUpBlock2D") if a else ("DownBlock2D", "UpBlock2D") for a in attention]
-            self.net: nn.Module = UNet2DModel(
+            self.net: Any = UNet2DModel(
                 **shape,
                 attention_head_dim=HEAD,
                 down_block_types=tuple(down for down, _ in named),
@@ -125,7 +126,7 @@ class UNet(nn.Module):
 
     def hidden(self) -> Iterator[nn.Parameter]:
         """Kernels and matrices inside the blocks, but for those that see only the time: what Muon updates."""
-        for name, module in self.net.named_modules():
-            inside = name.startswith(("down_blocks", "mid_block", "up_blocks")) and not name.endswith("time_emb_proj")
-            if inside and isinstance(module, nn.Conv2d | nn.Linear):
-                yield module.weight
+        for name, p in self.net.named_parameters():
+            inside = name.startswith(("down_blocks", "mid_block", "up_blocks")) and "time_emb_proj" not in name
+            if inside and p.ndim > 1:
+                yield p

@@ -12,17 +12,16 @@ DIGITS = {"image_size": 16, "fold": 1, "widths": [64, 128]}
 
 
 def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
-    """Without captions; ``model.vocab`` cannot be set from outside, ``told`` is the same with them.
+    """Pictures of any kind, without captions; ``ddpm.model.reads=true`` is the same with them.
 
     Args:
         data: of own pictures, ``{"source": PATH}``; None for level one of Scenes.
     """
     data = dict(data or {"source": "scenes", "levels": {"one": 1.0}})
     tiny = data["source"] == "digits"
-    model = {"vocab": None} | (DIGITS if tiny else {})
     stage = Stage(
         "ddpm",
-        model=model,
+        model=DIGITS if tiny else {},
         data=data | ({"size": DIGITS["image_size"]} if tiny else {}),
         steps=700,
         batch=64,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -45,6 +45,13 @@ LOOKED_AT = 4
 """Training batches looked at."""
 DRAWN = 16
 SAMPLER_STEPS = 10
+
+
+@runtime_checkable
+class Guided(Protocol):
+    """A family that draws by a denoiser."""
+
+    def guided(self, tokens: Tensor, mask: Tensor, guidance: float | None = None) -> Denoiser: ...
 
 
 def examine(run: Path, *, source: Source | None = None, kinds: Kinds | None = None) -> Iterator[Event]:
@@ -227,13 +234,13 @@ def _behaviour(case: _Case) -> list[Finding]:
     if isinstance(family, (Prior, ArPrior)):
         found.append(embeddings_made(family, batch, case.held_out(1, case.stage.batch), case.batches))
     few = case.held_out(2, min(DRAWN, case.stage.batch))
-    denoiser = denoiser_of(family, few)
-    if denoiser is not None and not any_fault(found):
-        found.append(behaviour.times(behaviour.errors_by_time(denoiser, few.images)))
-        found.append(behaviour.samples(draw(denoiser, few.images), few.images, finished=done >= 1))
-    elif isinstance(family, Draws) and not any_fault(found):
-        *_, drawn = family.draw(few.tokens, few.mask, [0] * len(few))
-        found.append(behaviour.samples(drawn.x.float(), few.images, finished=done >= 1))
+    if not any_fault(found):
+        denoiser = denoiser_of(family, few)
+        if denoiser is not None:
+            found.append(behaviour.times(behaviour.errors_by_time(denoiser, few.images)))
+        drawn = drawn_by(family, few, denoiser)
+        if drawn is not None:
+            found.append(behaviour.samples(drawn, few.images, finished=done >= 1))
     if done < 0.25:  # an unfinished network need not do anything well yet
         found = [replace(f, sure=False) for f in found]
     return found
@@ -263,7 +270,20 @@ def denoiser_of(family: Family, batch: Batch) -> Denoiser | None:
     if isinstance(family, Upsampler):
         upsampler, small, level = family, family.shrink(batch.images), batch.images.new_zeros(len(batch))
         return lambda x, t: upsampler.denoise(x, t, small, level)
+    if isinstance(family, Draws) and isinstance(family, Guided):
+        return family.guided(batch.tokens, batch.mask, 1.0)
     return None
+
+
+@torch.no_grad()
+def drawn_by(family: Family, batch: Batch, denoiser: Denoiser | None) -> Tensor | None:
+    """Samples for these examples, which differ by their captions alone, or by their seeds where captions are not read;
+    None for a family that makes no pictures."""
+    if isinstance(family, Draws):
+        seeds = [0] * len(batch) if reads_captions(family) else range(len(batch))
+        *_, last = family.draw(batch.tokens, batch.mask, seeds)
+        return last.x.float()
+    return None if denoiser is None else draw(denoiser, batch.images)
 
 
 @torch.no_grad()

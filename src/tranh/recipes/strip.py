@@ -23,6 +23,9 @@ SCHEDULES: Mapping[str, VariancePreserving] = {
     "cosine": VariancePreserving.cosine_betas(),
 }
 
+STAY = "\u00a0"
+"""A space at which a line is not broken."""
+
 
 def noised(image: Tensor, schedule: str, count: int, seed: int = 0) -> tuple[Tensor, list[str]]:
     """States y_n ~ q(y_n | x_0) at evenly spread indices, all with the same noise, and what is said of each.
@@ -38,7 +41,7 @@ def noised(image: Tensor, schedule: str, count: int, seed: int = 0) -> tuple[Ten
     eps = seeded([seed], image.shape)().expand(count, *image.shape)
     y = chain.corrupt(image.expand_as(eps), eps, n)
     decibels = (20 * (chain.signal[n] / chain.noise[n]).log() / math.log(10)).tolist()
-    return y, [f"{schedule} t={t + 1} {snr:+.1f} dB" for t, snr in zip(n.tolist(), decibels, strict=True)]
+    return y, [f"{schedule} t={t + 1} SNR{STAY}{snr:+.1f}{STAY}dB" for t, snr in zip(n.tolist(), decibels, strict=True)]
 
 
 def strip(image: Tensor, schedules: Sequence[str] = tuple(SCHEDULES), count: int = 8, seed: int = 0) -> Image.Image:
