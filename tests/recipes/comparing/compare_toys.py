@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from tranh.diffusion.sample import seeded
-from tranh.engine import find
+from tranh.engine import find, fit
 from tranh.recipes import run
 from tranh.types import Autoencodes, Draws, Family, Recipe, Stage, Step
 
@@ -128,4 +128,8 @@ def install(patch) -> None:
 
 
 def fake_clock(patch) -> None:
-    patch.setattr(time, "perf_counter", lambda: CLOCK.now)
+    def now() -> float:
+        return CLOCK.now
+
+    patch.setattr(time, "perf_counter", now)
+    patch.setitem(fit.measure.__kwdefaults__, "clock", now)  # a default is bound once
