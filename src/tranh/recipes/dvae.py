@@ -20,6 +20,7 @@ def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
     return Recipe(
         name="dvae",
         stages={"dvae": stage(data or SCENES)},
+        system="tranh.recipes.autoencoder:assemble",
         parts=("dvae",),
         cost="two cores: about 8 minutes",
         expected="a picture of 64 px as 8 x 8 codes of 512; see docs/families/dalle.md",
