@@ -29,7 +29,7 @@ ROOT = Path(__file__).parent.parent
 VERBS = (
     "generate", "models", "train", "plan", "doctor", "export", "evaluate", "import-inception", "compare",
     "reconstruct", "anomalies", "augment", "search", "classify", "retrieve", "attention",
-    "strip", "bits", "rate", "data", "edit",
+    "forward", "likelihood", "rate", "data", "edit",
 )  # fmt: skip
 EDIT = ("latent", "denoise", "fill", "complete", "inpaint")
 DATA = ("inspect", "prepare", "doctor", "preview", "recaption", "statistics")

@@ -1,4 +1,4 @@
-"""Verbs of the chain of DDPM: ``strip`` draws it forwards, ``bits`` says what pictures cost a model."""
+"""Verbs of the chain of DDPM: ``forward`` draws it, ``likelihood`` says what pictures cost a model."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from tranh.cli.base import app, last, words
 
 
 @app.command()
-def strip(
+def forward(
     picture: Annotated[Path, typer.Argument(metavar="PICTURE", help="Any picture; its middle square is shown.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The strip to write.")] = Path("strip.png"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="The strip to write.")] = Path("forward.png"),
     schedule: Annotated[str, typer.Option(help="linear, cosine, or both with a comma.")] = "linear,cosine",
     count: Annotated[int, typer.Option(min=2, max=50, help="Pictures in a row.")] = 8,
     size: Annotated[int, typer.Option(min=8, max=512, help="Pixels per side that are noised.")] = 64,
@@ -22,8 +22,8 @@ def strip(
     """Draw the forward process of diffusion: a picture noised step by step, with time and signal-to-noise below.
 
     \b
-    tranh strip cat.png -o strip.png
-    tranh strip cat.png --schedule cosine --count 12
+    tranh forward cat.png -o forward.png
+    tranh forward cat.png --schedule cosine --count 12
     """
     import numpy as np
 
@@ -40,7 +40,7 @@ def strip(
 
 
 @app.command()
-def bits(
+def likelihood(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run that can tell, for example runs/ddpm.")],
     count: Annotated[int, typer.Option(min=2, max=10_000, help="Held-out pictures.")] = 16,
 ) -> None:
@@ -49,8 +49,8 @@ def bits(
     Of DDPM that is the whole variational bound, one pass of the network for each of its 1000 terms.
 
     \b
-    tranh bits runs/ddpm
-    tranh bits runs/ddpm --count 64
+    tranh likelihood runs/ddpm
+    tranh likelihood runs/ddpm --count 64
     """
     from tranh.recipes.bits import measure
 

@@ -35,5 +35,5 @@ def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
         system="tranh.recipes.system:assemble",
         parts=("ddpm",),
         cost="two cores: about 20 minutes",
-        expected="bits per dimension far below those of a histogram of every pixel: `tranh bits runs/ddpm`",
+        expected="bits per dimension far below those of a histogram of every pixel: `tranh likelihood runs/ddpm`",
     )
