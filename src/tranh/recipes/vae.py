@@ -16,7 +16,7 @@ DENSE = {
 """For tiny pictures: the textbook's layers, told the caption."""
 PAINTER = {
     "form": "transformer", "width": 256, "depth": 6, "encoder_depth": 2, "heads": 4, "patch": 8, "latent": 16,
-    "likelihood": "laplace", "scale": 0.5,
+    "likelihood": "gaussian", "scale": 0.25,
 }  # fmt: skip
 """Every patch asks the caption's tokens what to show; the prior of z is told it too."""
 
