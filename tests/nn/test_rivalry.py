@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tranh.nn.rivalry import ahead, alike, coarse, diversity, flatness, matching
+from tranh.nn.rivalry import ahead, alike, anchored, coarse, diversity, flatness, matching
 
 
 @given(st.floats(-20, 20), st.floats(-20, 20))
@@ -53,3 +53,14 @@ def test_diversity_of_equal_pictures_is_nothing_and_of_strangers_one():
 def test_coarse_is_the_mean_of_squares():
     x = torch.arange(48.0).view(1, 3, 4, 4)
     torch.testing.assert_close(coarse(x, 2)[0, 0], torch.tensor([[2.5, 4.5], [10.5, 12.5]]))
+
+
+def test_the_anchor_draws_the_mean_and_leaves_the_variety():
+    """Made pictures mu + s z: the gradient is that of (mu - x)^2, and of s only for the share taken singly."""
+    torch.manual_seed(0)
+    mu, s, real = torch.tensor(0.7, requires_grad=True), torch.tensor(0.5, requires_grad=True), torch.tensor(0.2)
+    z, other = torch.randn(2, 200_000)
+    for single in (0.0, 0.25, 1.0):
+        found = torch.autograd.grad(anchored(mu + s * z, mu + s * other, real, single), (mu, s))
+        torch.testing.assert_close(found[0], torch.tensor(2 * 0.5), atol=0.02, rtol=0)
+        torch.testing.assert_close(found[1], torch.tensor(single * 2 * 0.5), atol=0.02, rtol=0)

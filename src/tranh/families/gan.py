@@ -19,14 +19,14 @@ from tranh.diffusion.sample import seeded
 from tranh.nn.conv import ChannelNorm, Residual
 from tranh.nn.critic import Critic, Looking, mean_word
 from tranh.nn.groups import split_matrices
-from tranh.nn.rivalry import ahead, alike, coarse, diversity, flatness, matching
+from tranh.nn.rivalry import ahead, alike, anchored, coarse, diversity, flatness, matching
 from tranh.nn.sequence import TextEncoder
 from tranh.types import Batch, Family, ParamGroup, Phase, Step
 
 BETAS = (0.5, 0.99)
 """Short memory of the gradient's direction: the other player has moved since."""
-TWICE = 4
-"""Captions drawn twice in every step, to see whether noise still changes the picture."""
+SINGLE = 0.5
+"""Share of the anchor by which every picture alone, and not the mean of its caption's, is drawn to the true one."""
 
 
 class Generator(nn.Module):
@@ -76,14 +76,14 @@ class Gan(Family):
         critic_patch, critic_width, critic_convolutions, critic_dim, critic_depth, critic_heads: of the discriminator.
         penalty: weight of the discriminator's slope around true and made pictures.
         match: weight of the matching loss through the frozen CLIP; 0 does without a CLIP.
-        anchor: weight, at the start, of the distance between made and true pictures, both as ``anchor_grid`` squared
-            mean colours; it would be 0 at ``anchor_until``, a share of the run. It says where things are and in which
-            colour before the discriminator has learned to, and takes variety while it lasts.
+        anchor: weight, at the start, of the distance of what is made, in the mean over noise, to the true pictures,
+            both seen as ``anchor_grid`` squared mean colours; it would be 0 at ``anchor_until``, a share of the run. It
+            says where things are and in which colour before the discriminator has learned to.
     """
 
     phases: ClassVar[tuple[str, ...]] = ("discriminator", "generator")
     overfit: ClassVar[str] = "distance"
-    overfit_below: ClassVar[float] = 0.6
+    overfit_below: ClassVar[float] = 0.7
 
     def __init__(
         self,
@@ -106,8 +106,8 @@ class Gan(Family):
         critic_depth: int = 1,
         critic_heads: int = 4,
         penalty: float = 1.0,
-        match: float = 0.5,
-        anchor: float = 10.0,
+        match: float = 0.2,
+        anchor: float = 20.0,
         anchor_grid: int = 32,
         anchor_until: float = 1.25,
     ) -> None:
@@ -115,7 +115,7 @@ class Gan(Family):
         self.config = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
         self.config["widths"] = list(widths)
         self.parents = ("clip",) if match else ()
-        self.noise, self.penalty, self.match = noise, penalty, match
+        self.noise, self.match, self.penalty = noise, match, penalty
         self.anchor, self.anchor_grid, self.anchor_until = anchor, anchor_grid, anchor_until
         self.text = TextEncoder(vocab, text_dim, text_depth, text_heads, max_len)
         self.generator = Generator(text_dim, noise, image_size, dim, depth, heads, widths)
@@ -159,18 +159,19 @@ class Gan(Family):
 
     def made(self, batch: Batch, phase: Phase) -> dict[str, Tensor]:
         """The generator's loss, and without gradient its ``distance`` to the true pictures and its ``diversity``."""
-        real, few = batch.images, min(TWICE, len(batch))
+        real = batch.images
         words = self.text(batch.tokens, batch.mask)
         fake = self.generator(words, batch.mask, _randn(phase, len(batch), self.noise))
         told = words.detach()  # the judge's way of reading is not the generator's to bend
         with torch.no_grad():
             right = self.critic.judge(self.critic.see(real), told, batch.mask)
-            again = self.generator(told[:few], batch.mask[:few], _randn(phase, few, self.noise))
+            again = self.generator(told, batch.mask, _randn(phase, len(batch), self.noise))
         loss = fool = ahead(self.critic.judge(self.critic.see(fake), told, batch.mask), right)
         figures = {"fool": fool.detach()}
         weight = self.anchor * max(0.0, 1 - phase.progress / self.anchor_until)
         if weight > 0:
-            loss = loss + weight * (coarse(fake, self.anchor_grid) - coarse(real, self.anchor_grid)).abs().mean()
+            one, other, true = (coarse(x, self.anchor_grid) for x in (fake, again, real))
+            loss = loss + weight * anchored(one, other, true, SINGLE)
         if self.match:
             clip: Any = self.met["clip"]
             fits = matching(clip.embed_images(fake), batch.parts["clip.text"], alike(batch.tokens, batch.mask))
@@ -178,7 +179,7 @@ class Gan(Family):
             figures["match"] = fits.detach()
         seen = fake.detach()
         figures["distance"] = (seen - real).abs().mean()
-        figures["diversity"] = diversity(seen[:few], again, real)
+        figures["diversity"] = diversity(seen, again, real)
         return {"loss": loss} | figures
 
     def param_groups(self, phase: str) -> list[ParamGroup]:

@@ -53,6 +53,20 @@ def coarse(x: Tensor, grid: int) -> Tensor:
     return F.adaptive_avg_pool2d(x, min(grid, x.shape[-1]))
 
 
+def anchored(one: Tensor, other: Tensor, real: Tensor, single: float) -> Tensor:
+    """How far what is made for a caption is from the true picture: in the mean over noise, and to a small share singly.
+
+    For two independent draws E[(one - real) (other - real)] is (E[made] - real)^2: the mean is drawn to the true one,
+    and the variety around it costs nothing. A distance of each picture alone would make all of a caption's the same.
+
+    Args:
+        one, other: (B, 3, H, W), row by row of one caption and different noise; gradients go into ``one``.
+        real: (B, 3, H, W); single: share of the distance of each picture by itself.
+    """
+    away = one - real
+    return ((1 - single) * 2 * away * (other.detach() - real) + single * away.square()).mean()
+
+
 def diversity(one: Tensor, other: Tensor, real: Tensor) -> Tensor:
     """How much two pictures of one caption differ, over how much true pictures differ; 0 when modes have collapsed.
 
