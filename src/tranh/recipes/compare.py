@@ -161,6 +161,7 @@ def compare(
         try:
             yield from _trained(system, terms)
             yield from _evaluated(system, terms, network, judge, verifier)
+            (system.root / "error.txt").unlink(missing_ok=True)  # of an earlier call
         except Exception as error:
             _failed(system, error)
         compare_page.write(out, _value(systems, terms, network), _shown(systems, terms))

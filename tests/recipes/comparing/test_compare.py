@@ -10,7 +10,9 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 
+from tranh.data.scenes.draw import render
 from tranh.data.scenes.labels import PICTURE_FIELDS
+from tranh.data.scenes.layout import scene
 from tranh.engine.log import read_log
 from tranh.engine.rundir import RunDir
 from tranh.families.verifier import Reading
@@ -175,6 +177,25 @@ def test_killed_at_any_point_the_same_call_goes_on(tmp_path):
     more = go((*names, "toy-mirror"), tmp_path / "broken", terms)
     assert [s["name"] for s in more["systems"]] == [*names, "toy-mirror"]
     assert [s["hash"] for s in more["systems"]][:2] == [s["hash"] for s in reference["systems"]]
+
+
+def test_own_pictures_are_judged_by_distances(tmp_path):
+    """Without a judge nothing is said of captions, and the table says why."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    lines = []
+    for i in range(60):
+        Image.fromarray(render(scene("one", "train", i), 64)).save(folder / f"{i}.png")
+        lines.append(json.dumps({"file_name": f"{i}.png", "text_en": f"thing number {i}", "text_vi": f"vật thứ {i}"}))
+    (folder / "metadata.jsonl").write_text("\n".join(lines))
+    terms = compare.Terms(flops=1e6, minutes=None, data={"source": str(folder)}, count=6, prompts=2, samples=2)
+    value = go(["toy_paint", "toy-mirror"], tmp_path / "out", terms)
+    painted = cells(value, "toy-paint")
+    assert not any(s["failed"] for s in value["systems"])
+    assert "no judge of captions" in value["systems"][0]["why"]["captions"]
+    assert "diversity-toy" in painted and any(name.startswith("KD-toy, captions of") for name in painted)
+    assert "PSNR" in cells(value, "toy-mirror")
+    assert (tmp_path / "out" / "samples.png").exists()
 
 
 def test_a_budget_of_operations_is_spent_by_every_system(tmp_path):
