@@ -80,6 +80,7 @@ def same_after_saving(family: Family, batch: Batch, folder: Path) -> None:
     file = folder / "model.safetensors"
     write_tensors(file, tensors_of(family))
     again = type(family)(**family.config).to(batch.images.device).eval()
+    again.meet(family.met)
     load_tensors(again, read_tensors(file), str(file))
     pairs = [(tensors_of(family), tensors_of(again)), (figures_of(family, batch), figures_of(again, batch))]
     for before, after in pairs:
