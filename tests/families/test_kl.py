@@ -6,7 +6,7 @@ from tranh.families.kl import Kl
 from tranh.nn.stock import stock_state
 from tranh.types import Batch, Phase, capabilities
 
-LEARNS = {"steps": 60, "lr": 3e-3}
+LEARNS = {"steps": 40, "lr": 3e-3, "muon_lr": 1e-2}
 
 
 def tiny():

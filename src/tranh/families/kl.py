@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from tranh.nn import stock
@@ -39,7 +38,7 @@ class Kl(Family):
         self,
         *,
         image_size: int = 64,
-        channels: Sequence[int] = (32, 64, 96),
+        channels: Sequence[int] = (16, 48, 96),
         layers: int = 1,
         groups: int = 16,
         latent_channels: int = 4,
@@ -63,7 +62,6 @@ class Kl(Family):
 
     def moments(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of the latents, each (B, C, S / factor, S / factor), float32."""
-        images = images.contiguous(memory_format=torch.channels_last)
         mean, logvar = self.vae.quant_conv(self.vae.encoder(images)).float().chunk(2, dim=1)
         return mean, logvar.clamp(*LOGVAR)
 
@@ -73,8 +71,7 @@ class Kl(Family):
 
     def decode(self, latents: Tensor) -> Tensor:
         """Latents -> (B, 3, S, S), about [-1, 1]."""
-        latents = latents.contiguous(memory_format=torch.channels_last)
-        return self.vae.decoder(self.vae.post_quant_conv(latents)).contiguous()
+        return self.vae.decoder(self.vae.post_quant_conv(latents))
 
     def forward(self, batch: Batch, phase: Phase) -> dict[str, Tensor]:
         mean, logvar = self.moments(batch.images)

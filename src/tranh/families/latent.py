@@ -116,18 +116,17 @@ class Latent(Family):
 
     def velocity(self, y: Tensor, n: Tensor, context: Tensor) -> Tensor:
         """v of noisy latents (B, C, h, w) at indices n (B,), float32."""
-        y = y.contiguous(memory_format=torch.channels_last)
         return self.unet(y, n, context, return_dict=False)[0].float()
 
     def padded(self, tokens: Tensor, mask: Tensor, dropped: Tensor | None = None) -> Tensor:
         """Token numbers (B, T) as the stock pipeline gives them to its text encoder, (B, max_len).
 
-        The empty caption is <bos> <eos>, what a stock tokenizer makes of no text. A longer caption is cut before its end.
+        The empty caption is <bos> <eos>, what a stock tokenizer makes of no text. One too long is cut before its end.
 
         Args:
             dropped: rows whose caption is left out, bool (B,).
         """
-        B, T = tokens.shape
+        T = tokens.shape[1]
         empty = tokens.new_full((max(T, len(EMPTY)),), PAD)
         null = empty.clone()
         null[: len(EMPTY)], empty[:2] = tokens.new_tensor(EMPTY), tokens.new_tensor((BOS, EOS))

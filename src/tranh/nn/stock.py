@@ -1,22 +1,21 @@
 """Networks of diffusers as parts of a family: a U-Net and a KL autoencoder, kept so that they train fast here.
 
-3x3 kernels are kept as matrices, so that Muon can update them; attention is written out; memory is channels-last. It
-knows neither losses nor schedules. :func:`stock_state` gives the weights as diffusers itself keeps them. diffusers is
-imported with the first network, not before: a command that needs none answers at once.
+3x3 kernels are kept as matrices, so that Muon can update them, and attention is written out. It knows neither losses
+nor schedules. :func:`stock_state` gives the weights as diffusers itself keeps them. diffusers is imported with the
+first network, not before: a command that needs none answers at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from tranh.types import ParamGroup, TranhError
 
 
 class MatrixConv2d(nn.Conv2d):
-    """A convolution whose kernel is kept as a matrix (out, height x width x in): in memory it is channels-last."""
+    """A convolution whose kernel is kept as a matrix, (out, in x height x width)."""
 
     @staticmethod
     def of(conv: nn.Conv2d) -> MatrixConv2d:
@@ -24,12 +23,12 @@ class MatrixConv2d(nn.Conv2d):
         made = MatrixConv2d(
             conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding, bias=conv.bias is not None
         )  # fmt: skip
-        made.weight, made.bias = nn.Parameter(conv.weight.detach().permute(0, 2, 3, 1).flatten(1)), conv.bias
+        made.weight, made.bias = nn.Parameter(conv.weight.detach().flatten(1)), conv.bias
         return made
 
     def kernel(self) -> Tensor:
         """(out, in, height, width)."""
-        return self.weight.view(self.out_channels, *self.kernel_size, self.in_channels).permute(0, 3, 1, 2)
+        return self.weight.view(self.out_channels, self.in_channels, *self.kernel_size)
 
     def forward(self, x: Tensor) -> Tensor:
         return self._conv_forward(x, self.kernel(), self.bias)
@@ -119,7 +118,7 @@ def _kept(network: nn.Module) -> nn.Module:
         for name, child in parent.named_children():
             if type(child) is nn.Conv2d and child.kernel_size != (1, 1):
                 setattr(parent, name, MatrixConv2d.of(child))
-    return network.to(memory_format=torch.channels_last)
+    return network
 
 
 def _without(missing: ImportError) -> TranhError:

@@ -1,4 +1,4 @@
-"""Parts of the hierarchy for other libraries: the decoder for stock diffusers, CLIP for transformers.
+"""Systems for other libraries: latent diffusion and the decoder for stock diffusers, CLIP for transformers.
 
 The decoder runs in ``PRXPixelPipeline`` with the CLIP embedding among the context; the caption encoder and the prior
 stay here, and :func:`embeds` gives what they say as ``prompt_embeds``.
@@ -18,6 +18,8 @@ from torch import Tensor
 from tranh.families.clip import to_transformers
 from tranh.nn.transformer import interleave_heads
 from tranh.recipes import models, run
+from tranh.recipes.stable import export_pipeline
+from tranh.recipes.system import Alone
 from tranh.recipes.unclip import LAST, UnClip
 from tranh.types import TranhError
 
@@ -79,8 +81,10 @@ def export_to(library: str, source: str, folder: Path) -> Path:
             system = models.load(run.export(Path(source), Path(place) / "system", "fp32"))
     else:
         system = models.load(source)
+    if isinstance(system, Alone) and library == "diffusers":
+        return export_pipeline(system, folder)
     if not isinstance(system, UnClip):
-        raise TranhError(f"{source} is a {type(system).__name__}; only a hierarchy has parts for {library}")
+        raise TranhError(f"{source} is a {type(system).__name__}; only hierarchies and latent have parts for {library}")
     if library == "diffusers":
         return export_decoder(system, folder)
     if system.clip is None:
