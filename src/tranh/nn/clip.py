@@ -88,11 +88,21 @@ class TextTower(nn.Module):
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """tokens: (B, T) int64, each row holding ``eos``; mask: bool (B, T), True up to there at least. -> (B, dim)."""
-        T, packing = tokens.shape[1], Packing(mask)
-        future = torch.full((T, T), -1e4, device=tokens.device).triu(1)  # padding comes last, so no one sees it
-        x = packing.unpack(self.encoder(packing.pack(self.embeddings(tokens)), future, packing))
+        packing = Packing(mask)
+        # Padding comes last, so no one sees it.
+        x = packing.unpack(self.encoder(packing.pack(self.embeddings(tokens)), _future(tokens), packing))
         end = (tokens == self.eos).int().argmax(-1)
         return self.final_layer_norm(x[torch.arange(len(x), device=x.device), end])
+
+    def states(self, tokens: Tensor) -> Tensor:
+        """The last states of all tokens, padding too: ``CLIPTextModel``'s ``last_hidden_state``. (B, T, dim)."""
+        return self.final_layer_norm(self.encoder(self.embeddings(tokens), _future(tokens)))
+
+
+def _future(tokens: Tensor) -> Tensor:
+    """Bias that hides what comes after each token, (T, T)."""
+    T = tokens.shape[1]
+    return torch.full((T, T), -1e4, device=tokens.device).triu(1)
 
 
 class _VisionEmbeddings(nn.Module):

@@ -1,4 +1,4 @@
-"""Parts of the hierarchy for other libraries: the decoder for stock diffusers, CLIP for transformers.
+"""Systems for other libraries: latent diffusion and the decoder for stock diffusers, CLIP for transformers.
 
 The decoder runs in ``PRXPixelPipeline`` with the CLIP embedding among the context; the caption encoder and the prior
 stay here, and :func:`embeds` gives what they say as ``prompt_embeds``.
@@ -19,6 +19,8 @@ from tranh.families.clip import Clip, to_transformers
 from tranh.nn.transformer import interleave_heads
 from tranh.recipes import models, run
 from tranh.recipes.caption_judge import CaptionJudge
+from tranh.recipes.stable import export_pipeline
+from tranh.recipes.system import Alone
 from tranh.recipes.unclip import LAST, UnClip
 from tranh.types import TranhError
 
@@ -80,9 +82,13 @@ def export_to(library: str, source: str, folder: Path) -> Path:
             system = models.load(run.export(Path(source), Path(place) / "system", "fp32"))
     else:
         system = models.load(source)
+    if isinstance(system, Alone) and library == "diffusers":
+        return export_pipeline(system, folder)
     if library == "diffusers":
         if not isinstance(system, UnClip):
-            raise TranhError(f"{source} is a {type(system).__name__}; only a hierarchy has parts for diffusers")
+            raise TranhError(
+                f"{source} is a {type(system).__name__}; only hierarchies and latent have parts for diffusers"
+            )
         return export_decoder(system, folder)
     clip = system.model if isinstance(system, CaptionJudge) else getattr(system, "parts", {}).get("clip")
     if not isinstance(clip, Clip):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tranh.engine.system import load_system
+from tranh.recipes import foreign
 from tranh.types import TranhError
 
 SHIPPED = Path(__file__).parent.parent / "models"
@@ -38,11 +39,17 @@ def available() -> list[ModelInfo]:
 
 
 def load(name_or_path: str | Path = DEFAULT) -> Any:
-    """The system in a folder, or the shipped one of that name.
+    """The system in a folder, or the shipped one of that name; or any text-to-image folder of diffusers, or hub id.
 
     Raises:
         TranhError: there is none; the message lists what there is.
     """
+    name, path = str(name_or_path), Path(name_or_path)
+    known = name in {info.name for info in available()}
+    if not known and (path / foreign.INDEX).is_file():
+        return foreign.load(path)
+    if not known and not path.exists() and not path.parent.is_dir() and foreign.HUB.fullmatch(name):
+        return foreign.from_hub(name)
     return load_system(folder(name_or_path))
 
 
@@ -58,7 +65,8 @@ def folder(name_or_path: str | Path) -> Path:
     meant = f" (did you mean {near[0]!r}?)" if near else ""
     raise TranhError(
         f"no model is called {str(name_or_path)!r}{meant}; shipped: {', '.join(known) or 'none'}. A folder written by "
-        "`tranh export RUN DIR` can be given by its path."
+        "`tranh export RUN DIR` or by diffusers can be given by its path, a repository of the "
+        "Hugging Face hub by OWNER/NAME."
     )
 
 

@@ -1,0 +1,54 @@
+"""Latent diffusion, trained whole: CLIP for the captions, a KL autoencoder for the pictures, a U-Net between them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tranh.types import Recipe, Stage
+
+LENGTHS = {"one": 40, "two": 64}
+"""Tokens that hold every caption of a level of Scenes; others need up to 80."""
+
+
+def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
+    """Level ``one`` of Scenes at 64 px, or own pictures.
+
+    Args:
+        data: ``{"source": PATH}`` of own pictures, ``{"source": "scenes", "levels": ...}`` for other levels.
+    """
+    data = dict(data or {"source": "scenes"})
+    scenes = data["source"] == "scenes"
+    size = {} if not scenes else {"max_len": max(LENGTHS.get(level, 80) for level in data.get("levels", {"one": 1.0}))}
+    if scenes:
+        data = {"levels": {"one": 1.0}} | data
+    stages = {
+        "clip": Stage(
+            "clip",
+            model={"vision_width": 128, "vision_depth": 3, "vision_heads": 2, "text_width": 192, "text_depth": 2},
+            data=data,
+            steps=400,
+            batch=128,
+            share=0.2,
+        ),
+        "kl": Stage("kl", data=data, steps=500, batch=32, decay=0.5, share=0.2),
+        "latent": Stage(
+            "latent",
+            model=size,
+            data=data,
+            parents={"clip": "clip", "kl": "kl"},
+            steps=1500,
+            batch=48,
+            muon_lr=4e-3,
+            decay=0.5,
+            share=0.6,
+        ),
+    }
+    return Recipe(
+        name="latent",
+        stages=stages,
+        system="tranh.recipes.system:assemble",
+        parts=("clip", "kl", "latent"),
+        cost="two cores: 20 minutes for a first model (--minutes 20); what it has, divided 1 : 1 : 3",
+        expected="place, size, setting and colours of level `one`; kinds come last",
+    )
