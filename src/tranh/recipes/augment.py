@@ -15,7 +15,7 @@ from typing import Any
 from tranh.engine.picture import save_picture
 from tranh.files import write_bytes
 from tranh.recipes import own
-from tranh.recipes.system import pictures
+from tranh.recipes.pictures import pictures
 from tranh.text.normalise import normalise
 from tranh.types import Event, TranhError
 

@@ -21,7 +21,8 @@ from tranh.families.dalle import Dalle
 from tranh.families.dvae import Dvae
 from tranh.nn.pixels import to_images
 from tranh.recipes import dvae
-from tranh.recipes.system import Alone, Pictures
+from tranh.recipes.pictures import Pictures
+from tranh.recipes.system import Alone
 from tranh.text.prompt import Prompt
 from tranh.types import Event, Family, Recipe, Request, Stage, TranhError
 

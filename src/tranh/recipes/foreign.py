@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from tranh.engine.weights import fingerprint
 from tranh.nn.pixels import to_images
 from tranh.recipes.foreign_folder import INDEX, check_files, components, read_index
-from tranh.recipes.system import Pictures, check
+from tranh.recipes.pictures import Pictures, check
 from tranh.text.normalise import tidy
 from tranh.text.prompt import UNDETERMINED, Prompt
 from tranh.types import Event, Request, TranhError

@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 
 from tranh.nn.pixels import to_images
-from tranh.recipes.system import Alone, Pictures, check, pictures
+from tranh.recipes.pictures import Pictures, check, pictures
+from tranh.recipes.system import Alone
 from tranh.types import Event, Fills, Request, TranhError
 
 
