@@ -17,7 +17,9 @@ from tranh.recipes import autoencoder, models
 def here(tmp_path, monkeypatch):
     """A folder with two pictures, and a model that any name but ``blind`` loads."""
     torch.manual_seed(0)
-    system = autoencoder.assemble({"autoencoder": Autoencoder(image_size=16, width=32, latent=8)}, {}, {"name": "small"})
+    system = autoencoder.assemble(
+        {"autoencoder": Autoencoder(image_size=16, width=32, latent=8)}, {}, {"name": "small"}
+    )
     monkeypatch.setattr(models, "load", lambda name: object() if name == "blind" else system)
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
