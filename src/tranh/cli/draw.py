@@ -63,7 +63,8 @@ def generate(
         bool, typer.Option("--expand", help="Say first what the prompt leaves open; the longer prompt is printed.")
     ] = False,
     expander: Annotated[
-        str | None, typer.Option(metavar="DIR", help="An exported `tranh train expander`.", show_default="expander-1")
+        str | None,
+        typer.Option(metavar="DIR", help="An exported `tranh train expander`.", show_default="a shipped one"),
     ] = None,
     refuse_copies: Annotated[
         bool, typer.Option("--refuse-copies", help="Write no near copy of a training picture; exit code 1 if one was.")
@@ -78,7 +79,7 @@ def generate(
     tranh generate "một con mèo buồn trong rừng" -o meo.png
     tranh "a red car left of a yellow house" --count 4 -o cars.webp
     tranh "a small blue cat" --candidates 8
-    tranh "a sleepy cat" --expand --count 4
+    tranh "a sleepy cat" --expander my-expander --count 4
     """
     if len(prompt) > 1 and any(" " in word for word in prompt):
         ctx.fail(f"{len(prompt)} prompts were given; one is drawn at a time: put all of it into one pair of quotes")
