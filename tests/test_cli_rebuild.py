@@ -17,14 +17,8 @@ from tranh.recipes import autoencoder, models
 def here(tmp_path, monkeypatch):
     """A folder with two pictures, and a model that any name but ``blind`` loads."""
     torch.manual_seed(0)
-<<<<<<< HEAD
     part = Autoencoder(image_size=16, width=32, latent=8)
     system = autoencoder.assemble({"autoencoder": part}, {}, {"name": "small"})
-=======
-    system = autoencoder.assemble(
-        {"autoencoder": Autoencoder(image_size=16, width=32, latent=8)}, {}, {"name": "small"}
-    )
->>>>>>> e594231aa36f6fa2cd3f01e18b3d8332e60b7d45
     monkeypatch.setattr(models, "load", lambda name: object() if name == "blind" else system)
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
