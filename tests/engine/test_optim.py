@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tranh.engine import find
 from tranh.engine.optim import Optimizers, rate
 from tranh.files import read_tensors, write_tensors
-from tranh.types import ParamGroup, TranhError
+from tranh.types import Family, ParamGroup, Stage, TranhError
 
 
 def test_rate_by_hand():
@@ -95,3 +95,16 @@ def test_impossible_groups_are_named(groups, word):
     family.param_groups = lambda phase: groups(family)
     with pytest.raises(TranhError, match=word):
         Optimizers(family, "train", toys.stage())
+
+
+def test_a_group_says_its_momenta():
+    class Rivals(Family):
+        def __init__(self):
+            super().__init__()
+            self.config, self.a, self.b = {}, torch.nn.Parameter(torch.ones(2)), torch.nn.Parameter(torch.ones(2))
+
+        def param_groups(self, phase):
+            return [ParamGroup([self.a]), ParamGroup([self.b], betas=(0.5, 0.99))]
+
+    groups = Optimizers(Rivals(), "train", Stage("rivals")).by_name["adamw"].param_groups
+    assert [group["betas"] for group in groups] == [(0.9, 0.95), (0.5, 0.99)]
