@@ -27,8 +27,8 @@ from tranh.types import Event, Recipe, Request, TranhError
 
 ROOT = Path(__file__).parent.parent
 VERBS = (
-    "generate", "models", "train", "plan", "doctor", "export", "evaluate", "import-inception", "rate", "data",
-    "edit", "strip", "bits",
+    "generate", "models", "train", "plan", "doctor", "export", "evaluate", "import-inception", "rate",
+    "strip", "bits", "data", "edit",
 )  # fmt: skip
 DATA = ("inspect", "prepare", "doctor", "preview", "statistics")
 
@@ -468,11 +468,13 @@ def test_version_and_module() -> None:
     assert ran.stdout == f"tranh {tranh.__version__}\n" and ran.returncode == 0
 
 
-@pytest.mark.parametrize("verb", [(v,) for v in VERBS] + [("data", v) for v in DATA], ids=" ".join)
+@pytest.mark.parametrize(
+    "verb", [(v,) for v in VERBS] + [("data", v) for v in DATA] + [("edit", "inpaint")], ids=" ".join
+)
 def test_every_verb_has_help_with_an_example(verb: tuple[str, ...]) -> None:
     result = call(*verb, "--help")
     assert result.exit_code == 0 and f"Usage: tranh {' '.join(verb)}" in result.stdout
-    assert verb in (("data",), ("models",)) or result.stdout.count("  tranh ") >= 1
+    assert verb in (("data",), ("edit",), ("models",)) or result.stdout.count("  tranh ") >= 1
 
 
 def test_no_words_at_all_show_the_help() -> None:
