@@ -27,7 +27,7 @@ from tranh.types import Batch, Denoiser, Family, ParamGroup, Phase, Step
 
 
 class Glide(Family):
-    """A caption encoder and a U-Net whose places attend to every token of the caption.
+    """A caption encoder and a U-Net whose places attend to every token of the caption; its mean goes beside the time.
 
     Args:
         vocab, max_len: of the tokenizer.
@@ -83,6 +83,7 @@ class Glide(Family):
             layers=layers,
             attention=attention,
             context_dim=text_dim,
+            vector_dim=text_dim,
         )
 
     def adopt(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
@@ -120,7 +121,8 @@ class Glide(Family):
             if known is None or holes is None:
                 known, holes = torch.zeros_like(y), torch.ones_like(y[:, :1], dtype=torch.bool)
             y = torch.cat([y, known * ~holes, holes.to(y.dtype)], dim=1)
-        return self.unet(y, n, context, mask).float()
+        whole = context.sum(1) / mask.sum(1, keepdim=True)  # padding is zero
+        return self.unet(y, n, context, mask, whole).float()
 
     def guided(
         self,

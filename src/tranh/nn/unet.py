@@ -31,7 +31,7 @@ class UNet(nn.Module):
         layers: residual blocks per level on the way down (one more on the way up).
         attention: at which levels places attend to each other (and to the context); the middle always does.
         context_dim: width of the context tokens; None for a network without.
-        vector_dim: width of a vector that is added to the time's, None for none; only without a context.
+        vector_dim: width of a vector that is added to the time's, None for none.
     """
 
     def __init__(
@@ -63,6 +63,7 @@ class UNet(nn.Module):
             "out_channels": out_channels * fold**2,
             "block_out_channels": tuple(widths),
             "layers_per_block": layers,
+            "class_embed_type": None if vector_dim is None else "identity",
         }
         if context_dim is None:
             named = [("AttnDownBlock2D", "AttnUpBlock2D") if a else ("DownBlock2D", "UpBlock2D") for a in attention]
@@ -71,7 +72,6 @@ class UNet(nn.Module):
                 attention_head_dim=HEAD,
                 down_block_types=tuple(down for down, _ in named),
                 up_block_types=tuple(up for _, up in reversed(named)),
-                class_embed_type=None if vector_dim is None else "identity",
             )
         else:
             crossing = ("CrossAttnDownBlock2D", "CrossAttnUpBlock2D")
@@ -116,12 +116,11 @@ class UNet(nn.Module):
             (B, out_channels, S, S).
         """
         folded = F.pixel_unshuffle(x, self.fold).contiguous(memory_format=last)  # (B, C p^2, S / p, S / p)
-        if context is not None:
-            out = self.net(folded, n, context, encoder_attention_mask=mask).sample
-        elif self.vector is not None:
-            out = self.net(folded, n, self.vector(vector)).sample
+        beside = None if self.vector is None else self.vector(vector)
+        if context is None:
+            out = self.net(folded, n, beside).sample
         else:
-            out = self.net(folded, n).sample
+            out = self.net(folded, n, context, beside, encoder_attention_mask=mask).sample
         return F.pixel_shuffle(out, self.fold)
 
     def hidden(self) -> Iterator[nn.Parameter]:
