@@ -232,7 +232,8 @@ def _behaviour(case: _Case) -> list[Finding]:
         found.append(behaviour.times(behaviour.errors_by_time(denoiser, few.images)))
         found.append(behaviour.samples(draw(denoiser, few.images), few.images, finished=done >= 1))
     elif isinstance(family, Draws) and not any_fault(found):
-        *_, drawn = family.draw(few.tokens, few.mask, [0] * len(few))
+        with torch.no_grad():
+            *_, drawn = family.draw(few.tokens, few.mask, [0] * len(few))
         found.append(behaviour.samples(drawn.x.float(), few.images, finished=done >= 1))
     if done < 0.25:  # an unfinished network need not do anything well yet
         found = [replace(f, sure=False) for f in found]
