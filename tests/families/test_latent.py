@@ -56,7 +56,7 @@ def test_its_schedule_is_diffusers():
     from diffusers import DDIMScheduler, EulerDiscreteScheduler
 
     ours = zero_snr()
-    told = {k: v for k, v in SCHEDULE.items()}
+    told = dict(SCHEDULE)
     torch.testing.assert_close(
         ours.alpha_bar.float()[:-1], DDIMScheduler(**told).alphas_cumprod[:-1], atol=1e-6, rtol=1e-4
     )

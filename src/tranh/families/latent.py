@@ -214,8 +214,9 @@ def zero_snr() -> VariancePreserving:
 
     As in diffusers, a signal of 2^-24 (squared) is left, so that nothing is divided by zero.
     """
-    N, first, last = (SCHEDULE[key] for key in ("num_train_timesteps", "beta_start", "beta_end"))
-    betas = torch.linspace(float(first) ** 0.5, float(last) ** 0.5, int(N), dtype=torch.float64) ** 2
+    told: Any = SCHEDULE
+    first, last = told["beta_start"], told["beta_end"]
+    betas = torch.linspace(first**0.5, last**0.5, told["num_train_timesteps"], dtype=torch.float64) ** 2
     signal = torch.cumprod(1 - betas, 0).sqrt()
     signal = (signal - signal[-1]) * signal[0] / (signal[0] - signal[-1])
     bar = signal**2

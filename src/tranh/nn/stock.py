@@ -8,6 +8,7 @@ first network, not before: a command that needs none answers at once.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 from torch import Tensor, nn
 
@@ -20,9 +21,8 @@ class MatrixConv2d(nn.Conv2d):
     @staticmethod
     def of(conv: nn.Conv2d) -> MatrixConv2d:
         """The same convolution, with the same kernel."""
-        made = MatrixConv2d(
-            conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding, bias=conv.bias is not None
-        )  # fmt: skip
+        size, stride, pad = (cast("tuple[int, int]", x) for x in (conv.kernel_size, conv.stride, conv.padding))
+        made = MatrixConv2d(conv.in_channels, conv.out_channels, size, stride, pad, bias=conv.bias is not None)
         made.weight, made.bias = nn.Parameter(conv.weight.detach().flatten(1)), conv.bias
         return made
 

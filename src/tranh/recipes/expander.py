@@ -76,7 +76,8 @@ def for_words_of(tokenizer: bytes, name: str) -> Expansion:
     shipped = models.load(SHIPPED) if SHIPPED in {info.name for info in models.available()} else None
     if not isinstance(shipped, Expansion) or shipped.written != tokenizer:
         raise TranhError(
-            f"{name} has no expander. Train one on captions both short and dense (tranh train expander, for own pictures "
-            "with data=PATH), export it, and give it: --expander DIR (in Python: system.expander = tranh.load(DIR))"
+            f"{name} has no expander. Train one on captions both short and dense (tranh train expander, for own "
+            "pictures with data=PATH), export it, and give it: --expander DIR (in Python: system.expander = "
+            "tranh.load(DIR))"
         )
     return shipped

@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib
 import inspect
 import queue
-import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -28,9 +27,6 @@ from tranh.recipes.pictures import Pictures, check
 from tranh.text.normalise import tidy
 from tranh.text.prompt import UNDETERMINED, Prompt
 from tranh.types import Event, Request, TranhError
-
-HUB = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
-"""An id of the Hugging Face hub: ``owner/name``."""
 
 DESCRIBING = ["*.json", "*.txt", "*/*.model"]
 WEIGHTS = ["*/*.safetensors"]
@@ -260,7 +256,7 @@ def _snapshot(repository: str, patterns: Sequence[str]) -> tuple[Path, Path]:
 
 
 def _part(folder: Path, name: str, kind: type[Any]) -> Any:
-    place = folder / name
+    place, loaded = folder / name, kind
     if not place.is_dir():
         raise TranhError(f"{folder} has no folder {name}/, which {INDEX} names: copy the whole folder again")
     if not issubclass(kind, nn.Module):
@@ -268,7 +264,9 @@ def _part(folder: Path, name: str, kind: type[Any]) -> Any:
     if not any(place.glob("*.safetensors")):
         raise TranhError(f"{place} has no .safetensors: save the pipeline again with safe_serialization=True")
     try:
-        part = kind.from_pretrained(str(place), local_files_only=True, use_safetensors=True, torch_dtype=torch.float32)
+        part = loaded.from_pretrained(
+            str(place), local_files_only=True, use_safetensors=True, torch_dtype=torch.float32
+        )
     except (OSError, RuntimeError) as error:
         raise TranhError(f"{place} cannot be loaded as {kind.__name__}: {error}") from error
     return part.eval()

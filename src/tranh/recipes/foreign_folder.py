@@ -17,6 +17,9 @@ from tranh.types import TranhError
 
 INDEX = "model_index.json"
 
+HUB = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
+"""An id of the Hugging Face hub: ``owner/name``."""
+
 PIPELINES = frozenset({
     "AuraFlowPipeline", "FluxPipeline", "Kandinsky3Pipeline", "KandinskyV22CombinedPipeline",
     "LatentConsistencyModelPipeline", "PRXPipeline", "PRXPixelPipeline", "PixArtAlphaPipeline", "PixArtSigmaPipeline",
@@ -82,7 +85,7 @@ def read_index(folder: Path) -> dict[str, Any]:
         TranhError: a pipeline or class that is not on the list, or a name that is no name.
     """
     index = read_json(folder / INDEX, limit=2**20)
-    if not isinstance(index, dict) or index.get("_class_name") not in PIPELINES:
+    if not isinstance(index, dict) or str(index.get("_class_name")) not in PIPELINES:
         given = index.get("_class_name") if isinstance(index, dict) else index
         hint = "; of a decoder and its prior, save the combined pipeline" if str(given).startswith("Kandinsky") else ""
         raise TranhError(
@@ -105,7 +108,7 @@ def components(index: Mapping[str, Any]) -> Iterator[tuple[str, type[Any] | None
             yield name, None
         else:
             module = importlib.import_module(CLASSES[library][kind])
-            yield name, getattr(module, RENAMED.get(kind, kind))
+            yield name, getattr(module, str(RENAMED.get(kind, kind)))
 
 
 def check_files(folder: Path, root: Path | None = None) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tranh.engine.system import load_system
-from tranh.recipes import foreign
+from tranh.recipes.foreign_folder import HUB, INDEX
 from tranh.types import TranhError
 
 SHIPPED = Path(__file__).parent.parent / "models"
@@ -46,11 +46,13 @@ def load(name_or_path: str | Path = DEFAULT) -> Any:
     """
     name, path = str(name_or_path), Path(name_or_path)
     known = name in {info.name for info in available()}
-    if not known and (path / foreign.INDEX).is_file():
-        return foreign.load(path)
-    if not known and not path.exists() and not path.parent.is_dir() and foreign.HUB.fullmatch(name):
-        return foreign.from_hub(name)
-    return load_system(folder(name_or_path))
+    here = not known and (path / INDEX).is_file()
+    there = not known and not path.exists() and not path.parent.is_dir() and HUB.fullmatch(name)
+    if not here and not there:
+        return load_system(folder(name_or_path))
+    from tranh.recipes import foreign  # which stands on systems, and those on this module
+
+    return foreign.load(path) if here else foreign.from_hub(name)
 
 
 def folder(name_or_path: str | Path) -> Path:
