@@ -1,6 +1,5 @@
 """The decoder: contract, conditioning, and beginning from patches of another size."""
 
-import pytest
 import torch
 
 from tranh.engine.contract import overfit_one_batch
@@ -33,9 +32,8 @@ def toy():
     return tiny(), batch()
 
 
-@pytest.mark.parametrize("clip_dim", [16, None])
-def test_overfits_one_batch(clip_dim):
-    figures = overfit_one_batch(tiny(clip_dim=clip_dim), batch(), steps=150)
+def test_without_clip_it_learns_by_heart_too():
+    figures = overfit_one_batch(tiny(clip_dim=None), batch(), steps=100)
     assert figures[-1] < Decoder.overfit_below * figures[0]
 
 

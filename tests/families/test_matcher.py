@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tranh.engine.contract import figures_of, overfit_one_batch, same_after_saving
+from tranh.engine.contract import figures_of
 from tranh.families.matcher import HOLE, Matcher, augmented, belongs, divergence, thinned
 from tranh.recipes.matcher import recipe
 from tranh.recipes.unclip import recipe as unclip
@@ -35,15 +35,6 @@ def toy():
 
 def generator(seed=0):
     return torch.Generator().manual_seed(seed)
-
-
-def test_one_batch_is_learned_by_heart():
-    figures = overfit_one_batch(tiny(), batch(), steps=80)
-    assert figures[-1] < Matcher.overfit_below * figures[0]
-
-
-def test_saves_and_loads_bit_equal(tmp_path):
-    same_after_saving(tiny(), batch(), tmp_path)
 
 
 def test_capabilities_and_unit_length():

@@ -3,7 +3,6 @@
 import torch
 import torch.nn.functional as F
 
-from tranh.engine.contract import overfit_one_batch
 from tranh.families.upsampler import Upsampler
 from tranh.types import Batch
 
@@ -30,11 +29,6 @@ def test_begins_as_bicubic_enlargement():
     small = family.shrink(b.images)
     out = family.denoise(torch.randn_like(b.images), torch.rand(4), small, torch.zeros(4))
     torch.testing.assert_close(out, F.interpolate(small, scale_factor=4, mode="bicubic", align_corners=False))
-
-
-def test_overfits_one_batch():
-    figures = overfit_one_batch(tiny(), batch(), steps=150)
-    assert figures[-1] < Upsampler.overfit_below * figures[0]
 
 
 def test_shrinking_is_the_mean_of_squares():
