@@ -1,0 +1,289 @@
+"""A normalizing flow from captions to pictures: one invertible network, exact likelihoods, no step is approximate.
+
+It knows neither schedules nor samplers. A picture is halved by the Haar transform; the small one goes through causal
+transformers over patches (TarFlow, Zhai et al. 2024, arXiv 2412.06329; the caption in one deep block, STARFlow, Gu et
+al. 2025), the details through a convolutional map given the small one (WaveletFlow, Yu et al. 2020).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from tranh.diffusion.sample import seeded
+from tranh.nn.groups import split_matrices
+from tranh.nn.invertible import AutoregressiveBlock, Details, coarse_to_fine, gaussian, haar, unhaar
+from tranh.nn.sequence import TextEncoder
+from tranh.nn.transformer import patchify, unpatchify
+from tranh.types import Batch, Family, ParamGroup, Phase, Step
+
+LEVEL = 2 / 255
+"""Distance of two levels of an 8-bit picture in [-1, 1]."""
+CLEAN, NOISY = 0, 1
+"""The two densities that are learned: of pictures with uniform noise of one level (their bits are those of the 8-bit
+picture), and of pictures with Gaussian noise besides (from which samples are drawn, and the noise taken off)."""
+
+
+class Flow(Family):
+    """x <-> z, both of as many numbers; log p(x | caption) = log N(z; 0, I) + log |det dz/dx|.
+
+    Args:
+        vocab, max_len: of the tokenizer.
+        text_dim, text_depth, text_heads: of the caption encoder.
+        context: tokens that queries make of its output; a reader with as many queries lends them too.
+        image_size: side of the pictures; halvings: how often they are halved before the transformers see them;
+            patch_size: of the small picture.
+        hidden_size, num_heads: of the transformers; depths: blocks of each, from the picture towards the noise. The
+            deepest reads the caption and goes from the top left; orders alternate.
+        detail_width, detail_depth: of the networks for the details.
+        noise: standard deviation of the Gaussian noise; clean: share of the examples that have none.
+        drop: share of examples without caption, for guidance.
+        blind: share, at first, of the noisy examples whose patches are told by the caption alone, none by another; it
+            falls to 0. What the caption says is a thousandth of what patches say of one another.
+        guidance, temperature: of drawing, where nothing else is asked; z is drawn from N(0, temperature^2 I).
+    """
+
+    overfit: ClassVar[str] = "excess"  # bits of each number of the small picture, beyond those of its noise
+    overfit_below: ClassVar[float] = 0.5
+
+    def __init__(
+        self,
+        *,
+        vocab: int,
+        max_len: int = 128,
+        text_dim: int = 256,
+        text_depth: int = 3,
+        text_heads: int = 4,
+        context: int = 16,
+        image_size: int = 64,
+        halvings: int = 2,
+        patch_size: int = 2,
+        hidden_size: int = 256,
+        num_heads: int = 4,
+        depths: Sequence[int] = (6, 2),
+        detail_width: int = 48,
+        detail_depth: int = 2,
+        noise: float = 0.15,
+        clean: float = 0.25,
+        drop: float = 0.1,
+        blind: float = 0.8,
+        guidance: float = 2.0,
+        temperature: float = 0.8,
+    ) -> None:
+        super().__init__()
+        self.config = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
+        self.config["depths"] = list(depths)
+        self.side, self.patch, self.halvings = image_size >> halvings, patch_size, halvings
+        self.noise, self.clean, self.drop, self.blind = noise, clean, drop, blind
+        self.guidance, self.temperature = guidance, temperature
+        self.deep = max(range(len(depths)), key=lambda k: depths[k])
+        self.text = TextEncoder(vocab, text_dim, text_depth, text_heads, max_len)
+        self.queries = nn.Parameter(0.5 * torch.randn(context, text_dim))
+        self.look = nn.MultiheadAttention(text_dim, text_heads, batch_first=True)
+        self.think = nn.Sequential(nn.LayerNorm(text_dim), nn.Linear(text_dim, text_dim), nn.GELU())
+        self.text_in = nn.Linear(text_dim, hidden_size)
+        self.null = nn.Parameter(0.02 * torch.randn(context, hidden_size))
+        self.kinds = nn.Embedding(2, hidden_size)  # clean or noisy
+        basis, octaves = coarse_to_fine(patch_size)
+        self.basis: Tensor
+        self.register_buffer("basis", basis, persistent=False)  # float64: its transpose inverts it to the last digit
+        # Coarse numbers of a patch are many times as large as fine ones: a network wants all of them near one.
+        scale = [(patch_size << halvings) / 4**k for k, size in enumerate(octaves) for _ in range(size)]
+        self.scale: Tensor
+        self.register_buffer("scale", torch.tensor(scale), persistent=False)
+        length = (self.side // patch_size) ** 2
+        self.flows = nn.ModuleList(
+            AutoregressiveBlock(
+                octaves, length, hidden_size, depth, num_heads, backwards=bool((k - self.deep) % 2)
+            )
+            for k, depth in enumerate(depths)
+        )  # fmt: skip
+        self.details = nn.ModuleList(Details(detail_width, detail_depth, hidden_size) for _ in range(halvings))
+
+    def condition(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """Captions (B, T) as context tokens (B, K, hidden_size)."""
+        words = self.text(tokens, mask)
+        queries = self.queries.expand(len(tokens), -1, -1)
+        found, _ = self.look(queries, words, words, key_padding_mask=~mask, need_weights=False)
+        return self.text_in(self.think(queries + found))
+
+    def unconditional(self, rows: int) -> Tensor:
+        """The context of no caption."""
+        return self.null.expand(rows, -1, -1)
+
+    def prefix(self, k: int, context: Tensor, kind: Tensor) -> Tensor:
+        """What the transformer of flow ``k`` begins with: clean or noisy, and for the deep one the caption."""
+        told = self.kinds(kind)[:, None].to(context.dtype)
+        return context + told if k == self.deep else told
+
+    def forward_map(
+        self, x: Tensor, context: Tensor, kind: Tensor, blind: Tensor | None = None
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Pictures to latents.
+
+        Args:
+            x: (B, 3, S, S); context: (B, K, hidden_size); kind: clean or noisy, int64 (B,).
+            blind: rows whose patches are told by the caption alone, bool (B,).
+
+        Returns:
+            latents, and log |det| of each, (B,): of the small picture's tokens (B, N, D), then of the details
+            (B, 9, s, s), the smallest first.
+        """
+        zs: list[Tensor] = []
+        logs: list[Tensor] = []
+        whole = self.prefix(self.deep, context, kind)[:, -1]
+        for k in reversed(range(self.halvings)):
+            x, fine = haar(x)
+            z, log = self.details[k](fine, x / 2, whole)
+            zs, logs = [z, *zs], [log, *logs]
+        with torch.autocast(x.device.type, enabled=False):
+            z = patchify(x, self.patch) @ self.basis.T.to(x.dtype) / self.scale
+        total = x.new_zeros(len(x)) - z.shape[1] * self.scale.log().sum()
+        for k, flow in enumerate(self.flows):
+            z, log = flow(z, self.prefix(k, context, kind), blind)
+            total = total + log
+        return [z, *zs], [total, *logs]
+
+    def inverse_map(
+        self, zs: Sequence[Tensor], context: Tensor, kind: Tensor, *, guidance: float = 1.0, other: Tensor | None = None
+    ) -> Tensor:
+        """Latents to pictures: the inverse of :meth:`forward_map`; ``guidance`` goes away from ``other``'s context."""
+        z, *fine = zs
+        whole = self.prefix(self.deep, context, kind)[:, -1]
+        for k in reversed(range(len(self.flows))):
+            prefix = self.prefix(k, context, kind)
+            if k == self.deep and other is not None and guidance != 1:
+                prefix = torch.cat([self.prefix(k, other, kind), prefix])
+            flow = self.flows[k]
+            assert isinstance(flow, AutoregressiveBlock)
+            z = flow.inverse(z, prefix, guidance)
+        z = z * self.scale
+        x = unpatchify(z @ self.basis.to(z.dtype), self.patch, self.side, self.side)
+        for details, detail in zip(self.details, fine, strict=True):
+            assert isinstance(details, Details)
+            x = unhaar(x, details.inverse(detail, x / 2, whole))
+        return x
+
+    def log_prob(self, x: Tensor, context: Tensor, kind: Tensor) -> Tensor:
+        """log p(x | context) of each picture, (B,), in nats: exact."""
+        zs, logs = self.forward_map(x, context, kind)
+        return torch.stack([gaussian(z) + log for z, log in zip(zs, logs, strict=True)]).sum(0)
+
+    def forward(self, batch: Batch, phase: Phase) -> dict[str, Tensor]:
+        B, g = len(batch), phase.generator
+        images = batch.images
+
+        def rand(*shape: int) -> Tensor:
+            return torch.rand(*shape, generator=g, device=g.device).to(images.device)
+
+        share = min(max(1, round(self.clean * B)), B - 1)  # each batch holds both
+        kind = torch.where(torch.arange(B, device=images.device) < share, CLEAN, NOISY)
+        dropped = rand(B) < self.drop
+        context = self.condition(batch.tokens, batch.mask)
+        context = torch.where(dropped[:, None, None], self.null.to(context.dtype), context)
+        grain = torch.randn(images.shape, generator=g, device=g.device).to(images.device)
+        x = images + LEVEL * (rand(*images.shape) - 0.5) + self.noise * kind.view(-1, 1, 1, 1) * grain
+        blind = (rand(B) < self.blind * (1 - phase.progress)) & (kind == NOISY)
+        zs, logs = self.forward_map(x, context, kind, blind)
+        sizes = [z[0].numel() for z in zs]
+        each = torch.stack([_bits(gaussian(z) + log, n) for z, log, n in zip(zs, logs, sizes, strict=True)], dim=1)
+        pull = torch.where(kind == CLEAN, LEVEL / math.sqrt(12) / self.noise, 1.0)
+        of_noise = math.log2(math.sqrt(2 * math.pi * math.e * (self.noise**2 + LEVEL**2 / 12)) / LEVEL)
+        return {
+            # The small picture counts as much as the many details. Gradients grow as noise falls: without the factor
+            # clean pictures would leave nothing of what the noisy ones teach.
+            "loss": (pull * each.mean(1)).mean(),
+            "bits": ((each * each.new_tensor(sizes)).sum(1) / sum(sizes))[:share].mean().detach(),
+            "excess": (each[share:, 0] - of_noise).mean().detach(),
+        }
+
+    def bits(self, batch: Batch, seed: int = 0) -> Iterator[Tensor]:
+        """Bits per dimension of 8-bit pictures given their captions: one term, (B,).
+
+        Uniform noise u of one level makes pictures continuous. By Jensen's inequality -log2 of the density of x + u,
+        in levels, is an upper bound of the bits of x, whose probability is the integral over its level.
+        """
+        images = batch.images
+        u = torch.rand(images.shape, generator=torch.Generator().manual_seed(seed)).to(images.device) - 0.5
+        kind = torch.full((len(batch),), CLEAN, device=images.device)
+        context = self.condition(batch.tokens, batch.mask)
+        yield _bits(self.log_prob(images + LEVEL * u, context, kind), images[0].numel())
+
+    def param_groups(self, phase: str) -> list[ParamGroup]:
+        return split_matrices(self)
+
+    def adopt(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Weights of another flow, or what reads captions in a reader: what fits is taken over."""
+        own = self.state_dict()
+        return own | {k: v for k, v in tensors.items() if k in own and own[k].shape == v.shape}
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Pictures (B, 3, S, S) as latents (B, 3 S S), of the density of noisy pictures without a caption: there
+        neighbours in z are neighbours in x."""
+        with torch.autocast(images.device.type, enabled=False):
+            zs, _ = self.forward_map(images, self.unconditional(len(images)), self._noisy(images))
+        return torch.cat([z.flatten(1) for z in zs], dim=1)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """The pictures of latents; the inverse of :meth:`encode`."""
+        with torch.autocast(latents.device.type, enabled=False):
+            zs = self.apart(latents)
+            return self.inverse_map(zs, self.unconditional(len(latents)), self._noisy(latents))
+
+    def apart(self, latents: Tensor) -> list[Tensor]:
+        """Latents (B, 3 S S) as those of the tokens and of the details."""
+        B, zs, s = len(latents), [], self.side
+        rest = latents
+        tokens, rest = rest[:, : 3 * s * s], rest[:, 3 * s * s :]
+        zs.append(tokens.view(B, -1, 3 * self.patch**2))
+        for _ in self.details:
+            zs.append(rest[:, : 9 * s * s].view(B, 9, s, s))
+            rest, s = rest[:, 9 * s * s :], 2 * s
+        return zs
+
+    def draw(
+        self,
+        tokens: Tensor,
+        mask: Tensor,
+        seeds: Sequence[int],
+        *,
+        steps: int | None = None,
+        guidance: float | None = None,
+        away: tuple[Tensor, Tensor] | None = None,
+    ) -> Iterator[Step]:
+        """Pictures of B captions: a sample of the noisy density, then the same without its noise."""
+        device, B = tokens.device, len(tokens)
+        scale = self.guidance if guidance is None else guidance
+        z = seeded(seeds, (3 * self.side**2,), device)() * self.temperature
+        with torch.autocast(device.type, enabled=False):
+            context = self.condition(tokens, mask)
+            other = self.unconditional(B) if away is None else self.condition(*away).expand(B, -1, -1)
+            small, *fine = self.apart(torch.cat([z, z.new_zeros(B, 3 * self._size**2 - z.shape[1])], dim=1))
+            x = self.inverse_map([small, *fine], context, self._noisy(z), guidance=scale, other=other)
+        yield Step(1, 2, self.noise / (1 + self.noise), x, x)
+        with torch.autocast(device.type, enabled=False):
+            x = self.denoise(x, context).clamp(-1, 1)
+        yield Step(2, 2, 0.0, x, x)
+
+    def denoise(self, x: Tensor, context: Tensor) -> Tensor:
+        """The mean of the clean pictures a noisy one may come from, x + sigma^2 grad log p(x) (Tweedie)."""
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            (score,) = torch.autograd.grad(self.log_prob(x, context.detach(), self._noisy(x)).sum(), x)
+        return (x + self.noise**2 * score).detach()
+
+    @property
+    def _size(self) -> int:
+        return self.side << self.halvings
+
+    def _noisy(self, like: Tensor) -> Tensor:
+        return torch.full((len(like),), NOISY, device=like.device)
+
+
+def _bits(log_prob: Tensor, numbers: int) -> Tensor:
+    """Nats of a density over [-1, 1] as bits of each 8-bit number."""
+    return -log_prob / (math.log(2) * numbers) - math.log2(LEVEL)

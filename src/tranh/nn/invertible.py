@@ -1,0 +1,249 @@
+"""Invertible maps with exact log-determinants: bases that keep volumes, affine maps whose coefficients are predicted.
+
+They know neither captions nor noise: a condition comes in as tokens or channels. Every map gives latents and the log of
+|det dz/dx| of each row; its inverse needs no gradient.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tranh.nn.conv import Residual
+from tranh.nn.sequence import SequenceTransformer
+
+STEEP = 12.0
+"""Log-scales stay within it: a share of an 8-bit level, e^-9 of a coarse number, is in reach, and nothing overflows."""
+TAILS = (0.02, 1.5)
+"""Least and greatest delta of :class:`Told`."""
+
+
+def cosines(n: int) -> Tensor:
+    """The DCT-II as an orthonormal matrix (n, n), rows by frequency. For n = 3: brightness, red-blue, green-magenta."""
+    k, i = torch.arange(n, dtype=torch.float64)[:, None], torch.arange(n, dtype=torch.float64)
+    matrix = math.sqrt(2 / n) * torch.cos(math.pi * (i + 0.5) * k / n)
+    matrix[0] /= math.sqrt(2)
+    return matrix
+
+
+def coarse_to_fine(p: int, channels: int = 3) -> tuple[Tensor, list[int]]:
+    """An orthonormal basis of (channels, p, p) patches by octaves of frequency: the mean colour first.
+
+    Returns:
+        the matrix (D, D), coefficients = matrix @ patch; and how many coefficients each octave has.
+    """
+    basis = torch.einsum("ca,ub,vd->uvcabd", cosines(channels), cosines(p), cosines(p))
+    frequency = torch.arange(p)
+    octave = torch.maximum(frequency[:, None], frequency).add(1).log2().ceil().long()  # (p, p): 0, 1, 2, 2, 3, ...
+    order = octave.flatten().argsort(stable=True)
+    matrix = basis.reshape(p * p, channels, -1)[order].reshape(p * p * channels, -1)
+    return matrix, (channels * octave.flatten().bincount()).tolist()
+
+
+def haar(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Orthonormal Haar transform: (B, C, H, W) -> half the size (B, C, H/2, W/2) and details (B, 3 C, H/2, W/2)."""
+    a, b, c, d = x[..., ::2, ::2], x[..., ::2, 1::2], x[..., 1::2, ::2], x[..., 1::2, 1::2]
+    return (a + b + c + d) / 2, torch.cat([a - b + c - d, a + b - c - d, a - b - c + d], dim=1) / 2
+
+
+def unhaar(low: Tensor, details: Tensor) -> Tensor:
+    """Inverse of :func:`haar`."""
+    h, v, d = details.chunk(3, dim=1)
+    quarters = [low + h + v + d, low - h + v - d, low + h - v - d, low - h - v + d]
+    return F.pixel_shuffle(torch.stack(quarters, dim=2).flatten(1, 2) / 2, 2)
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a network tells of some numbers x: z = asinh(delta u) / delta with u = (x - mu) exp(-alpha).
+
+    The arcsinh (Jones and Pewsey 2009) gives x the tails that edges among plain grounds need: without, one edge that
+    was not foreseen outweighs the rest of a batch. A small delta is none.
+    """
+
+    mu: Tensor
+    alpha: Tensor
+    delta: Tensor
+
+    @classmethod
+    def of(cls, shift: Tensor, alpha: Tensor, delta: Tensor) -> Told:
+        """From numbers without bounds."""
+        return cls(shift, STEEP * torch.tanh(alpha / STEEP), TAILS[0] + (TAILS[1] - TAILS[0]) * torch.sigmoid(delta))
+
+    def __getitem__(self, rows: slice) -> Told:
+        return Told(self.mu[rows], self.alpha[rows], self.delta[rows])
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """z, and log dz/dx of each number."""
+        v = self.delta * (x - self.mu) * (-self.alpha).exp()
+        return v.asinh() / self.delta, -self.alpha - 0.5 * v.square().log1p()
+
+    def inverse(self, z: Tensor) -> Tensor:
+        """x of z."""
+        return self.mu + (self.delta * z).sinh() / self.delta * self.alpha.exp()
+
+
+def towards(conditional: Told, other: Told, guidance: float) -> Told:
+    """Classifier-free guidance of Gaussians: p_c^g p_u^(1 - g) is one again (STARFlow, Gu et al. 2025, section 3.4).
+
+    Args:
+        conditional, other: with the caption and without; tails stay those of the first.
+        guidance: g; 1 is none.
+
+    Returns:
+        mu_c + w s / (1 + w - w s) (mu_c - mu_u) and the log of sigma_c / sqrt(1 + w - w s), with w = g - 1 and
+        s = sigma_c^2 / sigma_u^2, at most 1, where the product is still a density.
+    """
+    c, u, w = conditional, other, guidance - 1
+    s = (2 * (c.alpha - u.alpha)).exp().clamp(max=1.0)
+    sharper = 1 + w - w * s
+    return replace(c, mu=c.mu + w * s / sharper * (c.mu - u.mu), alpha=c.alpha - 0.5 * sharper.log())
+
+
+class Octave(nn.Module):
+    """Of some coefficients of a token, what those before the token and its own coarser ones tell.
+
+    mu holds a share of the token before, by a gate: a plain ground goes on to the last grey level, which a network
+    computing in 8 bits of precision could not say anew.
+    """
+
+    def __init__(self, dim: int, known: int, size: int) -> None:
+        super().__init__()
+        self.known, self.own = known, slice(known, known + size)  # places within a token
+        self.hidden, self.out = nn.Linear(dim + known, dim), nn.Linear(dim, 4 * size)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, h: Tensor, x: Tensor, before: Tensor) -> Told:
+        """h: (B, N, dim); x: the tokens as far as known; before: the tokens before them, (B, N, D)."""
+        coarser = x[..., : self.known].to(h.dtype)
+        a = F.gelu(self.hidden(torch.cat([h, coarser], dim=-1)), approximate="tanh")
+        with torch.autocast(a.device.type, enabled=False):
+            told = F.linear(a.to(self.out.weight.dtype), self.out.weight, self.out.bias)
+        shift, gate, alpha, delta = told.chunk(4, dim=-1)  # (B, N, size) each
+        return Told.of(shift + gate * before[..., self.own], alpha, delta)
+
+
+class AutoregressiveBlock(nn.Module):
+    """z_i of x_i by what all tokens before i tell: mu_i, alpha_i (TarFlow, Zhai et al. 2024), and tails.
+
+    Within a token they come octave by octave, the fine coefficients knowing the coarse ones, which TarFlow's do not:
+    patches can then be large. The first token is told by the prefix alone.
+
+    Args:
+        octaves: how many coefficients of a token each octave has.
+        length: tokens.
+        dim, depth, heads: of the causal transformer.
+        backwards: begin with the last token.
+    """
+
+    def __init__(
+        self, octaves: Sequence[int], length: int, dim: int, depth: int, heads: int, *, backwards: bool = False
+    ) -> None:
+        super().__init__()
+        self.length, self.backwards = length, backwards
+        self.embed = nn.Linear(sum(octaves), dim)
+        self.positions = nn.Parameter(0.02 * torch.randn(length, dim))
+        self.transformer = SequenceTransformer(dim, depth, heads, causal=True)
+        starts = [sum(octaves[:k]) for k in range(len(octaves))]
+        self.octaves = nn.ModuleList(Octave(dim, at, size) for at, size in zip(starts, octaves, strict=True))
+
+    def slots(self, before: Tensor, prefix: Tensor, first: int = 0) -> Tensor:
+        """Where token ``first`` and those after it are told, by position and the token before each, zero for none.
+
+        The prefix's last token is added to each: nobody has to look for it.
+        """
+        e = self.embed(before)
+        return e + (self.positions[first : first + before.shape[1]] + prefix[:, -1:]).to(e.dtype)
+
+    def forward(self, x: Tensor, prefix: Tensor, blind: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """z (B, N, D) and log |det dz/dx|, (B,).
+
+        Args:
+            x: tokens (B, N, D); prefix: (B, K, dim), K >= 1.
+            blind: bool (B,), rows whose tokens see the prefix alone, none of one another: a density as well.
+        """
+        x = x.flip(1) if self.backwards else x
+        before = F.pad(x[:, :-1], (0, 0, 1, 0))
+        if blind is not None:
+            before = torch.where(blind[:, None, None], 0.0, before)
+        e = self.slots(before, prefix)
+        h = self.transformer(torch.cat([prefix.to(e.dtype), e], dim=1))[:, prefix.shape[1] :]  # (B, N, dim)
+        pairs = []
+        for octave in self.octaves:
+            assert isinstance(octave, Octave)
+            pairs.append(octave(h, x, before).forward(x[..., octave.own]))
+        z, log = (torch.cat(parts, dim=-1) for parts in zip(*pairs, strict=True))
+        return z.flip(1) if self.backwards else z, log.flatten(1).sum(1)
+
+    def inverse(self, z: Tensor, prefix: Tensor, guidance: float = 1.0) -> Tensor:
+        """x of z (B, N, D), token by token; keys and values of those before are kept.
+
+        Args:
+            prefix: (B, K, dim); or (2 B, K, dim), without the caption and with it, for ``guidance``.
+        """
+        z = z.flip(1) if self.backwards else z
+        B, both = len(z), len(prefix) // len(z)
+        cache = self.transformer.new_cache(len(prefix), prefix.shape[1] + self.length, prefix.dtype, prefix.device)
+        self.transformer.extend(prefix, cache)
+        done = [torch.zeros_like(z[:, :1])]
+        for i in range(self.length):
+            x = z[:, i : i + 1, :0]
+            before = done[-1].repeat(both, 1, 1)
+            h = self.transformer.extend(self.slots(before, prefix, i), cache)  # (B, 1, dim)
+            for octave in self.octaves:
+                assert isinstance(octave, Octave)
+                told = octave(h, x.repeat(both, 1, 1), before)
+                if both == 2:
+                    told = towards(told[B:], told[:B], guidance)
+                x = torch.cat([x, told.inverse(z[:, i : i + 1, octave.own])], dim=-1)
+            done.append(x)
+        out = torch.cat(done[1:], dim=1)
+        return out.flip(1) if self.backwards else out
+
+
+class Details(nn.Module):
+    """The details of a picture, by what the picture of half the size tells (WaveletFlow, Yu et al. 2020).
+
+    Args:
+        width, depth: channels and residual blocks of the network that looks at the small picture.
+        condition: size of the vector that tells of the whole picture.
+    """
+
+    def __init__(self, width: int, depth: int, condition: int, channels: int = 3) -> None:
+        super().__init__()
+        self.enter = nn.Conv2d(channels, width, 3, padding=1)
+        self.condition = nn.Linear(condition, width)
+        self.blocks = nn.ModuleList(Residual(width) for _ in range(depth))
+        self.out = nn.Conv2d(width, 9 * channels, 3, padding=1)
+        for p in self.out.parameters():
+            nn.init.zeros_(p)
+
+    def told(self, low: Tensor, whole: Tensor) -> Told:
+        """Of the details (B, 3 C, H, W), from small pictures (B, C, H, W) and a vector of each, (B, condition)."""
+        h = self.enter(low.contiguous(memory_format=torch.channels_last))
+        h = h + self.condition(whole).to(h.dtype)[:, :, None, None]
+        for block in self.blocks:
+            h = block(h)
+        with torch.autocast(h.device.type, enabled=False):
+            return Told.of(*self.out(F.relu(h).to(self.out.weight.dtype)).chunk(3, dim=1))
+
+    def forward(self, details: Tensor, low: Tensor, whole: Tensor) -> tuple[Tensor, Tensor]:
+        """z of the details (B, 3 C, H, W), and log |det dz/dd|, (B,)."""
+        z, log = self.told(low, whole).forward(details)
+        return z, log.flatten(1).sum(1)
+
+    def inverse(self, z: Tensor, low: Tensor, whole: Tensor) -> Tensor:
+        """The details of z."""
+        return self.told(low, whole).inverse(z)
+
+
+def gaussian(z: Tensor) -> Tensor:
+    """log N(z; 0, I) of each row, (B,), in nats."""
+    z = z.flatten(1)
+    return -0.5 * z.square().sum(1) - 0.5 * math.log(2 * math.pi) * z.shape[1]

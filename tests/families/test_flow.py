@@ -1,0 +1,186 @@
+"""The flow: exact inverse, exact determinant, a density that is one, samples that follow it."""
+
+import math
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from tranh.families.flow import CLEAN, LEVEL, NOISY, Flow
+from tranh.nn.invertible import gaussian
+from tranh.types import Autoencodes, Batch, Draws, Phase
+
+SIZES = dict(
+    vocab=50, max_len=12, text_dim=32, text_depth=1, text_heads=2, context=3, image_size=16, patch_size=4,
+    hidden_size=64, num_heads=2, depths=[2, 1], detail_width=16, detail_depth=1, halvings=1, noise=0.1,
+)  # fmt: skip
+
+
+def tiny(**changes):
+    torch.manual_seed(0)
+    return Flow(**(SIZES | changes))
+
+
+def lively(**changes):
+    """One that is not the identity anywhere."""
+    family = tiny(**changes)
+    for p in family.parameters():
+        torch.nn.init.normal_(p, std=0.08)
+    return family.eval()
+
+
+def batch(size=6):
+    g = torch.Generator().manual_seed(1)
+    tokens = torch.randint(4, 50, (size, 8), generator=g)
+    images = (torch.rand(size, 3, 16, 16, generator=g) * 255).round() / 127.5 - 1
+    return Batch(images, [""] * size, tokens, torch.ones_like(tokens, dtype=torch.bool), torch.arange(size))
+
+
+LEARNS = dict(steps=100, lr=3e-3)
+
+
+def toy():
+    """For the contract."""
+    return tiny(), batch()
+
+
+@pytest.mark.parametrize(
+    ("changes", "dtype", "limit"),
+    [({}, torch.float32, 1e-4), ({}, torch.float64, 1e-12), ({"halvings": 2, "patch_size": 2}, torch.float64, 1e-12),
+     ({"halvings": 0, "depths": [1, 2, 1]}, torch.float64, 1e-12)],
+)  # fmt: skip
+def test_there_and_back_is_the_same_picture(changes, dtype, limit):
+    family = lively(**changes).to(dtype)
+    images = batch().images.to(dtype)
+    assert isinstance(family, Autoencodes) and isinstance(family, Draws)
+    with torch.no_grad():
+        z = family.encode(images)
+        again = family.decode(z)
+    assert z.shape == (6, 3 * 16 * 16)
+    assert (again - images).abs().max() < limit
+
+
+def test_latents_come_back_too():
+    """Less exactly: gates of random weights let tokens grow from one to the next."""
+    family = lively().double()
+    z = torch.randn(3, 768, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(family.encode(family.decode(z)), z, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("kind", [CLEAN, NOISY])
+@pytest.mark.parametrize("changes", [{}, {"halvings": 2, "patch_size": 1}])
+def test_the_determinant_is_that_of_the_jacobian(kind, changes):
+    family = lively(image_size=8, **({"patch_size": 2} | changes)).double()
+    b, kinds = batch(1), torch.tensor([kind])
+    x = torch.rand(1, 3, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(2)) * 2 - 1
+    context = family.condition(b.tokens, b.mask).detach()
+
+    def flat(x):
+        return torch.cat([z.flatten() for z in family.forward_map(x.view(1, 3, 8, 8), context, kinds)[0]])
+
+    _, logs = family.forward_map(x, context, kinds)
+    _, true = torch.autograd.functional.jacobian(flat, x.flatten()).slogdet()
+    assert true.abs() > 0.1
+    torch.testing.assert_close(torch.stack(logs).sum(), true)
+
+
+def no_tails(family):
+    """Before training it then is a normal density, nearly: the least tails are not quite none."""
+    for name, p in family.named_parameters():
+        if name.endswith("out.bias"):
+            p.data[-len(p) // (3 if "details" in name else 4) :] = -20.0
+    return family
+
+
+def test_an_untrained_flow_of_single_pixels_costs_what_a_normal_distribution_does():
+    family, b = no_tails(tiny(patch_size=1, halvings=0, depths=[1, 1])), batch(2)
+    g = torch.Generator()
+    with torch.no_grad():
+        (found,) = family.bits(b, seed=3)
+    x = b.images + LEVEL * (torch.rand(b.images.shape, generator=g.manual_seed(3)) - 0.5)
+    normal = torch.distributions.Normal(0.0, 1.0).log_prob(x).flatten(1).mean(1) / math.log(2)
+    torch.testing.assert_close(found, -normal + math.log2(255 / 2), atol=1e-3, rtol=0)
+
+
+def test_an_untrained_flow_expects_coarse_numbers_to_be_large():
+    family, b = no_tails(tiny()), batch(1)
+    with torch.no_grad():
+        (found,) = family.bits(b.replace(images=torch.zeros(1, 3, 16, 16)))
+    scales = torch.tensor([8.0] * 3 + [2.0] * 9 + [0.5] * 36).repeat(4)  # of the small picture; of the details 1
+    expected = 0.5 * math.log2(2 * math.pi) + scales.log2().sum() / 768 + math.log2(255 / 2)
+    torch.testing.assert_close(found, found.new_tensor([expected]), atol=1e-2, rtol=0)
+
+
+def test_the_loss_is_the_bits_of_both_densities():
+    family, b = lively(clean=0.5, blind=0.0), batch()
+    g = torch.Generator()
+    figures = family(b, Phase("train", 0, 10, g.manual_seed(0)))
+    dropped = torch.rand(6, generator=g.manual_seed(0)) < family.drop
+    grain = torch.randn(b.images.shape, generator=g)
+    x = b.images + LEVEL * (torch.rand(b.images.shape, generator=g) - 0.5)
+    x[3:] += family.noise * grain[3:]
+    context = torch.where(dropped[:, None, None], family.null, family.condition(b.tokens, b.mask))
+    nats = -family.log_prob(x, context, torch.tensor([CLEAN] * 3 + [NOISY] * 3)) / x[0].numel()
+    bits = nats / math.log(2) + math.log2(255 / 2)
+    torch.testing.assert_close(figures["bits"], bits[:3].mean())
+    zs, logs = family.forward_map(x, context, torch.tensor([CLEAN] * 3 + [NOISY] * 3))
+    each = [
+        -(gaussian(z) + log) / z[0].numel() / math.log(2) + math.log2(255 / 2) for z, log in zip(zs, logs, strict=True)
+    ]
+    pull = torch.tensor([LEVEL / math.sqrt(12) / family.noise] * 3 + [1.0] * 3)
+    torch.testing.assert_close(figures["loss"], (pull * torch.stack(each).mean(0)).mean())
+    of_noise = math.log2(math.sqrt(2 * math.pi * math.e * (0.01 + LEVEL**2 / 12)) * 255 / 2)
+    torch.testing.assert_close(figures["excess"], each[0][3:].mean() - of_noise)
+
+
+def test_captions_and_guidance_reach_the_picture():
+    family, b = lively(), batch(2)
+    torch.nn.init.normal_(family.text_in.weight, std=5.0)
+
+    def drawn(tokens, **how):
+        with torch.no_grad():
+            *_, last = family.draw(tokens, b.mask, [1, 2], **how)
+        return last.x
+
+    plain = drawn(b.tokens, guidance=1.0)
+    away = (b.tokens[:1], b.mask[:1])
+    for other in (
+        drawn(b.tokens.roll(1, 0), guidance=1.0),
+        drawn(b.tokens, guidance=3.0),
+        drawn(b.tokens, guidance=3.0, away=away),
+    ):
+        assert (other - plain).abs().mean() > 1e-5
+
+
+def test_away_from_the_caption_itself_is_no_guidance():
+    family, b = lively(), batch(1)
+    with torch.no_grad():
+        (*_, plain), (*_, same) = (
+            family.draw(b.tokens, b.mask, [1], guidance=g, away=(b.tokens, b.mask)) for g in (1.0, 4.0)
+        )
+    torch.testing.assert_close(plain.x, same.x, atol=1e-4, rtol=0)
+
+
+def test_noise_is_taken_off_a_known_density():
+    """Tweedie's estimate of N(0, I) is x (1 - sigma^2)."""
+    family, b = no_tails(tiny(noise=0.5, patch_size=1, halvings=0, depths=[1])), batch(2)
+    context = family.condition(b.tokens, b.mask)
+    torch.testing.assert_close(family.denoise(b.images, context), b.images * 0.75, atol=1e-3, rtol=0)
+
+
+def test_begins_from_a_readers_words():
+    source, family = tiny(), tiny()
+    torch.nn.init.normal_(source.text.tokens.weight)
+    lent = {k: v for k, v in source.state_dict().items() if k.startswith("text.")} | {"queries": torch.zeros(9, 3)}
+    family.load_state_dict(dict(family.adopt(lent)))
+    assert torch.equal(family.text.tokens.weight, source.text.tokens.weight) and family.queries.shape == (3, 32)
+
+
+def test_what_the_page_says_runs():
+    page = (Path(__file__).parents[2] / "docs" / "families" / "flow.md").read_text("utf-8")
+    found: dict[str, object] = {}
+    for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(code, found)
+    assert len(found["between"]) == 3

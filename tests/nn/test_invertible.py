@@ -1,0 +1,192 @@
+"""Invertible maps: bases that keep volumes, a density that integrates to one, samples that follow it, guidance."""
+
+import math
+from functools import cache
+
+import pytest
+import torch
+
+from tranh.nn.invertible import (
+    AutoregressiveBlock,
+    Details,
+    Told,
+    coarse_to_fine,
+    cosines,
+    gaussian,
+    haar,
+    towards,
+    unhaar,
+)
+
+DOUBLE = torch.float64
+
+
+def block(octaves, length, *, backwards=False, std=0.4, depth=1):
+    torch.manual_seed(3)
+    one = AutoregressiveBlock(octaves, length, 16, depth, 2, backwards=backwards).double()
+    for p in one.parameters():  # nothing may hide behind a zero
+        torch.nn.init.normal_(p, std=std)
+    for octave in one.octaves:  # thin tails: a plane of some width holds all of the density
+        octave.out.bias.data[-octave.out.out_features // 4 :] = -20
+    return one.eval()
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 8])
+def test_cosines_are_orthonormal_and_rise_in_frequency(n):
+    matrix = cosines(n)
+    torch.testing.assert_close(matrix @ matrix.T, torch.eye(n, dtype=DOUBLE))
+    crossings = (matrix + 1e-9).sign().diff(dim=1).ne(0).sum(1)
+    assert crossings.tolist() == list(range(n))
+
+
+@pytest.mark.parametrize(("p", "sizes"), [(1, [3]), (2, [3, 9]), (4, [3, 9, 36]), (8, [3, 9, 36, 144])])
+def test_patches_are_told_from_coarse_to_fine(p, sizes):
+    matrix, octaves = coarse_to_fine(p)
+    assert octaves == sizes
+    torch.testing.assert_close(matrix @ matrix.T, torch.eye(3 * p * p, dtype=DOUBLE))
+    grey = matrix @ torch.ones(3 * p * p, dtype=DOUBLE)
+    torch.testing.assert_close(grey[0], torch.tensor(math.sqrt(3) * p, dtype=DOUBLE))
+    assert grey[1:].abs().max() < 1e-12
+    red = matrix @ torch.tensor([1.0, 0, 0], dtype=DOUBLE).repeat_interleave(p * p)
+    assert red[:3].abs().min() > 0.1 and (red[3:].abs().max() < 1e-12 if p > 1 else True)
+
+
+def test_haar_is_a_rotation():
+    x = torch.randn(2, 3, 8, 6, dtype=DOUBLE)
+    low, details = haar(x)
+    assert low.shape == (2, 3, 4, 3) and details.shape == (2, 9, 4, 3)
+    torch.testing.assert_close(low, 2 * torch.nn.functional.avg_pool2d(x, 2))
+    torch.testing.assert_close(low.square().sum() + details.square().sum(), x.square().sum())
+    torch.testing.assert_close(unhaar(low, details), x)
+
+
+def two_pixels(x, prefix):
+    """Two blocks over two pixels, the second backwards: log p(x) of (M, 2)."""
+    z, total = x[..., None], 0
+    for one in PAIR:
+        z, log = one(z, prefix.expand(len(x), -1, -1))
+        total = total + log
+    return gaussian(z) + total
+
+
+PAIR = [block([1], 2, std=0.3), block([1], 2, backwards=True, std=0.3)]
+PREFIX = 0.5 * torch.ones(1, 1, 16, dtype=DOUBLE)
+
+
+@cache
+@torch.no_grad()
+def grid(reach=12.0, n=200):
+    """Points of the plane, and the mass of the little square around each."""
+    line = torch.linspace(-reach, reach, n, dtype=DOUBLE)
+    points = torch.cartesian_prod(line, line)
+    mass = two_pixels(points, PREFIX).exp() * (line[1] - line[0]) ** 2
+    return points, mass
+
+
+def test_the_density_of_two_pixels_integrates_to_one():
+    _, mass = grid()
+    assert mass.sum().item() == pytest.approx(1, abs=2e-3)
+
+
+@torch.no_grad()
+def test_samples_of_two_pixels_follow_the_density():
+    points, mass = grid()
+    M = 8000
+    x = torch.randn(M, 2, 1, dtype=DOUBLE, generator=torch.Generator().manual_seed(0))
+    for one in reversed(PAIR):
+        x = one.inverse(x, PREFIX.expand(M, -1, -1))
+    x = x[..., 0]
+    for k in range(3):  # of both pixels and of their product
+        of = (lambda p, k=k: p[:, k]) if k < 2 else (lambda p: p[:, 0] * p[:, 1])
+        for power in (1, 2):
+            true = (of(points) ** power * mass).sum()
+            error = (of(x) ** power).std() / math.sqrt(M)
+            assert abs((of(x) ** power).mean() - true) < 4 * error + 3e-3 * abs(true), (k, power)
+    inside = mass[(points[:, 0] > 0) & (points[:, 1] > 0)].sum().item()
+    assert ((x > 0).all(1).double().mean().item()) == pytest.approx(inside, abs=0.02)
+
+
+def test_a_density_is_learned_to_its_entropy():
+    """x_1 ~ N(0, 1), x_2 ~ N(sin 2 x_1, 0.3^2): what is to be learned is known, and can be told by one block."""
+    torch.manual_seed(0)
+    one = AutoregressiveBlock([1], 2, 32, 1, 2)
+    prefix = torch.zeros(1, 1, 32)
+    optimizer = torch.optim.Adam(one.parameters(), lr=5e-3)
+    losses = []
+    for _ in range(250):
+        x = torch.randn(256, 2)
+        x[:, 1] = (2 * x[:, 0]).sin() + 0.3 * x[:, 1]
+        z, log = one(x[..., None], prefix.expand(256, -1, -1))
+        loss = -(gaussian(z) + log).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    entropy = math.log(2 * math.pi * math.e) + math.log(0.3)
+    assert sum(losses[-30:]) / 30 == pytest.approx(entropy, abs=0.12)
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_a_token_depends_on_those_before_it_alone(backwards):
+    one = block([2, 4], 5, backwards=backwards, depth=2)
+    x, prefix = torch.randn(1, 5, 6, dtype=DOUBLE), torch.randn(1, 3, 16, dtype=DOUBLE)
+    jacobian = torch.autograd.functional.jacobian(lambda x: one(x, prefix)[0].flatten(), x).view(5, 6, 5, 6)
+    seen = jacobian.abs().amax((1, 3)) > 1e-12
+    assert torch.equal(seen, torch.ones(5, 5).tril().bool() if not backwards else torch.ones(5, 5).triu().bool())
+    inside = jacobian[2, :, 2, :].abs() > 1e-12  # the coarse octave tells the fine one, nothing else
+    expected = torch.eye(6).bool()
+    expected[2:, :2] = True
+    assert torch.equal(inside, expected)
+
+
+def test_blind_tokens_see_the_prefix_alone():
+    one = block([2, 4], 5, depth=2)
+    x, prefix = torch.randn(2, 5, 6, dtype=DOUBLE), torch.randn(2, 3, 16, dtype=DOUBLE)
+    blind = torch.tensor([True, False])
+    z, log = one(x, prefix, blind)
+    plain = one(x[1:], prefix[1:])
+    torch.testing.assert_close((z[1:], log[1:]), plain)
+
+    def first(x):
+        return one(x[None], prefix[:1], blind[:1])[0].flatten()
+
+    jacobian = torch.autograd.functional.jacobian(first, x[0]).view(5, 6, 5, 6)
+    assert torch.equal(jacobian.abs().amax((1, 3)) > 1e-12, torch.eye(5).bool())
+    torch.testing.assert_close(jacobian.reshape(30, 30).slogdet()[1], log[0])
+
+
+def test_guidance_is_the_product_of_the_densities():
+    def told(mu, sigma):
+        return Told(*(torch.tensor(v, dtype=DOUBLE) for v in (mu, math.log(sigma), 0.1)))
+
+    g, line, normal = 2.5, torch.linspace(-8, 8, 20001, dtype=DOUBLE), torch.distributions.Normal
+    p = (g * normal(0.4, 0.5).log_prob(line) + (1 - g) * normal(-0.3, 0.9).log_prob(line)).softmax(0)
+    mean = (p * line).sum()
+    guided, plain = (towards(told(0.4, 0.5), told(-0.3, 0.9), scale) for scale in (g, 1.0))
+    torch.testing.assert_close(guided.mu, mean, atol=1e-6, rtol=0)
+    torch.testing.assert_close(guided.alpha.exp(), (p * (line - mean).square()).sum().sqrt(), atol=1e-6, rtol=0)
+    assert plain == told(0.4, 0.5)
+
+
+def test_tails_go_there_and_back_and_cost_little():
+    x = torch.linspace(-50, 50, 200001, dtype=DOUBLE)
+    told = Told.of(torch.full_like(x, 0.5), torch.full_like(x, -0.7), torch.zeros_like(x))
+    z, log = told.forward(x)
+    torch.testing.assert_close(told.inverse(z), x)
+    torch.testing.assert_close(log.exp(), torch.gradient(z, spacing=(x,))[0], atol=1e-6, rtol=1e-4)
+    density = (-0.5 * z.square() - 0.5 * math.log(2 * math.pi) + log).exp()
+    assert torch.trapezoid(density, x).item() == pytest.approx(1, abs=1e-3)
+    assert -0.5 * z[-1].square() + log[-1] > -40  # 100 standard deviations away: a normal density has -5000
+
+
+def test_details_are_taken_apart_and_put_back():
+    torch.manual_seed(0)
+    details = Details(8, 1, 5).double()
+    for p in details.parameters():
+        torch.nn.init.normal_(p, std=0.2)
+    d, low, whole = (torch.randn(2, *shape, dtype=DOUBLE) for shape in ((9, 4, 4), (3, 4, 4), (5,)))
+    z, log = details(d, low, whole)
+    torch.testing.assert_close(details.inverse(z, low, whole), d)
+    assert (details(d, low, -whole)[0] - z).abs().max() > 1e-3
+    jacobian = torch.autograd.functional.jacobian(lambda d: details(d, low[:1], whole[:1])[0].flatten(), d[:1])
+    torch.testing.assert_close(jacobian.view(144, 144).slogdet()[1], log[0])
