@@ -24,7 +24,7 @@ def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
         steps=2000,
         batch=48,
         lr=1e-3,
-        muon_lr=3e-3,
+        muon_lr=4e-3,
         decay=0.5,
         share=0.88,
     )

@@ -66,13 +66,17 @@ def find(name: str, data: Mapping[str, Any] | None = None) -> Recipe:
     if name not in known:
         raise TranhError(f"no recipe is called {name!r}{_nearest(name, known)}; there are: {', '.join(known)}")
     make = importlib.import_module(f"{PACKAGE}.{name}").recipe
-    if data is not None and "data" not in inspect.signature(make).parameters:
+    if data is not None and not _takes_data(name):
         raise TranhError(
             f"{name} learns from what only Scenes knows of its pictures, and cannot learn from {data.get('source')!r}. "
-            "For captioned pictures there are: unclip, quick, direct, and matcher (the judge)."
+            f"For captioned pictures there are: {', '.join(n for n in known if _takes_data(n))}."
         )
     recipe: Recipe = make(data) if data is not None else make()
     return recipe
+
+
+def _takes_data(name: str) -> bool:
+    return "data" in inspect.signature(importlib.import_module(f"{PACKAGE}.{name}").recipe).parameters
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:
