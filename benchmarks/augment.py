@@ -64,7 +64,7 @@ def drawn(vae: Vae, per_class: int, seed: int) -> tuple[torch.Tensor, torch.Tens
 
 def share_right(x: torch.Tensor, y: torch.Tensor, test: tuple[torch.Tensor, torch.Tensor], seed: int) -> float:
     """A small classifier's share right of the test pictures."""
-    rounds = max(20, min(300, 60_000 // len(x)))  # about as many looks at a picture, however many there are
+    rounds = max(20, min(300, 60_000 // len(x)))  # fewer rounds of more pictures
     model = MLPClassifier((64,), alpha=1e-3, max_iter=rounds, tol=0, n_iter_no_change=rounds, random_state=seed)
     model.fit(x.flatten(1).numpy(), y.numpy())
     return float((model.predict(test[0].flatten(1).numpy()) == test[1].numpy()).mean())
