@@ -4,7 +4,9 @@
 says how: steps and learning rates.
 """
 
-import importlib
+import importlib.util
+from functools import cache
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,8 +18,13 @@ from tranh.types import Autoencodes, Draws, Embeds, Family, capabilities
 NAMES = find.families()
 
 
+@cache
 def module(name):
-    return importlib.import_module(f"test_{name}")
+    """The test module of a family, by its path: another folder may have one of the same name."""
+    spec = importlib.util.spec_from_file_location(f"contract_of_{name}", Path(__file__).parent / f"test_{name}.py")
+    found = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
 
 
 def toy(name):
