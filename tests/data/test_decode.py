@@ -194,6 +194,20 @@ def mutations(draw):
     return bytes(data)
 
 
+def test_an_avif_whose_index_is_damaged_is_a_broken_one():
+    """Its decoder raises RuntimeError, which no other of Pillow's does."""
+    out = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)).save(out, "AVIF")
+    whole, kinds = out.getvalue(), set()
+    for place in range(20, 320):
+        data = whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :]
+        try:
+            decode(data, most_pixels=2**20)
+        except BrokenPicture as error:
+            kinds.add(error.kind)
+    assert "damaged" in kinds
+
+
 @given(mutations())
 def test_mutations_are_pictures_or_broken_ones(data):
     try:

@@ -43,7 +43,7 @@ MODES = {
 
 CONSEQUENCES = (
     OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, ArithmeticError, AttributeError, AssertionError,
-    NotImplementedError, RecursionError, struct.error,
+    RuntimeError, struct.error,
 )  # fmt: skip
 """What Pillow's readers raise on bytes that nobody foresaw."""
 
