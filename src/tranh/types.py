@@ -107,7 +107,7 @@ class Family(nn.Module):
         met: those stages themselves, see :meth:`meet`; no part of its own weights.
     """
 
-    phases: ClassVar[tuple[str, ...]] = ("train",)
+    phases: tuple[str, ...] = ("train",)
     overfit: ClassVar[str] = "loss"
     overfit_below: ClassVar[float] = 0.5
     samplers: ClassVar[tuple[str, ...]] = ()

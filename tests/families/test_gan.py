@@ -23,7 +23,7 @@ def tiny(clip=None, **changes):
     torch.manual_seed(0)
     options = dict(
         vocab=50, max_len=12, text_dim=32, text_depth=1, text_heads=2, image_size=16, noise=8, dim=32, depth=2,
-        heads=2, widths=[16], critic_patch=2, critic_width=16, critic_convolutions=1, critic_dim=32, critic_depth=1,
+        heads=2, patch=4, critic_patch=2, critic_width=16, critic_convolutions=1, critic_dim=32, critic_depth=1,
         critic_heads=2,
     )  # fmt: skip
     family = Gan(**(options | changes))
@@ -122,8 +122,8 @@ def test_collapsed_modes_are_seen_in_the_log():
     family, b = tiny(), batch()
     with torch.no_grad():
         alive = float(family(b, phase("generator"))["diversity"])
-        torch.nn.init.zeros_(family.generator.noise.weight)
-        torch.nn.init.zeros_(family.generator.vec[0].weight[:, 32:])
+        torch.nn.init.zeros_(family.generator.token.weight)
+        torch.nn.init.zeros_(family.generator.vec[0].weight[:, :8])
         collapsed = float(family(b, phase("generator"))["diversity"])
     assert alive > 1e-3 and collapsed < 1e-6
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tranh.nn.coders import DECODERS, ENCODERS, ConvEncoder, PatchDecoder, Shape, checked, grids, pooled
+from tranh.nn.coders import DECODERS, ENCODERS, ConvEncoder, Shape, Spots, checked, grids, pooled
 
 FORMS = list(ENCODERS)
 
@@ -58,11 +58,11 @@ def test_grids_halve_until_they_are_small():
 
 
 def test_a_patch_sees_where_it_lies_from_a_spot():
-    decoder = PatchDecoder(Shape(16, 32, 1, 4, 4), 2)
+    spots = Spots(32, 4)
     with torch.no_grad():
-        decoder.pose[-1].weight.zero_()
-        decoder.pose[-1].bias.zero_()  # a spot in the middle, a quarter of the side wide
-    seen = decoder.look(torch.zeros(1, 32)).unflatten(2, (1, 2, -1))[0, :, 0, :, 0]  # (N, 2): x, y
+        spots.pose[-1].weight.zero_()
+        spots.pose[-1].bias.zero_()  # a spot in the middle, a quarter of the side wide
+    seen = spots.look(torch.zeros(1, 32)).unflatten(2, (1, 2, -1))[0, :, 0, :, 0]  # (N, 2): x, y
     torch.testing.assert_close(seen[0], torch.tensor([-1.5, -1.5]))
     torch.testing.assert_close(seen[1], torch.tensor([-0.5, -1.5]))
     torch.testing.assert_close(seen[-1], torch.tensor([1.5, 1.5]))

@@ -156,7 +156,7 @@ def test_the_recipe_trains_draws_and_is_exported_for_diffusers(tmp_path, monkeyp
     for _ in run.train(small, root, force=True):
         pass
     system = models.load(run.export(root, tmp_path / "out", "fp32"))
-    assert system.sizes == (64,) and system.generate(PROMPT)[0].size == (64, 64)
+    assert system.sizes == (32,) and system.generate(PROMPT)[0].size == (32, 32)
     assert float(system.drawer.scale) != 1
     stock = StableDiffusionPipeline.from_pretrained(export_to("diffusers", str(root), tmp_path / "stable"))
     stock.set_progress_bar_config(disable=True)

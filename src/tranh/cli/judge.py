@@ -55,23 +55,28 @@ def evaluate(
     """
     from tranh.recipes import evaluate as evaluation
     from tranh.recipes import models
+    from tranh.recipes.enlarged import Enlarged
     from tranh.types import TranhError
 
     folder = out or Path("evaluation") / Path(model).name
     how: dict[str, Any] = {"size": size, "steps": steps, "guidance": guidance, "prior": prior and prior.value}
+    system: Any = drawing(model)
+    if size not in system.sizes:
+        system = Enlarged(system, size)
+        typer.echo(f"{model} draws at {system.own} px; its pictures are brought to {size} px to be judged.", err=True)
     if data is None:
         if judge or network or circular:
             raise TranhError("--judge, --network and --circular are for own pictures: give --data PATH as well")
         spoken = words(languages or "en,vi")
         events = evaluation.evaluate(
-            drawing(model), models.verifier(), folder, count=count or 1000, levels=words(levels), languages=spoken,
+            system, models.verifier(), folder, count=count or 1000, levels=words(levels), languages=spoken,
             splits=words(splits), **how,
         )  # fmt: skip
     else:
         from tranh.recipes import caption_judge, evaluate_pictures, networks
 
         events = evaluate_pictures.evaluate(
-            drawing(model), {"source": data}, folder, judge=caption_judge.load(judge) if judge else None,
+            system, {"source": data}, folder, judge=caption_judge.load(judge) if judge else None,
             circular=circular, network=networks.network(network or models.JUDGE), count=count or 200,
             languages=words(languages or ""), **how,
         )  # fmt: skip

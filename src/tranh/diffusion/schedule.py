@@ -62,6 +62,15 @@ def logit_normal(count: int, mean: float = 0.8, std: float = 0.8, *, generator: 
     return torch.sigmoid(mean + std * torch.special.ndtri(stratified(count, generator=generator)))
 
 
+def noise_first(first: float, last: float, progress: float, until: float = 0.5) -> float:
+    """Mean of :func:`logit_normal` that falls from ``first`` to ``last`` by ``until``, a share of the run.
+
+    Where there is hardly a picture to be seen the caption is all there is to go by; begun there, a network learns to
+    read before it learns to undo noise. A curriculum from easy to hard times (Kim et al. 2024, arXiv 2403.10348).
+    """
+    return last + max(0.0, 1 - progress / until) * (first - last)
+
+
 def vp_coefficients(t: float) -> tuple[float, float]:
     """Signal a and noise s of the variance-preserving path at linear time t: a^2 + s^2 = 1, s / (a + s) = t."""
     norm = math.hypot(1 - t, t)

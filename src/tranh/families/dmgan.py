@@ -2,7 +2,8 @@
 
 It knows nothing of what a caption means beyond the pictures it came with. Three pictures, each twice as wide, each with
 a discriminator of its own; conditioning augmentation (Zhang et al. 2017); the frozen CLIP says how well picture and
-caption match, in the place of the paper's DAMSM.
+caption match, in the place of the paper's DAMSM. The initial stage is the painter of a VAE: what it paints is right on
+the whole and blurred, and every picture is that one, changed by what its places have read.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tranh.diffusion.sample import seeded
+from tranh.nn.coders import CaptionPrior, PatchDecoder, Shape
 from tranh.nn.conv import ChannelNorm, Residual
-from tranh.nn.critic import Critic, Verdict, mean_word
+from tranh.nn.critic import Critic, Verdict
 from tranh.nn.groups import split_matrices
 from tranh.nn.memory import DynamicMemory
 from tranh.nn.rivalry import alike, anchored, coarse, diversity, flatness, matching
@@ -27,40 +29,6 @@ from tranh.types import Batch, Family, ParamGroup, Phase, Step
 BETAS = (0.5, 0.99)
 SINGLE = 0.5
 """Share of the anchor by which every picture alone, and not the mean of its caption's, is drawn to the true one."""
-
-
-class Augmentation(nn.Module):
-    """Conditioning augmentation: the sentence s becomes a draw from N(mu(s), sigma(s)^2)."""
-
-    def __init__(self, sentence_dim: int, dim: int) -> None:
-        super().__init__()
-        self.dim, self.of_sentence = dim, nn.Linear(sentence_dim, 2 * dim)
-        nn.init.normal_(self.of_sentence.weight, std=0.02)
-        nn.init.zeros_(self.of_sentence.bias)
-
-    def forward(self, s: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
-        """s: (B, sentence_dim), eps: (B, dim). -> the draw (B, dim), and KL(N(mu, sigma^2) || N(0, 1)), (B,)."""
-        mu, log_variance = self.of_sentence(s).float().chunk(2, dim=-1)
-        kl = 0.5 * (mu.square() + log_variance.exp() - log_variance - 1).sum(-1)
-        return mu + (0.5 * log_variance).exp() * eps, kl
-
-
-class Stem(nn.Module):
-    """The initial stage: sentence and noise to the features of a grid."""
-
-    def __init__(self, inputs: int, grid: int, width: int) -> None:
-        super().__init__()
-        self.grid, self.width = grid, width
-        self.first = nn.Linear(inputs, width * (grid // 2) ** 2)
-        self.up = nn.Conv2d(width, 4 * width, 1)
-        self.refine = Residual(width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, inputs) -> (B, width, grid, grid)."""
-        h = self.first(x).unflatten(1, (self.width, self.grid // 2, self.grid // 2))
-        h = F.pixel_shuffle(self.up(F.silu(h).contiguous(memory_format=torch.channels_last)), 2)
-        refined: Tensor = self.refine(h.contiguous(memory_format=torch.channels_last))
-        return refined
 
 
 class Refinement(nn.Module):
@@ -91,7 +59,8 @@ class DmGan(Family):
         text_dim, text_depth, text_heads: of the caption encoder.
         image_size: side of the last picture; with K widths the pictures are ``image_size / 2^(K-1)`` ... wide, and the
             features a picture is made of half as wide as it.
-        noise: numbers of noise; condition: of the augmented sentence.
+        noise: numbers of noise, which the caption moves and scales.
+        dim, depth, heads: of the initial stage, a :class:`tranh.nn.coders.PatchDecoder`.
         widths: channels of the features of each stage, from the first; memory: width of the memory.
         critic_width, critic_convolutions, critic_dim, critic_depth, critic_heads: of each discriminator.
         penalty: weight of the discriminators' slope around true and made pictures.
@@ -101,10 +70,9 @@ class DmGan(Family):
             the last; and the share of the run where it would be 0.
     """
 
-    phases: ClassVar[tuple[str, ...]] = ("discriminator", "generator")
+    phases: tuple[str, ...] = ("discriminator", "generator")
     overfit: ClassVar[str] = "distance"
     overfit_below: ClassVar[float] = 0.7
-    parents = ("clip",)
 
     def __init__(
         self,
@@ -115,8 +83,10 @@ class DmGan(Family):
         text_depth: int = 3,
         text_heads: int = 4,
         image_size: int = 64,
-        noise: int = 64,
-        condition: int = 128,
+        noise: int = 16,
+        dim: int = 256,
+        depth: int = 6,
+        heads: int = 4,
         widths: Sequence[int] = (192, 128, 64),
         memory: int = 128,
         critic_width: int = 64,
@@ -125,7 +95,7 @@ class DmGan(Family):
         critic_depth: int = 1,
         critic_heads: int = 4,
         penalty: float = 1.0,
-        augmentation: float = 0.01,
+        augmentation: float = 1e-4,
         match: float = 0.2,
         anchor: float = 20.0,
         anchor_until: float = 1.25,
@@ -135,17 +105,22 @@ class DmGan(Family):
         self.config["widths"] = list(widths)
         self.noise, self.penalty, self.match, self.augmentation = noise, penalty, match, augmentation
         self.anchor, self.anchor_until = anchor, anchor_until
+        self.parents = ("clip",) if match else ()
         sides = [image_size >> k for k in reversed(range(len(widths)))]
         self.sides = sides
         self.text = TextEncoder(vocab, text_dim, text_depth, text_heads, max_len)
-        self.condition = Augmentation(text_dim, condition)
-        self.stem = Stem(condition + noise, sides[0] // 2, widths[0])
+        self.prior = CaptionPrior(text_dim, text_heads, noise)
+        self.painter = PatchDecoder(Shape(image_size, dim, depth, heads, 2 << len(widths[1:]), text_dim), noise)
+        self.stem = nn.Linear(dim, widths[0])
         self.stages = nn.ModuleList(
             Refinement(text_dim, memory, a, b) for a, b in zip(widths, widths[1:], strict=False)
         )
         self.heads = nn.ModuleList(
             nn.Sequential(ChannelNorm(width), nn.Conv2d(width, 12, 3, padding=1)) for width in widths
         )
+        for head in self.heads:
+            nn.init.normal_(head[1].weight, std=0.01)  # type: ignore[index]
+            nn.init.zeros_(head[1].bias)  # type: ignore[index]
         self.critics = nn.ModuleList(
             Critic(
                 image_size=side, patch=max(1, side // 16), width=critic_width, convolutions=critic_convolutions,
@@ -159,24 +134,28 @@ class DmGan(Family):
         """All stages.
 
         Args:
-            words, mask: captions as read, (B, T, text_dim) and (B, T); z: noise (B, noise + condition).
+            words, mask: captions as read, (B, T, text_dim) and (B, T); z: noise (B, noise).
 
         Returns:
-            pictures (B, 3, side, side) of every stage; alpha (B, N, T) of every memory; the augmentation's KL (B,).
+            pictures (B, 3, side, side), about [-1, 1], of every stage; alpha (B, N, T) of every memory; the divergence
+            KL(N(mu, sigma^2) || N(0, 1)) of what the caption makes of the noise, (B,).
         """
-        noise, eps = z.split([self.noise, self.condition.dim], dim=1)
-        told, kl = self.condition(mean_word(words, mask), eps)
-        x = self.stem(torch.cat([told, noise], dim=1))
-        pictures, alphas = [self.picture(0, x)], []
+        mu, logvar = self.prior((words, mask))
+        kl = 0.5 * (mu.square() + logvar.exp() - logvar - 1).sum(1)
+        tokens = self.painter.tokens(mu + (0.5 * logvar).exp() * z, (words, mask))
+        first = self.painter.picture(tokens).float()
+        x = self.stem(tokens).transpose(1, 2).unflatten(2, (self.sides[0] // 2, self.sides[0] // 2))
+        x = x.contiguous(memory_format=torch.channels_last)
+        pictures, alphas = [self.picture(0, x, first)], []
         for k, stage in enumerate(self.stages, start=1):
             x, alpha = stage(x, words, mask)
-            pictures.append(self.picture(k, x))
+            pictures.append(self.picture(k, x, first))
             alphas.append(alpha)
         return pictures, alphas, kl
 
-    def picture(self, stage: int, x: Tensor) -> Tensor:
-        """Features (B, width, H, W) of a stage to its picture (B, 3, 2 H, 2 W) in [-1, 1]."""
-        return torch.tanh(F.pixel_shuffle(self.heads[stage](x), 2).float())
+    def picture(self, stage: int, x: Tensor, first: Tensor) -> Tensor:
+        """What features (B, width, H, W) of a stage make of the first picture (B, 3, S, S): (B, 3, 2 H, 2 W)."""
+        return coarse(first, self.sides[stage]) + F.pixel_shuffle(self.heads[stage](x), 2).float()
 
     @property
     def judges(self) -> list[Critic]:
@@ -251,19 +230,19 @@ class DmGan(Family):
         return {"loss": loss} | figures
 
     def randn(self, phase: Phase, rows: int) -> Tensor:
-        size = self.noise + self.condition.dim
-        return torch.randn(rows, size, generator=phase.generator, device=phase.generator.device)
+        return torch.randn(rows, self.noise, generator=phase.generator, device=phase.generator.device)
 
     def param_groups(self, phase: str) -> list[ParamGroup]:
-        makers = (self.text, self.condition, self.stem, self.stages, self.heads)
+        makers = (self.text, self.prior, self.painter, self.stem, self.stages, self.heads)
         parts = (self.critics, self.alone) if phase == "discriminator" else makers
         groups = [group for part in parts for group in split_matrices(part)]
         return [ParamGroup(g.params, g.optimizer, g.lr_scale, g.weight_decay, BETAS) for g in groups]
 
     def adopt(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Weights of another DM-GAN, or the caption encoder of a reader."""
+        """Weights of another DM-GAN, the caption encoder of a reader, or all that draws of a VAE."""
         own = self.state_dict()
-        return own | {k: v for k, v in tensors.items() if k in own and own[k].shape == v.shape}
+        given = {k.replace("decoder.", "painter.", 1): v for k, v in tensors.items()}
+        return own | {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}
 
     def draw(
         self,
@@ -277,13 +256,14 @@ class DmGan(Family):
     ) -> Iterator[Step]:
         """The picture of every stage, as wide as the last; it has no use for ``steps``, ``guidance`` and ``away``."""
         pictures, _, _ = self.make(self.text(tokens, mask), mask, self.noise_of(seeds, tokens.device))
+        pictures = [picture.clamp(-1, 1) for picture in pictures]
         x0, count = pictures[-1], len(pictures)
         for k, picture in enumerate(pictures, start=1):
             x = F.interpolate(picture, size=x0.shape[-2:]) if k < count else x0
             yield Step(k, count, 1 - k / count, x, x0)
 
     def noise_of(self, seeds: Sequence[int], device: torch.device) -> Tensor:
-        return seeded(seeds, (self.noise + self.condition.dim,), device)()
+        return seeded(seeds, (self.noise,), device)()
 
     def attention(self, tokens: Tensor, mask: Tensor, seeds: Sequence[int]) -> list[Tensor]:
         """To what share each place of a picture read each word, (B, T, H, W) of every memory from the first."""

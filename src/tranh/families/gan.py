@@ -12,12 +12,11 @@ from functools import partial
 from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tranh.diffusion.sample import seeded
-from tranh.nn.conv import ChannelNorm, Residual
-from tranh.nn.critic import Critic, Looking, mean_word
+from tranh.nn.coders import CaptionPrior, PatchDecoder, Shape
+from tranh.nn.critic import Critic
 from tranh.nn.groups import split_matrices
 from tranh.nn.rivalry import ahead, alike, anchored, coarse, diversity, flatness, matching
 from tranh.nn.sequence import TextEncoder
@@ -29,41 +28,6 @@ SINGLE = 0.5
 """Share of the anchor by which every picture alone, and not the mean of its caption's, is drawn to the true one."""
 
 
-class Generator(nn.Module):
-    """Caption and noise to a picture: tokens read the words, then convolutions enlarge them.
-
-    Args:
-        words_dim: width of the words; noise: numbers of noise.
-        image_size: side of the pictures; grid: of the tokens; ``image_size = grid * 2 ** (1 + len(widths))``.
-        dim, depth, heads: of the blocks; widths: channels after each doubling but the last.
-    """
-
-    def __init__(
-        self, words_dim: int, noise: int, image_size: int, dim: int, depth: int, heads: int, widths: Sequence[int]
-    ) -> None:
-        super().__init__()
-        self.grid = image_size >> (1 + len(widths))
-        self.start = nn.Parameter(0.5 * torch.randn(self.grid**2, dim))
-        self.noise = nn.Linear(noise, self.grid**2 * 8)  # a few numbers of its own for each token
-        self.noise_in = nn.Linear(8, dim)
-        self.vec = nn.Sequential(nn.Linear(words_dim + noise, dim), nn.SiLU(), nn.Linear(dim, dim))
-        self.looking = Looking(dim, depth, heads, self.grid, words_dim)
-        ends = [dim, *widths]
-        self.up = nn.ModuleList(nn.Conv2d(a, 4 * b, 1) for a, b in zip(ends, ends[1:], strict=False))
-        self.refine = nn.ModuleList(Residual(width) for width in widths)
-        self.last = nn.Sequential(ChannelNorm(ends[-1]), nn.Conv2d(ends[-1], 12, 3, padding=1))
-
-    def forward(self, words: Tensor, mask: Tensor, z: Tensor) -> Tensor:
-        """words: (B, T, words_dim), mask: bool (B, T); z: (B, noise). -> (B, 3, S, S) in [-1, 1]."""
-        vec = self.vec(torch.cat([mean_word(words, mask), z.to(words.dtype)], dim=1))
-        own = self.noise_in(self.noise(z).unflatten(1, (self.grid**2, 8)))  # (B, N, dim)
-        h = self.looking(self.start + own, words, mask, vec)
-        x = h.transpose(1, 2).unflatten(2, (self.grid, self.grid)).contiguous(memory_format=torch.channels_last)
-        for up, refine in zip(self.up, self.refine, strict=True):
-            x = refine(F.pixel_shuffle(up(x), 2).contiguous(memory_format=torch.channels_last))
-        return torch.tanh(F.pixel_shuffle(self.last(x), 2).float())
-
-
 class Gan(Family):
     """Generator and discriminator; the generator trains the caption encoder, the discriminator reads along.
 
@@ -72,7 +36,7 @@ class Gan(Family):
         text_dim, text_depth, text_heads: of the caption encoder.
         image_size: side of the pictures.
         noise: numbers of noise behind a picture.
-        dim, depth, heads, widths: of the generator.
+        dim, depth, heads, patch: of the generator, a VAE's painter (:class:`tranh.nn.coders.PatchDecoder`).
         critic_patch, critic_width, critic_convolutions, critic_dim, critic_depth, critic_heads: of the discriminator.
         penalty: weight of the discriminator's slope around true and made pictures.
         match: weight of the matching loss through the frozen CLIP; 0 does without a CLIP.
@@ -81,7 +45,7 @@ class Gan(Family):
             says where things are and in which colour before the discriminator has learned to.
     """
 
-    phases: ClassVar[tuple[str, ...]] = ("discriminator", "generator")
+    phases: tuple[str, ...] = ("discriminator", "generator")
     overfit: ClassVar[str] = "distance"
     overfit_below: ClassVar[float] = 0.7
 
@@ -94,11 +58,11 @@ class Gan(Family):
         text_depth: int = 3,
         text_heads: int = 4,
         image_size: int = 64,
-        noise: int = 64,
-        dim: int = 192,
-        depth: int = 3,
+        noise: int = 16,
+        dim: int = 256,
+        depth: int = 6,
         heads: int = 4,
-        widths: Sequence[int] = (96, 48),
+        patch: int = 8,
         critic_patch: int = 4,
         critic_width: int = 96,
         critic_convolutions: int = 1,
@@ -113,12 +77,12 @@ class Gan(Family):
     ) -> None:
         super().__init__()
         self.config = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
-        self.config["widths"] = list(widths)
         self.parents = ("clip",) if match else ()
         self.noise, self.match, self.penalty = noise, match, penalty
         self.anchor, self.anchor_grid, self.anchor_until = anchor, anchor_grid, anchor_until
         self.text = TextEncoder(vocab, text_dim, text_depth, text_heads, max_len)
-        self.generator = Generator(text_dim, noise, image_size, dim, depth, heads, widths)
+        self.prior = CaptionPrior(text_dim, text_heads, noise)
+        self.generator = PatchDecoder(Shape(image_size, dim, depth, heads, patch, text_dim), noise)
         self.critic = Critic(
             image_size=image_size, patch=critic_patch, width=critic_width, convolutions=critic_convolutions,
             dim=critic_dim, depth=critic_depth, heads=critic_heads, words_dim=text_dim,
@@ -127,13 +91,21 @@ class Gan(Family):
     def forward(self, batch: Batch, phase: Phase) -> dict[str, Tensor]:
         return self.judged(batch, phase) if phase.name == "discriminator" else self.made(batch, phase)
 
+    def make(self, words: Tensor, mask: Tensor, z: Tensor) -> Tensor:
+        """Captions as read (B, T, text_dim), (B, T), and noise (B, noise) to pictures (B, 3, S, S), about [-1, 1].
+
+        Conditioning augmentation (Zhang et al. 2017): the noise is moved and scaled by what the caption says.
+        """
+        mu, logvar = self.prior((words, mask))
+        return self.generator(mu + (0.5 * logvar).exp() * z, (words, mask)).float()
+
     def judged(self, batch: Batch, phase: Phase) -> dict[str, Tensor]:
         """The discriminator's loss: its own caption fits a true picture better than a made one, and better than
         another's caption does; and its verdict hardly changes around either."""
         real, randn = batch.images, partial(_randn, phase)
         with torch.no_grad():
             words = self.text(batch.tokens, batch.mask)
-            fake = self.generator(words, batch.mask, randn(len(batch), self.noise))
+            fake = self.make(words, batch.mask, randn(len(batch), self.noise))
         seen = self.critic.see(real)
         right = self.critic.judge(seen, words, batch.mask)
         wrong = self.critic.judge(seen, words.roll(1, 0), batch.mask.roll(1, 0))
@@ -161,11 +133,11 @@ class Gan(Family):
         """The generator's loss, and without gradient its ``distance`` to the true pictures and its ``diversity``."""
         real = batch.images
         words = self.text(batch.tokens, batch.mask)
-        fake = self.generator(words, batch.mask, _randn(phase, len(batch), self.noise))
+        fake = self.make(words, batch.mask, _randn(phase, len(batch), self.noise))
         told = words.detach()  # the judge's way of reading is not the generator's to bend
         with torch.no_grad():
+            again = self.make(told, batch.mask, _randn(phase, len(batch), self.noise))
             right = self.critic.judge(self.critic.see(real), told, batch.mask)
-            again = self.generator(told, batch.mask, _randn(phase, len(batch), self.noise))
         loss = fool = ahead(self.critic.judge(self.critic.see(fake), told, batch.mask), right)
         figures = {"fool": fool.detach()}
         weight = self.anchor * max(0.0, 1 - phase.progress / self.anchor_until)
@@ -183,14 +155,16 @@ class Gan(Family):
         return {"loss": loss} | figures
 
     def param_groups(self, phase: str) -> list[ParamGroup]:
-        own = (self.critic,) if phase == "discriminator" else (self.text, self.generator)
+        makers: tuple[nn.Module, ...] = (self.text, self.prior, self.generator)
+        own = (self.critic,) if phase == "discriminator" else makers
         groups = [group for part in own for group in split_matrices(part)]
         return [ParamGroup(g.params, g.optimizer, g.lr_scale, g.weight_decay, BETAS) for g in groups]
 
     def adopt(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Weights of another GAN, or the caption encoder of a reader."""
+        """Weights of another GAN, the caption encoder of a reader, or all that draws of a VAE (Larsen et al. 2016)."""
         own = self.state_dict()
-        return own | {k: v for k, v in tensors.items() if k in own and own[k].shape == v.shape}
+        given = {k.replace("decoder.", "generator.", 1): v for k, v in tensors.items()}
+        return own | {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}
 
     def draw(
         self,
@@ -204,7 +178,7 @@ class Gan(Family):
     ) -> Iterator[Step]:
         """Pictures in one step; ``steps``, ``guidance`` and ``away`` are of no use to it."""
         z = seeded(seeds, (self.noise,), tokens.device)()
-        x = self.generator(self.text(tokens, mask), mask, z)
+        x = self.make(self.text(tokens, mask), mask, z).clamp(-1, 1)
         yield Step(1, 1, 0.0, x, x)
 
 

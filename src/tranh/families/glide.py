@@ -1,8 +1,8 @@
 """GLIDE (Nichol et al. 2021): a U-Net that reads the caption word by word, by cross-attention, and can fill in a part.
 
-It knows no CLIP, and of its size it says nothing in words: that is in the recipe. Objective: v on a cosine schedule
-(Salimans and Ho 2022), times drawn towards noise, where captions are needed (Esser et al. 2024); classifier-free
-guidance (Ho and Salimans 2022).
+It knows no CLIP, and of its size it says nothing in words: that is in the recipe. Objective: x-prediction on a cosine
+schedule with the error weighed as velocity (Li and He 2025), times drawn towards noise, where captions are needed
+(Esser et al. 2024); classifier-free guidance (Ho and Salimans 2022).
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from torch import Tensor
 
 from tranh.diffusion.bound import Chain
 from tranh.diffusion.guide import classifier_free
-from tranh.diffusion.loss import estimate, rows, target
+from tranh.diffusion.loss import rows, velocity_loss
 from tranh.diffusion.sample import SAMPLERS, named, seeded
-from tranh.diffusion.schedule import VariancePreserving, logit_normal, vp_coefficients
+from tranh.diffusion.schedule import VariancePreserving, logit_normal, noise_first, vp_coefficients
 from tranh.nn.groups import split_matrices
 from tranh.nn.holes import random_holes
 from tranh.nn.sequence import TextEncoder
@@ -35,9 +35,10 @@ class Glide(Family):
         image_size, fold, widths, layers, attention: of the U-Net, see :class:`tranh.nn.unet.UNet`.
         N: steps of the chain, whose betas are cosine's.
         time_mean, time_std: of the logit-normal distribution of training times.
+        time_first: its mean at the start, see :func:`tranh.diffusion.schedule.noise_first`.
         drop: share of the captions that are dropped.
-        inpaint: share of the examples that are shown outside a random hole, as GLIDE is fine-tuned; 0 for a network
-            without the inputs that show them.
+        inpaint: share of the examples that are shown outside a random hole, in the second half of the run, as GLIDE is
+            fine-tuned; 0 for a network without the inputs that show them.
         steps, guidance, sampler: of drawing, where none are asked for.
     """
 
@@ -58,8 +59,9 @@ class Glide(Family):
         layers: int = 1,
         attention: Sequence[bool] = (False, True),
         N: int = 1000,
+        time_first: float = 2.5,
         time_mean: float = 0.6,
-        time_std: float = 1.2,
+        time_std: float = 1.0,
         drop: float = 0.12,
         inpaint: float = 0.2,
         steps: int = 15,
@@ -70,7 +72,7 @@ class Glide(Family):
         self.config = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
         self.config |= {"widths": list(widths), "attention": list(attention)}
         self.image_size, self.drop, self.inpaint = image_size, drop, inpaint
-        self.time_mean, self.time_std = time_mean, time_std
+        self.time_first, self.time_mean, self.time_std = time_first, time_mean, time_std
         self.steps, self.guidance, self.sampler = steps, guidance, sampler
         self.chain = Chain(VariancePreserving.cosine_betas(N))
         self.text = TextEncoder(vocab, text_dim, text_depth, text_heads, max_len)
@@ -95,22 +97,25 @@ class Glide(Family):
         return split_matrices(self, also=self.unet.hidden())
 
     def forward(self, batch: Batch, phase: Phase) -> dict[str, Tensor]:
-        x0, chain, g = batch.images, self.chain, phase.generator
+        x0, g = batch.images, phase.generator
         B, device = len(batch), x0.device
-        t = logit_normal(B, self.time_mean, self.time_std, generator=g).to(device)
-        n = chain.vp.index(t).round().long()
+        mean = noise_first(self.time_first, self.time_mean, phase.progress)
+        t = logit_normal(B, mean, self.time_std, generator=g).to(device)
         eps = torch.randn(x0.shape, generator=g, device=g.device).to(device)
         dropped = (torch.rand(B, generator=g, device=g.device) < self.drop).to(device)
-        holes = random_holes(B, self.image_size, self.inpaint, generator=g).to(device) if self.inpaint else None
+        holes = None
+        if self.inpaint and phase.progress >= 0.5:
+            holes = random_holes(B, self.image_size, self.inpaint, generator=g).to(device)
         tokens, mask = drop_captions(batch.tokens, batch.mask, dropped)
-        a, s = chain.at(chain.signal, n, x0), chain.at(chain.noise, n, x0)
+        n = self.chain.vp.index(t)
+        a, s = (rows(c, x0).to(x0.dtype) for c in self.chain.vp.coefficients(n))
         out = self.answer(a * x0 + s * eps, n, self.text(tokens, mask), mask, x0, holes)
-        return {"loss": (out - target("v", x0, eps, a, s)).square().mean()}
+        return {"loss": velocity_loss(out, x0, t).mean()}
 
     def answer(
         self, y: Tensor, n: Tensor, context: Tensor, mask: Tensor, known: Tensor | None, holes: Tensor | None
     ) -> Tensor:
-        """v of states y (B, 3, S, S) at indices n (B,).
+        """The x_0 of states y (B, 3, S, S) at indices n (B,).
 
         Args:
             context, mask: encoded captions (B, T, text_dim) and bool (B, T).
@@ -149,8 +154,7 @@ class Glide(Family):
                 if known is None or holes is None
                 else (known.repeat(twice, 1, 1, 1), holes.repeat(twice, 1, 1, 1))
             )
-            a, s = (rows(c, y).to(y.dtype) for c in self.chain.vp.coefficients(n))
-            return estimate("v", self.answer(y, n, context[of], mask[of], *shown), y, a, s).clamp(-1, 1)
+            return self.answer(y, n, context[of], mask[of], *shown).clamp(-1, 1)
 
         plain = self.chain.vp.denoiser(denoise, "x0")
         scale = self.guidance if guidance is None else guidance

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from tranh.diffusion.guide import classifier_free
 from tranh.diffusion.sample import ddim, seeded
-from tranh.diffusion.schedule import VariancePreserving
+from tranh.diffusion.schedule import VariancePreserving, logit_normal, noise_first
 from tranh.nn import stock
 from tranh.text.tokenizer import BOS, EMPTY, EOS, PAD, TooLong
 from tranh.types import Batch, Denoiser, Family, ParamGroup, Phase, Step, TranhError
@@ -34,7 +34,7 @@ SCHEDULE = {
 
 
 class Latent(Family):
-    """Velocity v = a eps - s z of the noisy latents y = a z + s eps, learned at evenly drawn times.
+    """Velocity v = a eps - s z of the noisy latents y = a z + s eps.
 
     Captions are padded to ``max_len`` tokens as stock pipelines pad them, and the U-Net looks at all of those states:
     padding is part of what it was taught, so how wide a batch was padded does not matter.
@@ -47,6 +47,8 @@ class Latent(Family):
         channels, layers, heads, groups: of the U-Net: widths of its levels, residual blocks of each, heads of
             attention, groups of the norms.
         drop: share of captions left out in training, for guidance.
+        time_mean, time_std: of the logit-normal distribution of training times (Esser et al. 2024).
+        time_first: its mean at the start, see :func:`tranh.diffusion.schedule.noise_first`.
         steps, guidance: of drawing, where nothing else is asked for.
     """
 
@@ -66,6 +68,9 @@ class Latent(Family):
         heads: int = 4,
         groups: int = 16,
         drop: float = 0.1,
+        time_first: float = 2.5,
+        time_mean: float = 0.4,
+        time_std: float = 1.2,
         steps: int = 20,
         guidance: float = 3.0,
     ) -> None:
@@ -73,9 +78,11 @@ class Latent(Family):
         self.config: dict[str, Any] = {
             "vocab": vocab, "max_len": max_len, "image_size": image_size, "factor": factor,
             "latent_channels": latent_channels, "text_dim": text_dim, "channels": list(channels), "layers": layers,
-            "heads": heads, "groups": groups, "drop": drop, "steps": steps, "guidance": guidance,
+            "heads": heads, "groups": groups, "drop": drop, "time_first": time_first,
+            "time_mean": time_mean, "time_std": time_std, "steps": steps, "guidance": guidance,
         }  # fmt: skip
         self.parents = ("clip", "kl")
+        self.time_first, self.time_mean, self.time_std = time_first, time_mean, time_std
         self.max_len, self.drop, self.steps, self.guidance = max_len, drop, steps, guidance
         self.shape = (latent_channels, image_size // factor, image_size // factor)
         self.schedule = zero_snr()
@@ -102,12 +109,11 @@ class Latent(Family):
 
     def forward(self, batch: Batch, phase: Phase) -> dict[str, Tensor]:
         g, B = phase.generator, len(batch)
-        N = len(self.schedule.betas)
         z = self.scale * batch.parts["kl.latent"]  # (B, C, h, w)
         eps = torch.randn(z.shape, generator=g, device=g.device).to(z.device)
-        # Stratified: each of B equally likely ranges of times gets one.
-        share = torch.randperm(B, generator=g, device=g.device) + torch.rand(B, generator=g, device=g.device)
-        n = (share / B * N).long().clamp(max=N - 1).to(z.device)
+        mean = noise_first(self.time_first, self.time_mean, phase.progress)
+        t = logit_normal(B, mean, self.time_std, generator=g).to(z.device)
+        n = self.schedule.index(t).round().long()
         dropped = (torch.rand(B, generator=g, device=g.device) < self.drop).to(z.device)
         context = self.context(self.padded(batch.tokens, batch.mask, dropped))
         a, s = (c.view(-1, 1, 1, 1).to(z.dtype) for c in self.schedule.coefficients(n))

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tranh.diffusion.sample import seeded
-from tranh.nn.coders import DECODERS, ENCODERS, Caption, Shape, checked
+from tranh.nn.coders import DECODERS, ENCODERS, Caption, CaptionPrior, Shape, checked
 from tranh.nn.groups import split_matrices
 from tranh.nn.sequence import TextEncoder
 from tranh.text.tokenizer import EMPTY
@@ -44,29 +44,6 @@ def laplace(out: Tensor, x: Tensor, scale: float) -> Tensor:
 LIKELIHOODS: Mapping[str, Callable[[Tensor, Tensor, float], Tensor]] = {
     "bernoulli": bernoulli, "gaussian": gaussian, "laplace": laplace,
 }  # fmt: skip
-
-
-class Prior(nn.Module):
-    """p(z | caption): learned questions look over the caption's tokens; starts as N(0, I)."""
-
-    QUESTIONS = 8
-
-    def __init__(self, dim: int, heads: int, latent: int) -> None:
-        super().__init__()
-        self.questions = nn.Parameter(torch.randn(self.QUESTIONS, dim))
-        self.look = nn.MultiheadAttention(dim, heads, batch_first=True)
-        self.think = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, dim), nn.GELU())
-        self.out = nn.Linear(self.QUESTIONS * dim, 2 * latent)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
-
-    def forward(self, caption: Caption) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance, (B, latent) each, float32."""
-        context, mask = caption
-        asked = self.questions.to(context.dtype).expand(len(context), -1, -1)
-        found, _ = self.look(asked, context, context, key_padding_mask=~mask, need_weights=False)
-        mu, logvar = self.out(self.think(asked + found).flatten(1)).float().chunk(2, dim=1)
-        return mu, logvar.clamp(-12, 12)
 
 
 class Vae(Family):
@@ -124,14 +101,14 @@ class Vae(Family):
         self.latent, self.likelihood, self.scale, self.spread = latent, LIKELIHOODS[likelihood], scale, spread
         self.beta, self.drop = beta, drop
         self.text: TextEncoder | None = None
-        self.prior: Prior | None = None
+        self.prior: CaptionPrior | None = None
         if vocab is not None:
             self.config |= {
                 "vocab": vocab, "max_len": max_len, "text_dim": text_dim, "text_depth": text_depth,
                 "text_heads": text_heads, "drop": drop,
             }  # fmt: skip
             self.text = TextEncoder(vocab, text_dim, text_depth, text_heads, max_len)
-            self.prior = Prior(text_dim, text_heads, latent)
+            self.prior = CaptionPrior(text_dim, text_heads, latent)
             self.nothing = nn.Parameter(0.02 * torch.randn(text_dim))  # stands for no caption
         context = 0 if vocab is None else text_dim
         self.encoder = ENCODERS[form](

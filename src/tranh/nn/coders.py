@@ -181,52 +181,97 @@ class PatchEncoder(nn.Module):
         return self.out(F.gelu(self.each(self.norm(x))).flatten(1))
 
 
-class PatchDecoder(nn.Module):
-    """A transformer that paints: every patch asks the caption's tokens and z what to show.
+class Spots(nn.Module):
+    """Where things are, found first: a few centres and sizes are read from a vector, and each place of a grid is told
+    where it lies as seen from every one. So a shape has to be learned once, not once for each place of the picture.
 
-    Where things are is found first: ``spots`` centres and sizes are read from z and the caption, and each patch is told
-    where it lies as seen from every spot. So a shape has to be learned once, not once for each place of the picture.
+    Args:
+        width: of the vector and of what a place is told; grid: there are ``grid x grid`` places; count: of the spots.
     """
 
     middles: Tensor
 
     OCTAVES = 4
-    """Waves per axis by which a patch is told where it lies."""
+    """Waves per axis by which a place is told where it lies."""
 
-    def __init__(self, shape: Shape, latent: int, spots: int = 1) -> None:
+    def __init__(self, width: int, grid: int, count: int = 1) -> None:
         super().__init__()
-        self.size, self.patch, self.spots = shape.image_size, shape.patch, spots
+        self.count = count
+        self.pose = nn.Sequential(nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 3 * count))
+        self.told = nn.Linear(count * 2 * (1 + 2 * self.OCTAVES), width)
+        middle = (torch.arange(grid) + 0.5) / grid
+        rows, columns = torch.meshgrid(middle, middle, indexing="ij")
+        self.register_buffer("middles", torch.stack([columns.flatten(), rows.flatten()], dim=1), persistent=False)
+
+    def look(self, vec: Tensor) -> Tensor:
+        """Where each place lies as seen from every spot, (B, grid^2, features)."""
+        pose = self.pose(vec).float().unflatten(1, (self.count, 3))  # (B, K, 3)
+        centre, size = pose[..., :2].sigmoid(), 0.25 * pose[..., 2:].clamp(-3, 3).exp()
+        seen = (self.middles[None, :, None] - centre[:, None]) / size[:, None]  # (B, N, K, 2)
+        waves = seen[..., None] * (math.pi / 4 * 2.0 ** torch.arange(self.OCTAVES, device=seen.device))
+        return torch.cat([seen.clamp(-4, 4)[..., None], waves.sin(), waves.cos()], dim=-1).flatten(2)
+
+    def forward(self, vec: Tensor) -> Tensor:
+        """(B, width) -> (B, grid^2, width)."""
+        told: Tensor = self.told(self.look(vec).to(vec.dtype))
+        return told
+
+
+class PatchDecoder(nn.Module):
+    """A transformer that paints: every patch asks the caption's tokens and z what to show, and :class:`Spots` where."""
+
+    def __init__(self, shape: Shape, latent: int) -> None:
+        super().__init__()
+        self.size, self.patch = shape.image_size, shape.patch
         self.trunk = _Trunk(shape)
         grid, width = self.trunk.grid, shape.width
         self.places = nn.Parameter(0.02 * torch.randn(grid**2, width))
         self.told = nn.Linear(shape.context, width) if shape.context else None
         self.token = nn.Linear(latent, width)
         self.vec = nn.Sequential(nn.Linear(latent + shape.context, width), nn.SiLU(), nn.Linear(width, width))
-        self.pose = nn.Sequential(nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 3 * spots))
-        self.seen = nn.Linear(spots * 2 * (1 + 2 * self.OCTAVES), width)
+        self.spots = Spots(width, grid)
         self.norm = nn.LayerNorm(width)
         self.out = nn.Linear(width, 3 * shape.patch**2)
-        middle = (torch.arange(grid) + 0.5) / grid
-        rows, columns = torch.meshgrid(middle, middle, indexing="ij")
-        self.register_buffer("middles", torch.stack([columns.flatten(), rows.flatten()], dim=1), persistent=False)
-
-    def look(self, vec: Tensor) -> Tensor:
-        """Where each patch lies as seen from every spot, (B, N, features)."""
-        pose = self.pose(vec).float().unflatten(1, (self.spots, 3))  # (B, K, 3)
-        centre, size = pose[..., :2].sigmoid(), 0.25 * pose[..., 2:].clamp(-3, 3).exp()
-        seen = (self.middles[None, :, None] - centre[:, None]) / size[:, None]  # (B, N, K, 2)
-        waves = seen[..., None] * (math.pi / 4 * 2.0 ** torch.arange(self.OCTAVES, device=seen.device))
-        return torch.cat([seen.clamp(-4, 4)[..., None], waves.sin(), waves.cos()], dim=-1).flatten(2)
 
     def forward(self, z: Tensor, caption: Caption | None = None) -> Tensor:
+        return self.picture(self.tokens(z, caption))
+
+    def tokens(self, z: Tensor, caption: Caption | None = None) -> Tensor:
+        """What each patch is to show, (B, N, width)."""
         vec = self.vec(torch.cat([z, pooled(caption, z)], dim=1))  # (B, D)
         context, mask = self.token(z)[:, None], torch.ones(len(z), 1, dtype=torch.bool, device=z.device)
         if self.told is not None and caption is not None:
             context = torch.cat([context, self.told(caption[0])], dim=1)  # (B, 1 + T, D)
             mask = torch.cat([mask, caption[1]], dim=1)
-        x = self.places + self.seen(self.look(vec).to(vec.dtype))  # (B, N, D)
-        x = self.trunk(x, context, mask, vec)
-        return unpatchify(self.out(self.norm(x)), self.patch, self.size, self.size)
+        x: Tensor = self.trunk(self.places + self.spots(vec), context, mask, vec)
+        return x
+
+    def picture(self, tokens: Tensor) -> Tensor:
+        """(B, N, width) -> (B, 3, S, S)."""
+        return unpatchify(self.out(self.norm(tokens)), self.patch, self.size, self.size)
+
+
+class CaptionPrior(nn.Module):
+    """p(z | caption): learned questions look over the caption's tokens; starts as N(0, I)."""
+
+    QUESTIONS = 8
+
+    def __init__(self, dim: int, heads: int, latent: int) -> None:
+        super().__init__()
+        self.questions = nn.Parameter(torch.randn(self.QUESTIONS, dim))
+        self.look = nn.MultiheadAttention(dim, heads, batch_first=True)
+        self.think = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, dim), nn.GELU())
+        self.out = nn.Linear(self.QUESTIONS * dim, 2 * latent)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, caption: Caption) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance, (B, latent) each, float32."""
+        context, mask = caption
+        asked = self.questions.to(context.dtype).expand(len(context), -1, -1)
+        found, _ = self.look(asked, context, context, key_padding_mask=~mask, need_weights=False)
+        mu, logvar = self.out(self.think(asked + found).flatten(1)).float().chunk(2, dim=1)
+        return mu, logvar.clamp(-12, 12)
 
 
 ENCODERS: Mapping[str, Callable[[Shape, int], nn.Module]] = {

@@ -7,9 +7,11 @@ at zero and the choice of what is quick on a CPU: channels-last memory and atten
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from diffusers import UNet2DConditionModel, UNet2DModel
 from diffusers.models.attention_processor import Attention, AttnProcessor
@@ -19,6 +21,18 @@ from torch import channels_last as last  # (B, C, H, W) with the channels of a p
 
 HEAD = 32
 """Channels of an attention head."""
+OCTAVES = 2
+"""Waves per axis by which every place is told where it is: captions say where things are, and convolutions know it from
+the border only."""
+
+
+def positions(side: int) -> Tensor:
+    """Where the places of a grid are: x and y in (-1, 1) and their waves, (1, 2 (1 + 2 OCTAVES), side, side)."""
+    middle = (2 * torch.arange(side) + 1) / side - 1
+    rows, columns = torch.meshgrid(middle, middle, indexing="ij")
+    axes = torch.stack([columns, rows])
+    waves = [wave(math.pi / 2 * 2.0**k * axes) for k in range(OCTAVES) for wave in (torch.sin, torch.cos)]
+    return torch.cat([axes, *waves])[None]
 
 
 class UNet(nn.Module):
@@ -33,6 +47,8 @@ class UNet(nn.Module):
         context_dim: width of the context tokens; None for a network without.
         vector_dim: width of a vector that is added to the time's, None for none.
     """
+
+    where: Tensor
 
     def __init__(
         self,
@@ -59,7 +75,7 @@ class UNet(nn.Module):
         self.fold = fold
         shape = {
             "sample_size": side,
-            "in_channels": in_channels * fold**2,
+            "in_channels": in_channels * fold**2 + 2 * (1 + 2 * OCTAVES),
             "out_channels": out_channels * fold**2,
             "block_out_channels": tuple(widths),
             "layers_per_block": layers,
@@ -86,6 +102,7 @@ class UNet(nn.Module):
                 cross_attention_dim=context_dim,
                 use_linear_projection=True,
             )
+        self.register_buffer("where", positions(side), persistent=False)
         self.vector = None if vector_dim is None else nn.Linear(vector_dim, 4 * widths[0])
         for block in self.net.modules():
             if isinstance(block, Attention):
@@ -115,7 +132,9 @@ class UNet(nn.Module):
         Returns:
             (B, out_channels, S, S).
         """
-        folded = F.pixel_unshuffle(x, self.fold).contiguous(memory_format=last)  # (B, C p^2, S / p, S / p)
+        where = self.where.to(x.dtype).expand(len(x), -1, -1, -1)
+        folded = torch.cat([F.pixel_unshuffle(x, self.fold), where], dim=1)  # (B, C p^2 + W, S / p, S / p)
+        folded = folded.contiguous(memory_format=last)
         beside = None if self.vector is None else self.vector(vector)
         if context is None:
             out = self.net(folded, n, beside).sample

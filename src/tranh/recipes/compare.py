@@ -27,6 +27,7 @@ from tranh.recipes import compare_page, evaluate_pictures, models, networks, own
 from tranh.recipes import compare_quality as quality
 from tranh.recipes import evaluate as evaluation
 from tranh.recipes.caption_judge import CaptionJudge
+from tranh.recipes.enlarged import Enlarged
 from tranh.recipes.judge import SIDE, Detector
 from tranh.recipes.sources import assets_of, get_ready, source_of
 from tranh.types import Event, Generates, Recipe, TranhError
@@ -244,7 +245,7 @@ def _evaluated(
             system.why[group] = "it makes no pictures by itself"
         return
     side = SIDE if terms.data is None else int(held.size)  # type: ignore[attr-defined]
-    system.held = drawing = quality.Enlarged(held, side)
+    system.held = drawing = Enlarged(held, side)
     system.hash = drawing.hash
     if drawing.own != side:
         system.why["size"] = f"draws at {drawing.own} px, enlarged to {side}"

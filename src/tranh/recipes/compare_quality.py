@@ -23,7 +23,6 @@ from tranh.metrics import diversity, psnr, sharpness, ssim
 from tranh.metrics.interval import Interval
 from tranh.metrics.measured import Card, Measured, Refused
 from tranh.metrics.network import Network, named
-from tranh.nn.pixels import resized
 from tranh.recipes import matching
 from tranh.recipes.judge import renders
 from tranh.recipes.measures import measure_sets
@@ -51,35 +50,6 @@ class Draws(Protocol):
         steps: int | None = None,
         guidance: float | None = None,
     ) -> Tensor: ...
-
-
-class Enlarged:
-    """A system whose pictures are brought to the side that all are judged at.
-
-    Args:
-        system: any that draws; side: of the pictures judged.
-    """
-
-    def __init__(self, system: Any, side: int) -> None:
-        self.system, self.size, self.parts = system, side, system.parts
-        self.hash, self.name, self.card = system.hash, system.name, getattr(system, "card", {})
-        self.own = side if side in system.sizes else int(system.size)
-
-    @property
-    def memory(self) -> Any:
-        """The index of its training pictures, if it has one."""
-        return self.system.memory
-
-    def generate_batch(
-        self,
-        prompts: Sequence[str],
-        seeds: Sequence[int],
-        size: int | None = None,
-        steps: int | None = None,
-        guidance: float | None = None,
-    ) -> Tensor:
-        images: Tensor = self.system.generate_batch(prompts, seeds, self.own, steps, guidance)
-        return resized(images, self.size)
 
 
 def followed(report: Mapping[str, Any]) -> list[Cell]:

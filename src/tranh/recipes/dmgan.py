@@ -18,7 +18,7 @@ def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
     data = LEVEL_ONE if data is None or dict(data) == {"source": "scenes"} else dict(data)
     return Recipe(
         name="dmgan",
-        stages=before(data) | {"dmgan": rivals("dmgan", data, batch=32)},
+        stages=before(data, clip=True) | {"dmgan": rivals("dmgan", data, clip=True)},
         system="tranh.recipes.system:assemble",
         parts=("clip", "dmgan"),
         cost="two cores: 20 minutes on level one; --minutes shares any time among the stages",

@@ -125,6 +125,8 @@ def evaluate(
         "scenes": VERSION, "density": density, "size": size, "steps": steps, "guidance": guidance, "prior": prior,
         "seed": seed, "model": str(getattr(system, "hash", "unknown")), "verifier": weights_hash(verifier),
     }  # fmt: skip
+    if (drawn := getattr(system, "own", size)) != size:
+        protocol["drawn at"] = drawn  # and brought to ``size``
     asked = [_asked(*where, density) for where in product(levels, splits, languages, range(count))]
     again = [
         [_asked(level, splits[0], languages[0], i, density, k) for i in range(prompts)]

@@ -18,7 +18,7 @@ from tranh.engine.rundir import RunDir
 from tranh.families.verifier import Reading
 from tranh.metrics.network import Network
 from tranh.recipes import compare, compare_cost, evaluate, run
-from tranh.recipes import compare_quality as quality
+from tranh.recipes.enlarged import Enlarged
 from tranh.types import TranhError
 
 ALL = ("toy-paint", "toy-two", "toy-mirror", "toy-bad")
@@ -108,7 +108,7 @@ def test_the_table_says_what_the_evaluation_says(whole):
         assert found[f"facts, normalised, {where}"]["interval"]["value"] == pytest.approx(expected)
     assert len(report["scores"]) == 4
     # and evaluated again, from the exported model, by the evaluation itself
-    again = quality.Enlarged(compare.models.load(out / "systems" / "toy-paint" / "model"), 64)
+    again = Enlarged(compare.models.load(out / "systems" / "toy-paint" / "model"), 64)
     *_, last = evaluate.evaluate(again, Blind(), out / "again", levels=("one",), count=4, prompts=2, samples=2)
     assert last.result["scores"] == report["scores"] and last.result["protocol"] == report["protocol"]
 
