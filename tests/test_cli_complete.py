@@ -63,7 +63,7 @@ def test_generate_takes_them_too(fake):
 
 def test_what_cannot_be_is_said(fake, monkeypatch, tmp_path):
     (tmp_path / "no.png").write_text("no picture")
-    assert "no picture that can be read" in call("edit", "complete", "m", "no.png", "a car").stderr
+    assert "no picture of a known kind" in call("edit", "complete", "m", "no.png", "a car").stderr
     assert "nowhere.png" in call("edit", "complete", "m", "nowhere.png", "a car").stderr
     assert "rows is 1" in call("edit", "complete", "m", "car.png", "a car", "--rows", "1").stderr
     monkeypatch.setattr("tranh.recipes.models.load", lambda name: object())

@@ -84,3 +84,9 @@ def test_faults_say_what_is_allowed():
         schedule.VariancePreserving.linear_betas().grid(1001)
     with pytest.raises(ValueError, match="leading, trailing or linspace"):
         schedule.VariancePreserving.linear_betas().grid(10, "even")
+
+
+def test_times_begin_near_noise_and_fall_to_where_they_stay():
+    means = [schedule.noise_first(2.5, 0.6, progress) for progress in (0.0, 0.25, 0.5, 0.75, 1.0)]
+    assert means == pytest.approx([2.5, 1.55, 0.6, 0.6, 0.6])
+    assert schedule.noise_first(2.5, 0.6, 0.5, until=1.0) == pytest.approx(1.55)

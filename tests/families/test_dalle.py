@@ -142,7 +142,7 @@ def test_a_reader_lends_its_caption_encoder(reading):
     family, data = toy(reading=reading)
     text = TextEncoder(40, 32, 1, 4, 8, causal=reading == "one")
     torch.nn.init.normal_(text.transformer.blocks[0].down_proj.weight, std=0.2)
-    lent = {f"text.{k}": v for k, v in text.state_dict().items()} | {"queries": torch.ones(3, 32)}
+    lent = {f"text.{k}": v for k, v in text.state_dict().items()} | {"questions.queries": torch.ones(3, 32)}
     family.load_state_dict(family.adopt(lent))
     if reading == "encoder":
         torch.testing.assert_close(family.stack.text(data.tokens, data.mask), text(data.tokens, data.mask))

@@ -4,6 +4,7 @@ import torch
 
 from tranh.engine.contract import overfit_one_batch
 from tranh.families.decoder import Decoder
+from tranh.nn.asked import labelled
 from tranh.text.drop import drop_captions
 from tranh.types import Batch, Phase
 
@@ -86,16 +87,16 @@ def test_dropped_captions_are_the_empty_one():
     assert torch.equal(tokens[1], b.tokens[1])
 
 
-def test_kept_patches_are_those_that_show_things():
+def test_kept_patches_are_those_that_show_things(monkeypatch):
     seen = []
 
-    class Watched(Decoder):
-        def label_loss(self, tokens, labels, told):
-            seen.append((tokens.shape, labels))
-            return super().label_loss(tokens, labels, told)
+    def watched(heads, tokens, labels, told):
+        seen.append((tokens.shape, labels))
+        return labelled(heads, tokens, labels, told)
 
+    monkeypatch.setattr("tranh.families.decoder.labelled", watched)
     torch.manual_seed(0)
-    family = Watched(**(tiny().config | {"keep": 3, "keep_until": 1.0}))
+    family = Decoder(**(tiny().config | {"keep": 3, "keep_until": 1.0}))
     b = batch()
     labels = b.labels["patches"].clone()
     labels[..., 0] = torch.tensor([0, 2, 0, 1])  # two of the four show something

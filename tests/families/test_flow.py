@@ -173,9 +173,14 @@ def test_noise_is_taken_off_a_known_density():
 def test_begins_from_a_readers_words():
     source, family = tiny(), tiny()
     torch.nn.init.normal_(source.text.tokens.weight)
-    lent = {k: v for k, v in source.state_dict().items() if k.startswith("text.")} | {"queries": torch.zeros(9, 3)}
+    lent = {k: v for k, v in source.state_dict().items() if k.startswith("text.")} | {
+        "questions.queries": torch.zeros(9, 3)
+    }
     family.load_state_dict(dict(family.adopt(lent)))
-    assert torch.equal(family.text.tokens.weight, source.text.tokens.weight) and family.queries.shape == (3, 32)
+    assert torch.equal(family.text.tokens.weight, source.text.tokens.weight) and family.questions.queries.shape == (
+        3,
+        32,
+    )
 
 
 def test_what_the_page_says_runs():

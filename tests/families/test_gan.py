@@ -8,6 +8,7 @@ from tranh.engine.contract import overfit_one_batch
 from tranh.engine.doctor import before
 from tranh.families.clip import Clip
 from tranh.families.gan import Gan
+from tranh.families.vae import Vae
 from tranh.types import Batch, Phase, Stage
 
 
@@ -131,8 +132,21 @@ def test_collapsed_modes_are_seen_in_the_log():
 def test_a_reader_lends_its_words():
     family = tiny()
     lent = {k: torch.randn_like(v) for k, v in family.state_dict().items() if k.startswith("text.")}
-    family.load_state_dict(dict(family.adopt(lent | {"queries": torch.zeros(3)})))
+    family.load_state_dict(dict(family.adopt(lent | {"questions.queries": torch.zeros(3)})))
     assert torch.equal(family.text.tokens.weight, lent["text.tokens.weight"])
+
+
+def test_a_painter_lends_all_that_draws():
+    vae = Vae(
+        vocab=50, max_len=12, text_dim=32, text_depth=1, text_heads=2, image_size=16, form="transformer", width=32,
+        depth=2, heads=2, patch=4, latent=8,
+    )  # fmt: skip
+    torch.nn.init.normal_(vae.prior.out.weight, std=0.1)
+    family, b = tiny(), batch()
+    family.load_state_dict(dict(family.adopt(vae.state_dict())))
+    (drawn,) = vae.eval().draw(b.tokens, b.mask, range(6))
+    (made,) = family.eval().draw(b.tokens, b.mask, range(6))
+    torch.testing.assert_close(made.x, drawn.x)
 
 
 @pytest.fixture(scope="module")

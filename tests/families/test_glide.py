@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from tranh.families.glide import Glide
+from tranh.families.reader import Reader
 from tranh.nn.holes import random_holes
 from tranh.types import Batch, Fills, Phase
 
@@ -98,7 +99,9 @@ def test_without_inpainting_there_are_no_inputs_for_it():
 def test_a_reader_lends_its_words():
     family, other = tiny(), tiny()
     torch.nn.init.normal_(other.text.tokens.weight)
-    lent = {k: v for k, v in other.state_dict().items() if k.startswith("text.")} | {"queries": torch.zeros(3)}
+    lent = {k: v for k, v in other.state_dict().items() if k.startswith("text.")} | {
+        "questions.queries": torch.zeros(3)
+    }
     family.load_state_dict(dict(family.adopt(lent)))
     assert torch.equal(family.text.tokens.weight, other.text.tokens.weight)
 
@@ -117,3 +120,22 @@ def test_a_loss_needs_no_randomness_of_its_own():
     family, b = tiny(), batch()
     once, again = (family(b, Phase("train", 0, 1, torch.Generator().manual_seed(3)))["loss"] for _ in range(2))
     assert torch.equal(once, again)
+
+
+def test_the_labels_of_patches_teach_and_then_no_longer():
+    torch.manual_seed(0)
+    family, b = stirred(tiny(label_sizes=[3, 4])), batch()
+    labels = torch.randint(0, 4, (4, 16, 2), generator=torch.Generator().manual_seed(3))
+    b = b.replace(labels={"patches": labels.clamp(max=3)})
+    early = family(b, Phase("train", 0, 100, torch.Generator().manual_seed(0)))
+    torch.testing.assert_close(early["loss"], early["denoise"] + 0.3 * early["labels"])
+    late = family(b, Phase("train", 90, 100, torch.Generator().manual_seed(0)))
+    assert set(late) == {"loss"}
+
+
+def test_a_reader_lends_its_questions():
+    reader = Reader(vocab=50, max_len=12, text_dim=32, text_depth=1, text_heads=2, thing_sizes=[4, 2],
+                    picture_sizes=[3])  # fmt: skip
+    family = tiny(questions=5)
+    family.load_state_dict(dict(family.adopt(reader.state_dict())))
+    assert torch.equal(family.questions.queries, reader.questions.queries)

@@ -142,7 +142,9 @@ def test_captions_reach_the_picture_and_an_empty_one_is_none():
 def test_it_begins_from_a_reader():
     reader, family = tiny(), tiny()
     torch.nn.init.normal_(reader.text.tokens.weight)
-    tensors = {k: v for k, v in reader.state_dict().items() if k.startswith("text.")} | {"queries": torch.zeros(3)}
+    tensors = {k: v for k, v in reader.state_dict().items() if k.startswith("text.")} | {
+        "questions.queries": torch.zeros(3)
+    }
     family.load_state_dict(dict(family.adopt(tensors)))
     assert torch.equal(family.text.tokens.weight, reader.text.tokens.weight)
 

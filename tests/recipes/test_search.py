@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 import tranh
+from tranh.data.decode import read_picture
 from tranh.engine.picture import read_settings
 from tranh.recipes import search
 from tranh.recipes.caption_judge import CaptionJudge, judge_of
@@ -119,7 +120,7 @@ def test_places_without_pictures_are_refused(judge, tmp_path):
 
 def test_shares_are_the_softmax_of_logits_per_image(judge, folder):
     """As CLIPModel has them: cosines times e to the learned scale (its embeddings are compared in test_clip.py)."""
-    labels, image = ["a red circle", "một con mèo", "a blue house"], search.picture(folder / "b.jpg")
+    labels, image = ["a red circle", "một con mèo", "a blue house"], read_picture(folder / "b.jpg")
     cosines = [judge.similarity(image, label) for label in labels]
     shares = torch.softmax(judge.model.logit_scale.exp() * torch.tensor(cosines), -1).tolist()
     [named] = search.classify(judge, [("b", image)], labels)

@@ -27,14 +27,14 @@ def forward(
     """
     import numpy as np
 
-    from tranh.data.decode import decode
+    from tranh.data.decode import read_picture
     from tranh.data.fit import square
     from tranh.engine.picture import check_target
     from tranh.nn.pixels import to_images
     from tranh.recipes.strip import strip as drawn
 
     check_target(output)
-    image = to_images(np.asarray(square(decode(picture.read_bytes()).image, size))[None])[0]
+    image = to_images(np.asarray(square(read_picture(picture), size))[None])[0]
     drawn(image, words(schedule), count, seed).save(output)
     typer.echo(output)
 

@@ -46,19 +46,14 @@ def complete(
     \b
     tranh edit complete my-dalle car.png --rows 0.5 "a large red car on grey"
     """
-    from PIL import Image, UnidentifiedImageError
-
+    from tranh.data.decode import read_picture
     from tranh.edits.complete import complete as completing
     from tranh.engine.picture import save_picture
     from tranh.recipes import models
-    from tranh.types import Request, TranhError
+    from tranh.types import Request
 
     paths = targets(ctx, output, format, [seed] if count == 1 else range(seed, seed + count))
-    try:
-        with Image.open(picture) as opened:
-            image = opened.convert("RGB")
-    except UnidentifiedImageError as error:
-        raise TranhError(f"{picture} is no picture that can be read: give a PNG, JPEG or WebP") from error
+    image = read_picture(picture)
     request = Request(
         prompt, count=count, seed=seed, guidance=guidance, temperature=temperature, top_k=top_k, top_p=top_p,
         allow_unknown=allow_unknown,

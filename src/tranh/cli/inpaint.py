@@ -32,13 +32,13 @@ def inpaint(
     \b
     tranh edit inpaint my-glide picture.png "a small blue star at the top left" --mask mask.png -o new.png
     """
-    from tranh.data.decode import decode
+    from tranh.data.decode import read_picture
     from tranh.engine.picture import check_target, save_picture
     from tranh.recipes.inpaint import inpaint as filling
     from tranh.types import Request
 
     check_target(output)
-    image, hole = (decode(path.read_bytes()).image for path in (picture, mask))
+    image, hole = (read_picture(path) for path in (picture, mask))
     request = Request(
         prompt, negative, seed=seed, steps=steps, guidance=guidance, image=image, mask=hole,
         allow_unknown=allow_unknown, sampler=sampler,

@@ -42,6 +42,7 @@ def search(
     asked = " ".join(prompt or [])
     if bool(asked) == bool(image):
         ctx.fail('say what to look for: either a prompt (tranh search FOLDER "a red circle") or --image PICTURE')
+    from tranh.data.decode import read_picture
     from tranh.engine.picture import check_target
     from tranh.recipes import caption_judge
     from tranh.recipes import search as searching
@@ -50,7 +51,7 @@ def search(
         check_target(output)
     where, judge = searching.place(folder), caption_judge.load(model)
     if image is not None:
-        asked, wanted = f"like {image.name}", judge.embed_pictures([searching.picture(image)])[0]
+        asked, wanted = f"like {image.name}", judge.embed_pictures([read_picture(image)])[0]
     else:
         understood = judge.understand(asked, allow_unknown)
         _say(understood.notices)
@@ -80,6 +81,7 @@ def classify(
     tranh classify a.png b.jpg --labels "a circle,a square,a cat"
     tranh classify a.png --labels "một hình tròn,một con mèo" --model my-clip
     """
+    from tranh.data.decode import read_picture
     from tranh.recipes import caption_judge
     from tranh.recipes import search as searching
 
@@ -89,7 +91,7 @@ def classify(
     for label in understood:
         _say(label.notices)
     named = dict(zip((label.text for label in understood), typed, strict=True))
-    opened = [(str(path), searching.picture(path)) for path in pictures]
+    opened = [(str(path), read_picture(path)) for path in pictures]
     for one in searching.classify(judge, opened, [label.text for label in understood]):
         shares = ", ".join(f"{named[label]} {100 * share:.0f} %" for label, share in one.shares[:3])
         typer.echo(f"{one.name}: {shares}")

@@ -10,6 +10,7 @@ import struct
 import warnings
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
@@ -119,6 +120,20 @@ def decode(
     except CONSEQUENCES as error:
         short = isinstance(error, EOFError) or "truncated" in str(error).lower()
         raise BrokenPicture("cut short" if short else "damaged", f"it cannot be unpacked: {error}") from error
+
+
+def read_picture(path: Path) -> Image.Image:
+    """The picture in a file somebody named, upright, as RGB.
+
+    Raises:
+        TranhError: there is none that can be read; the file is named.
+    """
+    try:
+        return decode(path.read_bytes()).image
+    except OSError as error:
+        raise TranhError(f"{path} cannot be read: {error.strerror}") from error
+    except BrokenPicture as error:
+        raise TranhError(f"{path}: {error}") from error
 
 
 def _decode(

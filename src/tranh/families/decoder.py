@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from tranh.diffusion import loss, schedule
 from tranh.diffusion.guide import classifier_free
-from tranh.nn.asked import cross_entropy
+from tranh.nn.asked import labelled
 from tranh.nn.groups import split_matrices
 from tranh.nn.sequence import TextEncoder
 from tranh.nn.transformer import ImageTransformer, patchify, take
@@ -151,24 +151,10 @@ class Decoder(Family):
         figures = {"loss": denoise, "denoise": denoise.detach()}
         weight = self.label_weight * max(0.0, 1 - phase.progress / self.label_until)
         if tapped is not None and weight > 0 and labels is not None:
-            asked = self.label_loss(tapped, labels, ~dropped)
+            asked = labelled(list(self.label_heads), tapped, labels, ~dropped)
             figures["labels"] = asked.detach()
             figures["loss"] = denoise + weight * asked
         return figures
-
-    def label_loss(self, tokens: Tensor, labels: Tensor, told: Tensor) -> Tensor:
-        """Cross-entropy of what each patch shows, from the tokens of a middle layer.
-
-        Args:
-            tokens: (B, N, hidden_size); labels: (B, N, fields) int64, 0 for background, -1 where not asked.
-            told: (B,) bool, False where the caption was dropped and the answer cannot be known.
-        """
-        labels = torch.where(told[:, None, None], labels, -1)
-        losses = [
-            cross_entropy(head(tokens).flatten(0, 1).float(), labels[..., i].flatten())
-            for i, head in enumerate(self.label_heads)
-        ]
-        return torch.stack(losses).mean()
 
     def adopt(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Weights of another decoder, with or without CLIP, with patches of any size: what fits is taken over."""

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from tranh.diffusion.sample import seeded
+from tranh.nn.asked import Questions
 from tranh.nn.groups import split_matrices
 from tranh.nn.invertible import AutoregressiveBlock, Details, coarse_to_fine, gaussian, haar, unhaar
 from tranh.nn.sequence import TextEncoder
@@ -82,9 +83,7 @@ class Flow(Family):
         self.guidance, self.temperature = guidance, temperature
         self.deep = max(range(len(depths)), key=lambda k: depths[k])
         self.text = TextEncoder(vocab, text_dim, text_depth, text_heads, max_len)
-        self.queries = nn.Parameter(0.5 * torch.randn(context, text_dim))
-        self.look = nn.MultiheadAttention(text_dim, text_heads, batch_first=True)
-        self.think = nn.Sequential(nn.LayerNorm(text_dim), nn.Linear(text_dim, text_dim), nn.GELU())
+        self.questions = Questions(context, text_dim, text_heads)
         self.text_in = nn.Linear(text_dim, hidden_size)
         self.null = nn.Parameter(0.02 * torch.randn(context, hidden_size))
         self.kinds = nn.Embedding(2, hidden_size)  # clean or noisy
@@ -106,10 +105,7 @@ class Flow(Family):
 
     def condition(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """Captions (B, T) as context tokens (B, K, hidden_size)."""
-        words = self.text(tokens, mask)
-        queries = self.queries.expand(len(tokens), -1, -1)
-        found, _ = self.look(queries, words, words, key_padding_mask=~mask, need_weights=False)
-        return self.text_in(self.think(queries + found))
+        return self.text_in(self.questions(self.text(tokens, mask), mask))
 
     def unconditional(self, rows: int) -> Tensor:
         """The context of no caption."""

@@ -7,17 +7,20 @@ schedule with the error weighed as velocity (Li and He 2025), times drawn toward
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from tranh.diffusion.bound import Chain
 from tranh.diffusion.guide import classifier_free
 from tranh.diffusion.loss import rows, velocity_loss
 from tranh.diffusion.sample import SAMPLERS, named, seeded
 from tranh.diffusion.schedule import VariancePreserving, logit_normal, noise_first, vp_coefficients
+from tranh.nn.asked import Questions, labelled
 from tranh.nn.groups import split_matrices
 from tranh.nn.holes import random_holes
 from tranh.nn.sequence import TextEncoder
@@ -27,11 +30,13 @@ from tranh.types import Batch, Denoiser, Family, ParamGroup, Phase, Step
 
 
 class Glide(Family):
-    """A caption encoder and a U-Net whose places attend to every token of the caption; its mean goes beside the time.
+    """A caption encoder and a U-Net whose places attend to every token of the caption; what questions make of the whole
+    caption goes beside the time.
 
     Args:
         vocab, max_len: of the tokenizer.
         text_dim, text_depth, text_heads: of the caption encoder, trained with the rest.
+        questions: number of the questions; a reader with as many lends them too.
         image_size, fold, widths, layers, attention: of the U-Net, see :class:`tranh.nn.unet.UNet`.
         N: steps of the chain, whose betas are cosine's.
         time_mean, time_std: of the logit-normal distribution of training times.
@@ -39,6 +44,9 @@ class Glide(Family):
         drop: share of the captions that are dropped.
         inpaint: share of the examples that are shown outside a random hole, in the second half of the run, as GLIDE is
             fine-tuned; 0 for a network without the inputs that show them.
+        label_sizes: number of values of each label of a patch's thing; the U-Net is asked for them on its way up, as
+            :class:`tranh.families.decoder.Decoder` is. Empty for data without labels.
+        label_weight: of that loss at the start; it falls to 0 by ``label_until``, a share of the run.
         steps, guidance, sampler: of drawing, where none are asked for.
     """
 
@@ -53,6 +61,7 @@ class Glide(Family):
         text_dim: int = 256,
         text_depth: int = 3,
         text_heads: int = 4,
+        questions: int = 16,
         image_size: int = 64,
         fold: int = 4,
         widths: Sequence[int] = (128, 256),
@@ -64,13 +73,16 @@ class Glide(Family):
         time_std: float = 1.0,
         drop: float = 0.12,
         inpaint: float = 0.2,
+        label_sizes: Sequence[int] = (),
+        label_weight: float = 0.3,
+        label_until: float = 0.8,
         steps: int = 15,
         guidance: float = 2.5,
         sampler: str = "dpm++",
     ) -> None:
         super().__init__()
         self.config = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
-        self.config |= {"widths": list(widths), "attention": list(attention)}
+        self.config |= {"widths": list(widths), "attention": list(attention), "label_sizes": list(label_sizes)}
         self.image_size, self.drop, self.inpaint = image_size, drop, inpaint
         self.time_first, self.time_mean, self.time_std = time_first, time_mean, time_std
         self.steps, self.guidance, self.sampler = steps, guidance, sampler
@@ -87,6 +99,10 @@ class Glide(Family):
             context_dim=text_dim,
             vector_dim=text_dim,
         )
+        self.questions = Questions(questions, text_dim, text_heads)
+        self.whole = nn.Linear(questions * text_dim, text_dim)
+        self.label_weight, self.label_until = label_weight, label_until
+        self.label_heads = nn.ModuleList(nn.Linear(self.unet.tapped, n + 1) for n in label_sizes)
 
     def adopt(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """The caption encoder of a reader, or another of this family: what fits is taken over."""
@@ -109,25 +125,43 @@ class Glide(Family):
         tokens, mask = drop_captions(batch.tokens, batch.mask, dropped)
         n = self.chain.vp.index(t)
         a, s = (rows(c, x0).to(x0.dtype) for c in self.chain.vp.coefficients(n))
-        out = self.answer(a * x0 + s * eps, n, self.text(tokens, mask), mask, x0, holes)
-        return {"loss": velocity_loss(out, x0, t).mean()}
+        labels = batch.labels.get("patches")
+        weight = self.label_weight * max(0.0, 1 - phase.progress / self.label_until)
+        tap = len(self.label_heads) > 0 and weight > 0
+        out = self.answer(a * x0 + s * eps, n, self.text(tokens, mask), mask, x0, holes, tap)
+        if not isinstance(out, tuple) or labels is None:
+            out = out[0] if isinstance(out, tuple) else out
+            return {"loss": velocity_loss(out, x0, t).mean()}
+        denoise = velocity_loss(out[0], x0, t).mean()
+        seen = F.adaptive_avg_pool2d(out[1], math.isqrt(labels.shape[1])).flatten(2).transpose(1, 2)
+        wrong = labelled(list(self.label_heads), seen, labels, ~dropped)
+        return {"loss": denoise + weight * wrong, "denoise": denoise.detach(), "labels": wrong.detach()}
 
     def answer(
-        self, y: Tensor, n: Tensor, context: Tensor, mask: Tensor, known: Tensor | None, holes: Tensor | None
-    ) -> Tensor:
+        self,
+        y: Tensor,
+        n: Tensor,
+        context: Tensor,
+        mask: Tensor,
+        known: Tensor | None,
+        holes: Tensor | None,
+        tap: bool = False,
+    ) -> Tensor | tuple[Tensor, Tensor]:
         """The x_0 of states y (B, 3, S, S) at indices n (B,).
 
         Args:
             context, mask: encoded captions (B, T, text_dim) and bool (B, T).
             known: pictures shaped as y; holes: bool (B, 1, S, S), True where they are not to be seen; None for nowhere
                 to be seen.
+            tap: as for the U-Net.
         """
         if self.inpaint:
             if known is None or holes is None:
                 known, holes = torch.zeros_like(y), torch.ones_like(y[:, :1], dtype=torch.bool)
             y = torch.cat([y, known * ~holes, holes.to(y.dtype)], dim=1)
-        whole = context.sum(1) / mask.sum(1, keepdim=True)  # padding is zero
-        return self.unet(y, n, context, mask, whole).float()
+        whole = self.whole(self.questions(context, mask).flatten(1))
+        out = self.unet(y, n, context, mask, whole, tap)
+        return (out[0].float(), out[1]) if isinstance(out, tuple) else out.float()
 
     def guided(
         self,
@@ -154,7 +188,9 @@ class Glide(Family):
                 if known is None or holes is None
                 else (known.repeat(twice, 1, 1, 1), holes.repeat(twice, 1, 1, 1))
             )
-            return self.answer(y, n, context[of], mask[of], *shown).clamp(-1, 1)
+            out = self.answer(y, n, context[of], mask[of], *shown)
+            assert isinstance(out, Tensor)
+            return out.clamp(-1, 1)
 
         plain = self.chain.vp.denoiser(denoise, "x0")
         scale = self.guidance if guidance is None else guidance

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tranh.nn.asked import cross_entropy
+from tranh.nn.asked import Questions, cross_entropy
 from tranh.nn.groups import split_matrices
 from tranh.nn.sequence import TextEncoder
 from tranh.types import Batch, Family, ParamGroup, Phase
@@ -56,9 +56,7 @@ class Reader(Family):
         }  # fmt: skip
         self.kinds, self.most = thing_sizes[0], most
         self.text = TextEncoder(vocab, text_dim, text_depth, text_heads, max_len, causal=causal)
-        self.queries = nn.Parameter(torch.randn(self.kinds + 1, text_dim))  # one for each kind, one for the whole
-        self.look = nn.MultiheadAttention(text_dim, text_heads, batch_first=True)
-        self.think = nn.Sequential(nn.LayerNorm(text_dim), nn.Linear(text_dim, text_dim), nn.GELU())
+        self.questions = Questions(self.kinds + 1, text_dim, text_heads)  # one for each kind, one for the whole
         self.of_things = [1, *thing_sizes[1:], PLACES, PLACES]
         self.of_picture = [*picture_sizes, most + 1]
         self.thing = nn.Linear(text_dim, sum(self.of_things))
@@ -74,10 +72,7 @@ class Reader(Family):
             for each kind (B, K, 1 + fields + 6): whether there is one, its other fields, column and row;
             for the whole picture (B, fields + most + 1): its fields and the number of things.
         """
-        context = self.text(tokens, mask)
-        queries = self.queries.expand(len(tokens), -1, -1)
-        found, _ = self.look(queries, context, context, key_padding_mask=~mask, need_weights=False)
-        thought = self.think(queries + found)
+        thought = self.questions(self.text(tokens, mask), mask)
         return self.thing(thought[:, :-1]).float(), self.picture(thought[:, -1]).float()
 
     def forward(self, batch: Batch, phase: Phase) -> dict[str, Tensor]:

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tranh.nn.asked import Questions
 from tranh.nn.conv import ChannelNorm, Residual
 from tranh.nn.transformer import Block, patchify, rope_2d, unpatchify
 
@@ -258,19 +259,14 @@ class CaptionPrior(nn.Module):
 
     def __init__(self, dim: int, heads: int, latent: int) -> None:
         super().__init__()
-        self.questions = nn.Parameter(torch.randn(self.QUESTIONS, dim))
-        self.look = nn.MultiheadAttention(dim, heads, batch_first=True)
-        self.think = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, dim), nn.GELU())
+        self.questions = Questions(self.QUESTIONS, dim, heads)
         self.out = nn.Linear(self.QUESTIONS * dim, 2 * latent)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
     def forward(self, caption: Caption) -> tuple[Tensor, Tensor]:
         """Mean and log-variance, (B, latent) each, float32."""
-        context, mask = caption
-        asked = self.questions.to(context.dtype).expand(len(context), -1, -1)
-        found, _ = self.look(asked, context, context, key_padding_mask=~mask, need_weights=False)
-        mu, logvar = self.out(self.think(asked + found).flatten(1)).float().chunk(2, dim=1)
+        mu, logvar = self.out(self.questions(*caption).flatten(1)).float().chunk(2, dim=1)
         return mu, logvar.clamp(-12, 12)
 
 

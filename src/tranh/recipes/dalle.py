@@ -41,8 +41,8 @@ def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
     of = dict(data or dvae.SCENES)
     scenes = of["source"] == "scenes"
     stages = {
-        "dvae": dvae.stage(of, share=0.25),
-        "clip": Stage("clip", model=SMALL_CLIP, data=of, steps=250, batch=128, share=0.08),
+        "dvae": dvae.stage(of, share=0.2),
+        "clip": Stage("clip", model=SMALL_CLIP, data=of, steps=250, batch=128, share=0.06),
     }
     if scenes:
         stages["reader"] = Stage(
@@ -53,7 +53,7 @@ def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
             batch=128,
             muon_lr=4e-3,
             decay=0.5,
-            share=0.14,
+            share=0.13,
         )
     stages["dalle"] = Stage(
         "dalle",
@@ -64,7 +64,7 @@ def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
         batch=48,
         muon_lr=4e-3,
         decay=0.5,
-        share=0.53,
+        share=0.61,
     )
     return Recipe(
         name="dalle",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tranh.recipes.gan import LEVEL_ONE, before, rivals
+from tranh.recipes.natural import SIDE
 from tranh.types import Recipe
 
 
@@ -15,7 +16,7 @@ def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
     Args:
         data: ``{"source": PATH}`` of own pictures, ``{"source": "digits"}`` of handwritten digits, or levels of Scenes.
     """
-    data = LEVEL_ONE if data is None or dict(data) == {"source": "scenes"} else dict(data)
+    data = {"size": SIDE, **(LEVEL_ONE if data is None or dict(data) == {"source": "scenes"} else data)}
     return Recipe(
         name="dmgan",
         stages=before(data, clip=True) | {"dmgan": rivals("dmgan", data, clip=True)},

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tranh.data.scenes.labels import PICTURE_SIZES, THING_SIZES
+from tranh.recipes.natural import natural
 from tranh.recipes.vae import PAINTER
 from tranh.types import Recipe, Stage
 
@@ -32,7 +33,7 @@ def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
     Args:
         data: ``{"source": PATH}`` of own pictures, ``{"source": "digits"}`` of handwritten digits, or levels of Scenes.
     """
-    data = LEVEL_ONE if data is None or dict(data) == {"source": "scenes"} else dict(data)
+    data = natural(LEVEL_ONE if data is None or dict(data) == {"source": "scenes"} else data)
     return Recipe(
         name="gan",
         stages=before(data, clip=False) | {"gan": rivals("gan", data, clip=False)},
@@ -50,12 +51,13 @@ def before(data: Mapping[str, Any], *, clip: bool) -> dict[str, Stage]:
     if clip:
         stages["clip"] = Stage("clip", model=SMALL_CLIP, data=data, steps=400, batch=128, share=0.1)
     if data["source"] == "scenes":
-        sizes = {"thing_sizes": list(THING_SIZES), "picture_sizes": list(PICTURE_SIZES)}
+        labels = {"thing_sizes": list(THING_SIZES), "picture_sizes": list(PICTURE_SIZES)}
         stages["reader"] = Stage(
-            "reader", model=sizes, data=data, steps=400, batch=128, muon_lr=4e-3, decay=0.5, share=0.1
+            "reader", model=labels, data=data, steps=400, batch=128, muon_lr=4e-3, decay=0.5, share=0.1
         )
+    sizes = {"image_size": data["size"], "patch": patch_of(data["size"])}
     stages["painter"] = Stage(
-        "vae", model={"image_size": 64} | PAINTER, data=data, init="reader" if "reader" in stages else None,
+        "vae", model=PAINTER | sizes, data=data, init="reader" if "reader" in stages else None,
         steps=1200, batch=32, muon_lr=4e-3, decay=0.4, share=0.5,
     )  # fmt: skip
     return stages
@@ -63,9 +65,11 @@ def before(data: Mapping[str, Any], *, clip: bool) -> dict[str, Stage]:
 
 def rivals(family: str, data: Mapping[str, Any], *, clip: bool) -> Stage:
     """The stage of the two adversaries, which begins where the painter ended."""
+    patch = patch_of(data["size"])
+    sizes = {"image_size": data["size"], "patch": patch, "critic_patch": max(1, patch // 2), "match": 0.0}
     return Stage(
         family,
-        model={} if clip else {"match": 0.0},
+        model={"image_size": data["size"]} if clip else sizes,
         data=data,
         parents={"clip": "clip"} if clip else {},
         init="painter",
@@ -77,3 +81,8 @@ def rivals(family: str, data: Mapping[str, Any], *, clip: bool) -> Stage:
         decay=0.5,
         share=0.3 if clip else 0.4,
     )
+
+
+def patch_of(size: int) -> int:
+    """Side of the patches that leave a grid of 7 x 7 at least."""
+    return max(patch for patch in (1, 2, 4, 8) if size % patch == 0 and (size // patch >= 7 or patch == 1))

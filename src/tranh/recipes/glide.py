@@ -7,9 +7,10 @@ times as much, and would follow its caption worse. With more time, ``glide.data.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from tranh.data.scenes.labels import PICTURE_SIZES, THING_SIZES
+from tranh.data.scenes.labels import PATCH_SIZES, PICTURE_SIZES, THING_SIZES
 from tranh.types import Recipe, Stage
 
 SIZE = 32
@@ -25,9 +26,10 @@ def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
     """
     data = dict(data or {"source": "scenes", "levels": {"one": 1.0}})
     data = {"size": SIZE, **data}
+    model: dict[str, Any] = {"image_size": data["size"], "widths": [192, 256], "attention": [True, True]}
     glide = Stage(
         "glide",
-        model={"image_size": data["size"], "widths": [192, 256], "attention": [True, True]},
+        model=model,
         data=data,
         steps=1000,
         batch=48,
@@ -48,7 +50,12 @@ def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
             decay=0.5,
             share=0.14,
         )
-        stages = {"reader": reader, "glide": Stage(**(vars(glide) | {"init": "reader"}))}
+        told = {
+            "questions": THING_SIZES[0] + 1,
+            "label_sizes": list(PATCH_SIZES),
+        }  # as many questions as the reader has
+        glide = replace(glide, init="reader", model=model | told, data=data | {"patches": 8})
+        stages = {"reader": reader, "glide": glide}
     return Recipe(
         name="glide",
         stages=stages,

@@ -42,7 +42,7 @@ def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
             share=0.2,
         ),
         "kl": Stage(
-            "kl", model=side | {"channels": [32, 64, 96]}, data=data, steps=900, batch=32, decay=0.5, share=0.2
+            "kl", model=side | {"channels": [32, 64, 96]}, data=data, steps=900, batch=32, decay=0.5, share=0.17
         ),
         "latent": Stage(
             "latent",
@@ -53,7 +53,7 @@ def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
             batch=48,
             muon_lr=4e-3,
             decay=0.5,
-            share=0.6,
+            share=0.63,
         ),
     }
     return Recipe(
@@ -61,6 +61,6 @@ def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
         stages=stages,
         system="tranh.recipes.system:assemble",
         parts=("clip", "kl", "latent"),
-        cost="two cores: 20 minutes for a first model (--minutes 20); what it has, divided 1 : 1 : 3",
+        cost="two cores: 20 minutes for a first model (--minutes 20); what it has, divided about 1 : 1 : 3",
         expected="place, size, setting and colours of level `one`; kinds come last",
     )

@@ -157,20 +157,6 @@ def classify(judge: CaptionJudge, pictures: Sequence[tuple[str, Image.Image]], l
     return out
 
 
-def picture(path: Path) -> Image.Image:
-    """The picture in a file.
-
-    Raises:
-        TranhError: there is none that can be read.
-    """
-    try:
-        return decode(path.read_bytes()).image
-    except OSError as error:
-        raise TranhError(f"{path} cannot be read: {error.strerror}") from error
-    except BrokenPicture as error:
-        raise TranhError(f"{path}: {error}") from error
-
-
 def sheet_of(where: Place, found: Sequence[Found], asked: str, path: Path) -> Path:
     """Write the pictures found on one sheet, whole and not cut; the settings in the file say what was asked."""
     squares = [
