@@ -105,7 +105,7 @@ def test_kept_patches_are_those_that_show_things(monkeypatch):
     (shape, kept), *_ = seen
     assert shape[:2] == kept.shape[:2] == (6, 3)
     assert (kept[..., 0] != 0).sum(1).tolist() == [2] * 6
-    blind = Watched(**(tiny().config | {"keep": 2, "keep_until": 0.0}))
+    blind = Decoder(**(tiny().config | {"keep": 2, "keep_until": 0.0}))
     told = [blind(b.replace(labels={"patches": labels}), Phase("train", 0, 10, phase.generator)) for _ in range(8)]
     shares = torch.stack([(kept[..., 0] != 0).float().mean() for _, kept in seen[1:]])
     assert len(told) == 8 and 0.3 < shares.mean() < 0.7  # by chance: half of the patches show something
