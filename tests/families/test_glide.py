@@ -122,17 +122,6 @@ def test_a_loss_needs_no_randomness_of_its_own():
     assert torch.equal(once, again)
 
 
-def test_the_labels_of_patches_teach_and_then_no_longer():
-    torch.manual_seed(0)
-    family, b = stirred(tiny(label_sizes=[3, 4])), batch()
-    labels = torch.randint(0, 4, (4, 16, 2), generator=torch.Generator().manual_seed(3))
-    b = b.replace(labels={"patches": labels.clamp(max=3)})
-    early = family(b, Phase("train", 0, 100, torch.Generator().manual_seed(0)))
-    torch.testing.assert_close(early["loss"], early["denoise"] + 0.3 * early["labels"])
-    late = family(b, Phase("train", 90, 100, torch.Generator().manual_seed(0)))
-    assert set(late) == {"loss"}
-
-
 def test_a_reader_lends_its_questions():
     reader = Reader(vocab=50, max_len=12, text_dim=32, text_depth=1, text_heads=2, thing_sizes=[4, 2],
                     picture_sizes=[3])  # fmt: skip

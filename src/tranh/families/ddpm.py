@@ -113,9 +113,7 @@ class Ddpm(Family):
 
     def answer(self, y: Tensor, n: Tensor, vector: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """The U-Net's answer to states y (B, 3, S, S) at indices n (B,), and the share of a learned variance."""
-        out = self.unet(y, n, vector=vector)
-        assert isinstance(out, Tensor)
-        out = out.float()
+        out = self.unet(y, n, vector=vector).float()
         if self.variance != "learned":
             return out, None
         out, share = out.chunk(2, dim=1)

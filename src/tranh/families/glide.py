@@ -7,12 +7,10 @@ schedule with the error weighed as velocity (Li and He 2025), times drawn toward
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tranh.diffusion.bound import Chain
@@ -20,10 +18,12 @@ from tranh.diffusion.guide import classifier_free
 from tranh.diffusion.loss import rows, velocity_loss
 from tranh.diffusion.sample import SAMPLERS, named, seeded
 from tranh.diffusion.schedule import VariancePreserving, logit_normal, noise_first, vp_coefficients
-from tranh.nn.asked import Questions, labelled
+from tranh.nn.asked import Questions
 from tranh.nn.groups import split_matrices
 from tranh.nn.holes import random_holes
 from tranh.nn.sequence import TextEncoder
+from tranh.nn.stock import before_last
+from tranh.nn.teacher import PatchTeacher, tapping
 from tranh.nn.unet import UNet
 from tranh.text.drop import beside_empty, drop_captions
 from tranh.types import Batch, Denoiser, Family, ParamGroup, Phase, Step
@@ -44,9 +44,8 @@ class Glide(Family):
         drop: share of the captions that are dropped.
         inpaint: share of the examples that are shown outside a random hole, in the second half of the run, as GLIDE is
             fine-tuned; 0 for a network without the inputs that show them.
-        label_sizes: number of values of each label of a patch's thing; the U-Net is asked for them on its way up, as
-            :class:`tranh.families.decoder.Decoder` is. Empty for data without labels.
-        label_weight: of that loss at the start; it falls to 0 by ``label_until``, a share of the run.
+        label_sizes: number of values of each label of a patch's thing, which the U-Net is asked for on its way up (see
+            :class:`tranh.nn.teacher.PatchTeacher`). Empty for data without labels.
         steps, guidance, sampler: of drawing, where none are asked for.
     """
 
@@ -74,8 +73,6 @@ class Glide(Family):
         drop: float = 0.12,
         inpaint: float = 0.2,
         label_sizes: Sequence[int] = (),
-        label_weight: float = 0.3,
-        label_until: float = 0.8,
         steps: int = 15,
         guidance: float = 2.5,
         sampler: str = "dpm++",
@@ -101,8 +98,7 @@ class Glide(Family):
         )
         self.questions = Questions(questions, text_dim, text_heads)
         self.whole = nn.Linear(questions * text_dim, text_dim)
-        self.label_weight, self.label_until = label_weight, label_until
-        self.label_heads = nn.ModuleList(nn.Linear(self.unet.tapped, n + 1) for n in label_sizes)
+        self.teacher = PatchTeacher(self.unet.width, label_sizes)
 
     def adopt(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """The caption encoder of a reader, or another of this family: what fits is taken over."""
@@ -125,43 +121,28 @@ class Glide(Family):
         tokens, mask = drop_captions(batch.tokens, batch.mask, dropped)
         n = self.chain.vp.index(t)
         a, s = (rows(c, x0).to(x0.dtype) for c in self.chain.vp.coefficients(n))
-        labels = batch.labels.get("patches")
-        weight = self.label_weight * max(0.0, 1 - phase.progress / self.label_until)
-        tap = len(self.label_heads) > 0 and weight > 0
-        out = self.answer(a * x0 + s * eps, n, self.text(tokens, mask), mask, x0, holes, tap)
-        if not isinstance(out, tuple) or labels is None:
-            out = out[0] if isinstance(out, tuple) else out
-            return {"loss": velocity_loss(out, x0, t).mean()}
-        denoise = velocity_loss(out[0], x0, t).mean()
-        seen = F.adaptive_avg_pool2d(out[1], math.isqrt(labels.shape[1])).flatten(2).transpose(1, 2)
-        wrong = labelled(list(self.label_heads), seen, labels, ~dropped)
-        return {"loss": denoise + weight * wrong, "denoise": denoise.detach(), "labels": wrong.detach()}
+        with tapping(before_last(self.unet.net)) as seen:
+            out = self.answer(a * x0 + s * eps, n, self.text(tokens, mask), mask, x0, holes)
+        denoise = velocity_loss(out, x0, t).mean()
+        loss = self.teacher.loss(denoise, seen, batch.labels.get("patches"), ~dropped, phase.progress)
+        return {"loss": loss, "denoise": denoise.detach()}
 
     def answer(
-        self,
-        y: Tensor,
-        n: Tensor,
-        context: Tensor,
-        mask: Tensor,
-        known: Tensor | None,
-        holes: Tensor | None,
-        tap: bool = False,
-    ) -> Tensor | tuple[Tensor, Tensor]:
+        self, y: Tensor, n: Tensor, context: Tensor, mask: Tensor, known: Tensor | None, holes: Tensor | None
+    ) -> Tensor:
         """The x_0 of states y (B, 3, S, S) at indices n (B,).
 
         Args:
             context, mask: encoded captions (B, T, text_dim) and bool (B, T).
             known: pictures shaped as y; holes: bool (B, 1, S, S), True where they are not to be seen; None for nowhere
                 to be seen.
-            tap: as for the U-Net.
         """
         if self.inpaint:
             if known is None or holes is None:
                 known, holes = torch.zeros_like(y), torch.ones_like(y[:, :1], dtype=torch.bool)
             y = torch.cat([y, known * ~holes, holes.to(y.dtype)], dim=1)
         whole = self.whole(self.questions(context, mask).flatten(1))
-        out = self.unet(y, n, context, mask, whole, tap)
-        return (out[0].float(), out[1]) if isinstance(out, tuple) else out.float()
+        return self.unet(y, n, context, mask, whole).float()
 
     def guided(
         self,
@@ -188,9 +169,7 @@ class Glide(Family):
                 if known is None or holes is None
                 else (known.repeat(twice, 1, 1, 1), holes.repeat(twice, 1, 1, 1))
             )
-            out = self.answer(y, n, context[of], mask[of], *shown)
-            assert isinstance(out, Tensor)
-            return out.clamp(-1, 1)
+            return self.answer(y, n, context[of], mask[of], *shown).clamp(-1, 1)
 
         plain = self.chain.vp.denoiser(denoise, "x0")
         scale = self.guidance if guidance is None else guidance

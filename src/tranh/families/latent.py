@@ -18,6 +18,7 @@ from tranh.diffusion.guide import classifier_free
 from tranh.diffusion.sample import ddim, seeded
 from tranh.diffusion.schedule import VariancePreserving, logit_normal, noise_first
 from tranh.nn import stock
+from tranh.nn.teacher import PatchTeacher, tapping
 from tranh.text.tokenizer import BOS, EMPTY, EOS, PAD, TooLong
 from tranh.types import Batch, Denoiser, Family, ParamGroup, Phase, Step, TranhError
 
@@ -49,6 +50,8 @@ class Latent(Family):
         drop: share of captions left out in training, for guidance.
         time_mean, time_std: of the logit-normal distribution of training times (Esser et al. 2024).
         time_first: its mean at the start, see :func:`tranh.diffusion.schedule.noise_first`.
+        label_sizes: number of values of each label of a patch's thing, which the U-Net is asked for on its way up (see
+            :class:`tranh.nn.teacher.PatchTeacher`). Empty for data without labels.
         steps, guidance: of drawing, where nothing else is asked for.
     """
 
@@ -71,6 +74,7 @@ class Latent(Family):
         time_first: float = 2.5,
         time_mean: float = 0.4,
         time_std: float = 1.2,
+        label_sizes: Sequence[int] = (),
         steps: int = 20,
         guidance: float = 3.0,
     ) -> None:
@@ -79,7 +83,8 @@ class Latent(Family):
             "vocab": vocab, "max_len": max_len, "image_size": image_size, "factor": factor,
             "latent_channels": latent_channels, "text_dim": text_dim, "channels": list(channels), "layers": layers,
             "heads": heads, "groups": groups, "drop": drop, "time_first": time_first,
-            "time_mean": time_mean, "time_std": time_std, "steps": steps, "guidance": guidance,
+            "time_mean": time_mean, "time_std": time_std,
+            "label_sizes": list(label_sizes), "steps": steps, "guidance": guidance,
         }  # fmt: skip
         self.parents = ("clip", "kl")
         self.time_first, self.time_mean, self.time_std = time_first, time_mean, time_std
@@ -90,6 +95,7 @@ class Latent(Family):
             size=self.shape[-1], latent_channels=latent_channels, channels=channels, layers=layers, heads=heads,
             groups=groups, text_dim=text_dim,
         )  # fmt: skip
+        self.teacher = PatchTeacher(channels[min(1, len(channels) - 1)], label_sizes)
         self.scale: Tensor
         self.register_buffer("scale", torch.ones(()))
 
@@ -117,8 +123,11 @@ class Latent(Family):
         dropped = (torch.rand(B, generator=g, device=g.device) < self.drop).to(z.device)
         context = self.context(self.padded(batch.tokens, batch.mask, dropped))
         a, s = (c.view(-1, 1, 1, 1).to(z.dtype) for c in self.schedule.coefficients(n))
-        v = self.velocity(a * z + s * eps, n, context)
-        return {"loss": F.mse_loss(v, a * eps - s * z)}
+        with tapping(stock.before_last(self.unet)) as seen:
+            v = self.velocity(a * z + s * eps, n, context)
+        denoise = F.mse_loss(v, a * eps - s * z)
+        loss = self.teacher.loss(denoise, seen, batch.labels.get("patches"), ~dropped, phase.progress)
+        return {"loss": loss, "denoise": denoise.detach()}
 
     def velocity(self, y: Tensor, n: Tensor, context: Tensor) -> Tensor:
         """v of noisy latents (B, C, h, w) at indices n (B,), float32."""

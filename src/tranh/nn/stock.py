@@ -8,7 +8,7 @@ first network, not before: a command that needs none answers at once.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -65,6 +65,13 @@ def unet(
     )
     made.set_attn_processor(AttnProcessor())
     return _kept(made)
+
+
+def before_last(unet: Any) -> nn.Module:
+    """The block of a U-Net before the last on its way up, which gives every place of the first level; of a U-Net of one
+    level its middle."""
+    found: nn.Module = unet.up_blocks[-2] if len(unet.up_blocks) > 1 else unet.mid_block
+    return found
 
 
 def autoencoder(*, size: int, latent_channels: int, channels: Sequence[int], layers: int, groups: int) -> nn.Module:

@@ -114,7 +114,7 @@ class UNet(nn.Module):
         nn.init.zeros_(self.net.conv_out.weight)
         nn.init.zeros_(self.net.conv_out.bias)
         self.net.to(memory_format=last)
-        self.tapped = widths[min(1, len(widths) - 1)]
+        self.width = widths[min(1, len(widths) - 1)]
 
     def forward(
         self,
@@ -123,8 +123,7 @@ class UNet(nn.Module):
         context: Tensor | None = None,
         mask: Tensor | None = None,
         vector: Tensor | None = None,
-        tap: bool = False,
-    ) -> Tensor | tuple[Tensor, Tensor]:
+    ) -> Tensor:
         """One pass.
 
         Args:
@@ -132,7 +131,6 @@ class UNet(nn.Module):
             n: times in the unit the network is trained with, 0 to about 1000, (B,).
             context, mask: tokens to attend to (B, T, context_dim), and which are real, bool (B, T).
             vector: (B, vector_dim).
-            tap: also return what is known of every place before the last level, (B, ``tapped``, S / p, S / p).
 
         Returns:
             (B, out_channels, S, S).
@@ -141,24 +139,11 @@ class UNet(nn.Module):
         folded = torch.cat([F.pixel_unshuffle(x, self.fold), where], dim=1)  # (B, C p^2 + W, S / p, S / p)
         folded = folded.contiguous(memory_format=last)
         beside = None if self.vector is None else self.vector(vector)
-        seen: list[Tensor] = []
-        hook = self.before_last.register_forward_hook(lambda _, __, out: seen.append(out)) if tap else None
-        try:
-            if context is None:
-                out = self.net(folded, n, beside).sample
-            else:
-                out = self.net(folded, n, context, beside, encoder_attention_mask=mask).sample
-        finally:
-            if hook is not None:
-                hook.remove()
-        drawn = F.pixel_shuffle(out, self.fold)
-        return (drawn, seen[0]) if tap else drawn
-
-    @property
-    def before_last(self) -> nn.Module:
-        """The block before the last level on the way up."""
-        found: nn.Module = self.net.up_blocks[-2] if len(self.net.up_blocks) > 1 else self.net.mid_block
-        return found
+        if context is None:
+            out = self.net(folded, n, beside).sample
+        else:
+            out = self.net(folded, n, context, beside, encoder_attention_mask=mask).sample
+        return F.pixel_shuffle(out, self.fold)
 
     def hidden(self) -> Iterator[nn.Parameter]:
         """Kernels and matrices inside the blocks, but for those that see only the time: what Muon updates."""

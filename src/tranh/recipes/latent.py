@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tranh.data.scenes.labels import PATCH_SIZES
 from tranh.types import Recipe, Stage
 
 LENGTHS = {"one": 40, "two": 64}
@@ -27,9 +28,10 @@ def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
     data = {"size": SIZE, **(data or {"source": "scenes"})}
     side = {"image_size": data["size"]}
     scenes = data["source"] == "scenes"
-    size = {} if not scenes else {"max_len": max(LENGTHS.get(level, 80) for level in data.get("levels", {"one": 1.0}))}
+    size: dict[str, Any] = {}
     if scenes:
         data = {"levels": {"one": 1.0}} | data
+        size = {"max_len": max(LENGTHS.get(level, 80) for level in data["levels"]), "label_sizes": list(PATCH_SIZES)}
     stages = {
         "clip": Stage(
             "clip",
@@ -47,7 +49,7 @@ def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
         "latent": Stage(
             "latent",
             model=side | size,
-            data=data,
+            data=data | ({"patches": 8} if scenes else {}),
             parents={"clip": "clip", "kl": "kl"},
             steps=1500,
             batch=48,
