@@ -69,9 +69,9 @@ class Gan(Family):
         critic_dim: int = 192,
         critic_depth: int = 1,
         critic_heads: int = 4,
-        penalty: float = 1.0,
+        penalty: float = 10.0,
         match: float = 0.2,
-        anchor: float = 20.0,
+        anchor: float = 40.0,
         anchor_grid: int = 32,
         anchor_until: float = 1.25,
     ) -> None:
