@@ -23,7 +23,7 @@ def tiny(**changes):
     return family
 
 
-LEARNS = dict(steps=80, lr=4e-3, muon_lr=4e-3)
+LEARNS = dict(steps=40, lr=2e-3, muon_lr=4e-3)
 
 
 def toy():

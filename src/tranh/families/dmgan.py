@@ -94,7 +94,7 @@ class DmGan(Family):
         critic_dim: int = 128,
         critic_depth: int = 1,
         critic_heads: int = 4,
-        penalty: float = 10.0,
+        penalty: float = 1.0,
         augmentation: float = 1e-4,
         match: float = 0.2,
         anchor: float = 40.0,
