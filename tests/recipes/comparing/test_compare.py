@@ -17,6 +17,7 @@ from tranh.engine.log import read_log
 from tranh.engine.rundir import RunDir
 from tranh.families.verifier import Reading
 from tranh.metrics.network import Network
+from tranh.nn.asked import Questions
 from tranh.recipes import compare, compare_cost, evaluate, run
 from tranh.recipes.enlarged import Enlarged
 from tranh.types import TranhError
@@ -215,6 +216,18 @@ def test_operations_are_those_of_the_shapes():
     assert compare_cost.operations(lambda: linear(torch.randn(3, 5))) == 2 * 3 * 5 * 7
     x = torch.randn(3, 5, requires_grad=True)
     assert compare_cost.operations(lambda: linear(x).sum().backward()) == 3 * 2 * 3 * 5 * 7
+
+
+def test_a_part_that_is_used_with_and_without_gradient_is_counted_twice():
+    questions, words = Questions(3, 8, 2), torch.randn(2, 4, 8)
+    real = torch.ones(2, 4, dtype=torch.bool)
+
+    def without():
+        with torch.no_grad():
+            questions(words, real)
+
+    once = compare_cost.operations(without)
+    assert once > 0 and compare_cost.operations(lambda: (without(), questions(words, real))) == 2 * once
 
 
 def test_names_and_terms_that_cannot_be_meant(tmp_path):
