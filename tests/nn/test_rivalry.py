@@ -59,8 +59,17 @@ def test_the_anchor_draws_the_mean_and_leaves_the_variety():
     """Made pictures mu + s z: the gradient is that of (mu - x)^2, and of s only for the share taken singly."""
     torch.manual_seed(0)
     mu, s, real = torch.tensor(0.7, requires_grad=True), torch.tensor(0.5, requires_grad=True), torch.tensor(0.2)
-    z, other = torch.randn(2, 200_000)
+    z, other = torch.randn(2, 200_000, 1, 1, 1)
     for single in (0.0, 0.25, 1.0):
-        found = torch.autograd.grad(anchored(mu + s * z, mu + s * other, real, single), (mu, s))
+        found = torch.autograd.grad(anchored(mu + s * z, mu + s * other, real.expand_as(z), 1, single), (mu, s))
         torch.testing.assert_close(found[0], torch.tensor(2 * 0.5), atol=0.02, rtol=0)
         torch.testing.assert_close(found[1], torch.tensor(single * 2 * 0.5), atol=0.02, rtol=0)
+
+
+def test_a_pattern_too_fine_for_the_grid_is_told_by_the_single_share_alone():
+    real = torch.zeros(2, 3, 8, 8)
+    fine = torch.ones(8, 8)
+    fine[::2, ::2] = fine[1::2, 1::2] = -1  # a board of single pixels: every mean of 2 x 2 is 0
+    made = real + fine
+    torch.testing.assert_close(anchored(made, made, real, 4, 0.5), torch.tensor(0.5))
+    torch.testing.assert_close(anchored(made, made, real, 4, 0.0), torch.tensor(0.0))

@@ -27,8 +27,6 @@ from tranh.nn.sequence import TextEncoder
 from tranh.types import Batch, Family, ParamGroup, Phase, Step
 
 BETAS = (0.5, 0.99)
-SINGLE = 0.5
-"""Share of the anchor by which every picture alone, and not the mean of its caption's, is drawn to the true one."""
 
 
 class Refinement(nn.Module):
@@ -66,8 +64,8 @@ class DmGan(Family):
         penalty: weight of the discriminators' slope around true and made pictures.
         augmentation: weight of the conditioning augmentation's divergence.
         match: weight of the matching loss through the frozen CLIP.
-        anchor, anchor_until: as in ``gan``: weight of the distance to the true picture at the start, on every stage but
-            the last; and the share of the run where it would be 0.
+        anchor, anchor_until: as in ``gan``: weight of the distance to the true picture at the start, on every stage,
+            and the share of the run where it would be 0.
     """
 
     phases: tuple[str, ...] = ("discriminator", "generator")
@@ -213,11 +211,10 @@ class DmGan(Family):
         figures = {"fool": fool.detach(), "augmentation": divergence.detach()}
         weight = self.anchor * max(0.0, 1 - phase.progress / self.anchor_until)
         if weight > 0:
-            grids = self.sides[-2]  # the last picture is seen as coarsely as the one before
-            apart = []
-            for fake, other in zip(fakes, again, strict=True):
-                grid = min(grids, fake.shape[-1])
-                apart.append(anchored(coarse(fake, grid), coarse(other, grid), coarse(real, grid), SINGLE))
+            apart = [
+                anchored(fake, other, coarse(real, fake.shape[-1]), self.sides[-2])
+                for fake, other in zip(fakes, again, strict=True)
+            ]
             loss = loss + weight * torch.stack(apart).mean()
         if self.match:
             clip: Any = self.met["clip"]

@@ -18,14 +18,12 @@ from tranh.diffusion.sample import seeded
 from tranh.nn.coders import CaptionPrior, PatchDecoder, Shape
 from tranh.nn.critic import Critic
 from tranh.nn.groups import split_matrices
-from tranh.nn.rivalry import ahead, alike, anchored, coarse, diversity, flatness, matching
+from tranh.nn.rivalry import ahead, alike, anchored, diversity, flatness, matching
 from tranh.nn.sequence import TextEncoder
 from tranh.types import Batch, Family, ParamGroup, Phase, Step
 
 BETAS = (0.5, 0.99)
 """Short memory of the gradient's direction: the other player has moved since."""
-SINGLE = 0.5
-"""Share of the anchor by which every picture alone, and not the mean of its caption's, is drawn to the true one."""
 
 
 class Gan(Family):
@@ -40,9 +38,9 @@ class Gan(Family):
         critic_patch, critic_width, critic_convolutions, critic_dim, critic_depth, critic_heads: of the discriminator.
         penalty: weight of the discriminator's slope around true and made pictures.
         match: weight of the matching loss through the frozen CLIP; 0 does without a CLIP.
-        anchor: weight, at the start, of the distance of what is made, in the mean over noise, to the true pictures,
-            both seen as ``anchor_grid`` squared mean colours; it would be 0 at ``anchor_until``, a share of the run. It
-            says where things are and in which colour before the discriminator has learned to.
+        anchor: weight, at the start, of the distance of what is made, in the mean over noise, to the true pictures; it
+            would be 0 at ``anchor_until``, a share of the run. It keeps things where they are and in their colour, and
+            every pixel from what the discriminator does not look at.
     """
 
     phases: tuple[str, ...] = ("discriminator", "generator")
@@ -72,14 +70,13 @@ class Gan(Family):
         penalty: float = 10.0,
         match: float = 0.2,
         anchor: float = 40.0,
-        anchor_grid: int = 32,
         anchor_until: float = 1.25,
     ) -> None:
         super().__init__()
         self.config = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
         self.parents = ("clip",) if match else ()
         self.noise, self.match, self.penalty = noise, match, penalty
-        self.anchor, self.anchor_grid, self.anchor_until = anchor, anchor_grid, anchor_until
+        self.anchor, self.anchor_until = anchor, anchor_until
         self.text = TextEncoder(vocab, text_dim, text_depth, text_heads, max_len)
         self.prior = CaptionPrior(text_dim, text_heads, noise)
         self.generator = PatchDecoder(Shape(image_size, dim, depth, heads, patch, text_dim), noise)
@@ -142,8 +139,7 @@ class Gan(Family):
         figures = {"fool": fool.detach()}
         weight = self.anchor * max(0.0, 1 - phase.progress / self.anchor_until)
         if weight > 0:
-            one, other, true = (coarse(x, self.anchor_grid) for x in (fake, again, real))
-            loss = loss + weight * anchored(one, other, true, SINGLE)
+            loss = loss + weight * anchored(fake, again, real, fake.shape[-1] // 2)
         if self.match:
             clip: Any = self.met["clip"]
             fits = matching(clip.embed_images(fake), batch.parts["clip.text"], alike(batch.tokens, batch.mask))

@@ -53,18 +53,22 @@ def coarse(x: Tensor, grid: int) -> Tensor:
     return F.adaptive_avg_pool2d(x, min(grid, x.shape[-1]))
 
 
-def anchored(one: Tensor, other: Tensor, real: Tensor, single: float) -> Tensor:
-    """How far what is made for a caption is from the true picture: in the mean over noise, and to a small share singly.
+def anchored(one: Tensor, other: Tensor, real: Tensor, grid: int, single: float = 0.75) -> Tensor:
+    """How far what is made for a caption is from the true picture: in the mean over noise, and to a share singly.
 
     For two independent draws E[(one - real) (other - real)] is (E[made] - real)^2: the mean is drawn to the true one,
-    and the variety around it costs nothing. A distance of each picture alone would make all of a caption's the same.
+    and the variety around it costs nothing. A distance of each picture alone would make all of a caption's the same;
+    without any, patterns too fine for ``grid`` would be free.
 
     Args:
         one, other: (B, 3, H, W), row by row of one caption and different noise; gradients go into ``one``.
-        real: (B, 3, H, W); single: share of the distance of each picture by itself.
+        real: (B, 3, H, W); grid: the mean is seen as ``grid x grid`` mean colours.
+        single: share of the distance of each picture by itself, pixel by pixel. With half of it or less a batch that is
+            learned by heart is lost again.
     """
-    away = one - real
-    return ((1 - single) * 2 * away * (other.detach() - real) + single * away.square()).mean()
+    made, again, true = (coarse(x, grid) for x in (one, other.detach(), real))
+    mean = 2 * (made - true) * (again - true)
+    return (1 - single) * mean.mean() + single * (one - real).square().mean()
 
 
 def diversity(one: Tensor, other: Tensor, real: Tensor) -> Tensor:
