@@ -106,7 +106,7 @@ def main() -> None:
             known[few] = y[few]
             seen = torch.arange(len(y)) if args.unlabelled else few
             made, classes = drawn(learned(x[seen], known[seen], seed, args.steps), rare, args.per_class - share, seed)
-            often = torch.cat([few[y[few] == d].repeat(args.per_class // many[d]) for d in range(10)])  # all alike often
+            often = torch.cat([few[y[few] == d].repeat(args.per_class // many[d]) for d in range(10)])  # alike
             asked = torch.isin(test[1], torch.tensor(rare))
             judged = (test[0][asked], test[1][asked])
             without.append(share_right(x[often], y[often], judged, seed))

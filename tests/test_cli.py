@@ -376,6 +376,10 @@ def test_evaluate(system: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (asked["levels"], asked["languages"], asked["splits"]) == (("one", "two"), ("vi",), ("test", "unseen"))
     assert (asked["count"], asked["size"], asked["steps"], asked["guidance"]) == (10, 64, None, None)
     assert asked["prior"] == "none"
+    system.sizes, system.size, system.parts = (32,), 32, {}
+    result = call("evaluate", "models/small", "--languages", "vi")
+    assert result.exit_code == 0 and "models/small draws at 32 px; its pictures are brought to 64 px" in result.stderr
+    assert (asked["model"].system, asked["model"].own, asked["size"]) == (system, 32, 64)
 
 
 @pytest.mark.parametrize(

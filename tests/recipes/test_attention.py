@@ -23,8 +23,8 @@ def remembering(assets):
     told = {"vocab": len(tokenizer), "max_len": tokenizer.max_length}
     torch.manual_seed(0)
     family = DmGan(
-        **told, text_dim=32, text_depth=1, text_heads=2, image_size=32, noise=8, condition=8, widths=[32, 16],
-        memory=16, critic_width=16, critic_dim=32, critic_heads=2,
+        **told, text_dim=32, text_depth=1, text_heads=2, image_size=32, noise=8, dim=32, depth=1, heads=2,
+        widths=[32, 16], memory=16, critic_width=16, critic_dim=32, critic_heads=2,
     )  # fmt: skip
     clip = Clip(**told, image_size=32, dim=16, vision_width=32, vision_depth=1, vision_heads=2, text_width=32,
                 text_depth=1, text_heads=2)  # fmt: skip

@@ -61,7 +61,7 @@ def evaluate(
     folder = out or Path("evaluation") / Path(model).name
     how: dict[str, Any] = {"size": size, "steps": steps, "guidance": guidance, "prior": prior and prior.value}
     system: Any = drawing(model)
-    if size not in system.sizes:
+    if size not in getattr(system, "sizes", (size,)):  # a folder of diffusers draws at any
         system = Enlarged(system, size)
         typer.echo(f"{model} draws at {system.own} px; its pictures are brought to {size} px to be judged.", err=True)
     if data is None:
