@@ -26,8 +26,8 @@ def batch(size=4):
 
 
 def toy():
-    """For the contract."""
-    return tiny(), batch()
+    """For the contract: an untrained one answers 0 to everything."""
+    return stirred(tiny()), batch()
 
 
 def stirred(family):
@@ -128,18 +128,3 @@ def test_a_reader_lends_its_questions():
     family = tiny(questions=5)
     family.load_state_dict(dict(family.adopt(reader.state_dict())))
     assert torch.equal(family.questions.queries, reader.questions.queries)
-
-
-def test_little_noise_leaves_little_to_say():
-    """An untrained network gives the least-squares estimate of a pixel from its own state alone."""
-    family, b = tiny(), batch()
-    x0 = 0.5 * torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(3))  # variance 0.25
-    eps = torch.randn(x0.shape, generator=torch.Generator().manual_seed(4))
-    for index in (20.0, 400.0, 900.0):
-        n = torch.full((4,), index)
-        a, s = (float(c[0]) for c in family.chain.vp.coefficients(n))
-        y = a * x0 + s * eps
-        with torch.no_grad():
-            told = family.answer(y, n, family.text(b.tokens, b.mask), b.mask, None, None)
-        best = (x0 * y).mean() / (y * y).mean()
-        assert float((told / y).mean()) == pytest.approx(float(best), abs=0.05)

@@ -28,9 +28,6 @@ from tranh.nn.unet import UNet
 from tranh.text.drop import beside_empty, drop_captions
 from tranh.types import Batch, Denoiser, Family, ParamGroup, Phase, Step
 
-VARIANCE = 0.25
-"""Of a picture's pixels, by which it is known how much of a state is picture."""
-
 
 class Glide(Family):
     """A caption encoder and a U-Net whose places attend to every token of the caption; what questions make of the whole
@@ -135,23 +132,17 @@ class Glide(Family):
     ) -> Tensor:
         """The x_0 of states y (B, 3, S, S) at indices n (B,).
 
-        They are what is kept of y, nearly all of it where noise is little, and what the U-Net adds, scaled to what is
-        missing (Karras et al. 2022, EDM, table 1).
-
         Args:
             context, mask: encoded captions (B, T, text_dim) and bool (B, T).
             known: pictures shaped as y; holes: bool (B, 1, S, S), True where they are not to be seen; None for nowhere
                 to be seen.
         """
-        a, s = (rows(c, y).to(y.dtype) for c in self.chain.vp.coefficients(n))
-        spread = a * a * VARIANCE + s * s  # the variance of y
-        kept, missing = y * a * VARIANCE / spread, s * (VARIANCE / spread).sqrt()
         if self.inpaint:
             if known is None or holes is None:
                 known, holes = torch.zeros_like(y), torch.ones_like(y[:, :1], dtype=torch.bool)
             y = torch.cat([y, known * ~holes, holes.to(y.dtype)], dim=1)
         whole = self.whole(self.questions(context, mask).flatten(1))
-        return kept + missing * self.unet(y, n, context, mask, whole).float()
+        return self.unet(y, n, context, mask, whole).float()
 
     def guided(
         self,
