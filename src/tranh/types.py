@@ -136,6 +136,11 @@ class Family(nn.Module):
         """Weights to begin from, given those of another run of this family; by default they must fit as they are."""
         return tensors
 
+    def fitting(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Its own weights, with those of ``tensors`` in their places that have a name and a shape of its own."""
+        own = self.state_dict()
+        return own | {k: v for k, v in tensors.items() if k in own and own[k].shape == v.shape}
+
     def outputs(self, batch: Batch) -> dict[str, Tensor]:
         """What a child stage may read of this one once it is frozen, by name; one row per example."""
         return {}

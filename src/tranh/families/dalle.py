@@ -119,10 +119,9 @@ class Dalle(Family):
 
     def adopt(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Weights of another dalle, or of a reader: its caption encoder, which for ``one`` becomes the first blocks."""
-        own = self.state_dict()
         inside = "stack." if isinstance(self.stack, OneStack) else "stack.text."
         found = {(inside + k.removeprefix("text.") if k.startswith("text.") else k): v for k, v in tensors.items()}
-        return own | {k: v for k, v in found.items() if k in own and own[k].shape == v.shape}
+        return self.fitting(found)
 
     def param_groups(self, phase: str) -> list[ParamGroup]:
         return split_matrices(self)

@@ -158,8 +158,7 @@ class Decoder(Family):
 
     def adopt(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Weights of another decoder, with or without CLIP, with patches of any size: what fits is taken over."""
-        own = self.state_dict()
-        return own | {k: v for k, v in tensors.items() if k in own and own[k].shape == v.shape}
+        return self.fitting(tensors)
 
     def param_groups(self, phase: str) -> list[ParamGroup]:
         return split_matrices(self)

@@ -237,9 +237,8 @@ class DmGan(Family):
 
     def adopt(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Weights of another DM-GAN, the caption encoder of a reader, or all that draws of a VAE."""
-        own = self.state_dict()
         given = {k.replace("decoder.", "painter.", 1): v for k, v in tensors.items()}
-        return own | {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}
+        return self.fitting(given)
 
     def draw(
         self,

@@ -214,8 +214,7 @@ class Flow(Family):
 
     def adopt(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Weights of another flow, or what reads captions in a reader: what fits is taken over."""
-        own = self.state_dict()
-        return own | {k: v for k, v in tensors.items() if k in own and own[k].shape == v.shape}
+        return self.fitting(tensors)
 
     def encode(self, images: Tensor) -> Tensor:
         """Pictures (B, 3, S, S) as latents (B, 3 S S), of the density of noisy pictures without a caption: there

@@ -158,9 +158,8 @@ class Gan(Family):
 
     def adopt(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Weights of another GAN, the caption encoder of a reader, or all that draws of a VAE (Larsen et al. 2016)."""
-        own = self.state_dict()
         given = {k.replace("decoder.", "generator.", 1): v for k, v in tensors.items()}
-        return own | {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}
+        return self.fitting(given)
 
     def draw(
         self,

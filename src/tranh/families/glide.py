@@ -13,7 +13,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from tranh.diffusion.bound import Chain
 from tranh.diffusion.guide import classifier_free
 from tranh.diffusion.loss import rows, velocity_loss
 from tranh.diffusion.sample import SAMPLERS, named, seeded
@@ -83,7 +82,7 @@ class Glide(Family):
         self.image_size, self.drop, self.inpaint = image_size, drop, inpaint
         self.time_first, self.time_mean, self.time_std = time_first, time_mean, time_std
         self.steps, self.guidance, self.sampler = steps, guidance, sampler
-        self.chain = Chain(VariancePreserving.cosine_betas(N))
+        self.schedule = VariancePreserving.cosine_betas(N)
         self.text = TextEncoder(vocab, text_dim, text_depth, text_heads, max_len)
         self.unet = UNet(
             image_size=image_size,
@@ -102,8 +101,7 @@ class Glide(Family):
 
     def adopt(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """The caption encoder of a reader, or another of this family: what fits is taken over."""
-        own = self.state_dict()
-        return own | {k: v for k, v in tensors.items() if k in own and own[k].shape == v.shape}
+        return self.fitting(tensors)
 
     def param_groups(self, phase: str) -> list[ParamGroup]:
         return split_matrices(self, also=self.unet.hidden())
@@ -119,8 +117,8 @@ class Glide(Family):
         if self.inpaint and phase.progress >= 0.5:
             holes = random_holes(B, self.image_size, self.inpaint, generator=g).to(device)
         tokens, mask = drop_captions(batch.tokens, batch.mask, dropped)
-        n = self.chain.vp.index(t)
-        a, s = (rows(c, x0).to(x0.dtype) for c in self.chain.vp.coefficients(n))
+        n = self.schedule.index(t)
+        a, s = (rows(c, x0).to(x0.dtype) for c in self.schedule.coefficients(n))
         with tapping(before_last(self.unet.net)) as seen:
             out = self.answer(a * x0 + s * eps, n, self.text(tokens, mask), mask, x0, holes)
         denoise = velocity_loss(out, x0, t).mean()
@@ -171,7 +169,7 @@ class Glide(Family):
             )
             return self.answer(y, n, context[of], mask[of], *shown).clamp(-1, 1)
 
-        plain = self.chain.vp.denoiser(denoise, "x0")
+        plain = self.schedule.denoiser(denoise, "x0")
         scale = self.guidance if guidance is None else guidance
         pair = classifier_free(plain, scale, conditional=plain)
         return lambda x, t: pair(x, t).clamp(-1, 1)
@@ -221,7 +219,7 @@ class Glide(Family):
 
     def _walk(self, denoiser: Denoiser, seeds: Sequence[int], steps: int | None, sampler: str | None) -> Iterator[Step]:
         walk = named(sampler, self.sampler)
-        grid = self.chain.vp.grid(steps or self.steps, "trailing")
+        grid = self.schedule.grid(steps or self.steps, "trailing")
         noise = seeded(seeds, (3, self.image_size, self.image_size), next(self.parameters()).device)
         for step in walk(denoiser, noise() / sum(vp_coefficients(grid[0].item())), grid, noise):
             x = step.x.clamp(-1, 1) if step.index == step.steps else step.x

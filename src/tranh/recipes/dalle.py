@@ -16,11 +16,10 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from tranh.data.scenes.labels import PICTURE_SIZES, THING_SIZES
 from tranh.families.dalle import Dalle
 from tranh.families.dvae import Dvae
 from tranh.nn.pixels import to_images
-from tranh.recipes import dvae
+from tranh.recipes import dvae, words
 from tranh.recipes.pictures import Pictures
 from tranh.recipes.system import Alone
 from tranh.text.prompt import Prompt
@@ -45,16 +44,7 @@ def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
         "clip": Stage("clip", model=SMALL_CLIP, data=of, steps=250, batch=128, share=0.06),
     }
     if scenes:
-        stages["reader"] = Stage(
-            "reader",
-            model={"thing_sizes": list(THING_SIZES), "picture_sizes": list(PICTURE_SIZES), "causal": True},
-            data=of,
-            steps=300,
-            batch=128,
-            muon_lr=4e-3,
-            decay=0.5,
-            share=0.13,
-        )
+        stages["reader"] = words.reader(of, steps=300, share=0.13, causal=True)
     stages["dalle"] = Stage(
         "dalle",
         data=of,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from tranh.data.scenes.labels import PICTURE_SIZES, THING_SIZES
+from tranh.recipes import words
 from tranh.types import Recipe, Stage
 
 
@@ -30,18 +30,8 @@ def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
     )
     stages = {"flow": flow}
     if data["source"] == "scenes":
-        reader = Stage(
-            "reader",
-            model={"thing_sizes": list(THING_SIZES), "picture_sizes": list(PICTURE_SIZES)},
-            data=data,
-            steps=250,
-            batch=128,
-            muon_lr=4e-3,
-            decay=0.5,
-            share=0.12,
-        )
-        queries = {"context": THING_SIZES[0] + 1}  # the reader's: one for each kind of thing, one for the whole
-        stages = {"reader": reader, "flow": replace(flow, init="reader", model=queries)}
+        reader = words.reader(data, steps=250, share=0.12)
+        stages = {"reader": reader, "flow": replace(flow, init="reader", model={"context": words.QUESTIONS})}
     return Recipe(
         name="flow",
         stages=stages,

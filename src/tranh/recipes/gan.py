@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tranh.data.scenes.labels import PICTURE_SIZES, THING_SIZES
+from tranh.recipes import words
 from tranh.recipes.natural import natural
 from tranh.recipes.vae import PAINTER
 from tranh.types import Recipe, Stage
@@ -51,10 +51,7 @@ def before(data: Mapping[str, Any], *, clip: bool) -> dict[str, Stage]:
     if clip:
         stages["clip"] = Stage("clip", model=SMALL_CLIP, data=data, steps=400, batch=128, share=0.1)
     if data["source"] == "scenes":
-        labels = {"thing_sizes": list(THING_SIZES), "picture_sizes": list(PICTURE_SIZES)}
-        stages["reader"] = Stage(
-            "reader", model=labels, data=data, steps=400, batch=128, muon_lr=4e-3, decay=0.5, share=0.1
-        )
+        stages["reader"] = words.reader(data, steps=400, share=0.1)
     sizes = {"image_size": data["size"], "patch": patch_of(data["size"])}
     stages["painter"] = Stage(
         "vae", model=PAINTER | sizes, data=data, init="reader" if "reader" in stages else None,

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from tranh.data.scenes.labels import PATCH_SIZES, PICTURE_SIZES, THING_SIZES
+from tranh.data.scenes.labels import PATCH_SIZES
+from tranh.recipes import words
 from tranh.types import Recipe, Stage
 
 SIZE = 32
@@ -40,22 +41,9 @@ def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
     )
     stages = {"glide": glide}
     if data["source"] == "scenes":
-        reader = Stage(
-            "reader",
-            model={"thing_sizes": list(THING_SIZES), "picture_sizes": list(PICTURE_SIZES)},
-            data=data,
-            steps=400,
-            batch=128,
-            muon_lr=4e-3,
-            decay=0.5,
-            share=0.14,
-        )
-        told = {
-            "questions": THING_SIZES[0] + 1,
-            "label_sizes": list(PATCH_SIZES),
-        }  # as many questions as the reader has
+        told: dict[str, Any] = {"questions": words.QUESTIONS, "label_sizes": list(PATCH_SIZES)}
         glide = replace(glide, init="reader", model=model | told, data=data | {"patches": 8})
-        stages = {"reader": reader, "glide": glide}
+        stages = {"reader": words.reader(data, steps=400, share=0.14), "glide": glide}
     return Recipe(
         name="glide",
         stages=stages,

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tranh.data.scenes.labels import PATCH_SIZES, PICTURE_SIZES, THING_SIZES
+from tranh.data.scenes.labels import PATCH_SIZES
 from tranh.diffusion.sample import euler, seeded
 from tranh.diffusion.schedule import linear
 from tranh.families.ar_prior import ArPrior
@@ -20,6 +20,7 @@ from tranh.families.clip import Clip
 from tranh.families.decoder import Decoder
 from tranh.families.prior import Prior, best_of
 from tranh.families.upsampler import Upsampler
+from tranh.recipes import words
 from tranh.recipes.system import System
 from tranh.text.prompt import Prompt
 from tranh.types import Denoiser, Family, Recipe, Request, Stage, Step, TranhError
@@ -68,16 +69,7 @@ def stages(data: Mapping[str, Any], *, longer: float = 1, upsample: bool = True)
         "clip": Stage("clip", data=small, steps=250, batch=256, share=0.07),
         "prior": Stage("prior", data=small, parents=on_clip, steps=250, batch=128, share=0.04),
         "ar_prior": Stage("ar_prior", data=small, parents=on_clip, steps=200, batch=64, share=0.03),
-        "reader": Stage(
-            "reader",
-            model={"thing_sizes": list(THING_SIZES), "picture_sizes": list(PICTURE_SIZES)},
-            data=small,
-            steps=600,
-            batch=128,
-            muon_lr=4e-3,
-            decay=0.5,
-            share=0.05,
-        ),
+        "reader": words.reader(small, steps=600, share=0.05),
         "draft": Stage(
             "decoder",
             model=labels | {"clip_dim": None, "keep": 24, "label_until": 2.0, "time_mean": 0.8},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tranh.data.scenes.labels import PICTURE_SIZES, THING_SIZES
+from tranh.recipes import words
 from tranh.recipes.natural import natural, tiny
 from tranh.types import Recipe, Stage
 
@@ -27,10 +27,7 @@ def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
     sizes = (DENSE if tiny(data) else PAINTER) | {"image_size": data["size"]}
     stages = {}
     if data["source"] == "scenes":
-        labels = {"thing_sizes": list(THING_SIZES), "picture_sizes": list(PICTURE_SIZES)}
-        stages["reader"] = Stage(
-            "reader", model=labels, data=data, steps=400, batch=64, muon_lr=4e-3, decay=0.5, share=0.1
-        )
+        stages["reader"] = words.reader(data, steps=400, share=0.1, batch=64)
     stages["vae"] = Stage(
         "vae", model=sizes, data=data, init="reader" if stages else None, steps=2500, batch=32, muon_lr=4e-3,
         decay=0.5, share=0.9,
