@@ -238,6 +238,8 @@ class Request:
         candidates: drawn for each picture; the one whose CLIP embedding is nearest to the caption is kept.
         expand: draw what the prompt becomes when all it leaves open is said; the expanded prompt is returned.
         sampler: how noise is walked down to a picture, for systems that have several; None means the system's own.
+        extend: how far a picture is drawn on to the left, top, right and bottom, in sides of it.
+        other: a second picture: what to be like.
     """
 
     prompt: str
@@ -259,6 +261,8 @@ class Request:
     top_k: int | None = None
     top_p: float | None = None
     sampler: str | None = None
+    extend: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    other: Image | None = None
 
     def replace(self, **changes: Any) -> Request:
         return replace(self, **changes)
