@@ -140,3 +140,15 @@ def test_what_is_followed_and_what_is_faulty_depend_on_words_and_picture():
         ]
     assert drawn[0].abs().max() <= 1
     assert not torch.allclose(drawn[0], drawn[1]) and not torch.allclose(drawn[0], drawn[2])
+
+
+def test_a_moving_picture_is_told_when():
+    family, b = awake(moments=True), batch()
+    seen, figures = asked(family, b, labels={**b.labels, "moment": torch.linspace(0, 1, 6)})
+    assert seen["context"].shape[1] == 8 + 2 + 1 and figures["loss"].isfinite()
+    with torch.no_grad():
+        start, late = (
+            list(family.follow(b.tokens, b.mask, [4] * 6, b.images, steps=2, moment=torch.full((6,), when)))[-1].x
+            for when in (0.0, 0.8)
+        )
+    assert not torch.allclose(start, late)

@@ -22,7 +22,7 @@ from tranh.nn.groups import split_matrices
 from tranh.nn.holes import random_holes
 from tranh.nn.sequence import TextEncoder
 from tranh.nn.teacher import PatchTeacher
-from tranh.nn.transformer import ImageTransformer
+from tranh.nn.transformer import ImageTransformer, timestep_embedding
 from tranh.text.drop import beside_empty, drop_captions
 from tranh.types import Batch, Denoiser, Family, ParamGroup, Phase, Step
 
@@ -41,13 +41,15 @@ class Editor(Family):
 
     Batches with instructions hold among their labels ``before``, the pictures they start from, (B, 3, S, S), and
     ``fault`` (B,): 0 for an instruction that can be done, the number of its fault for one that cannot (the picture then
-    stays), -1 for rows with a caption and nothing to start from.
+    stays), -1 for rows with a caption and nothing to start from. Of moving pictures ``moment`` (B,) in [0, 1] says when;
+    what they start from is then their first frame.
 
     Args:
         vocab, max_len: of the tokenizer.
         clip_dim: size of the CLIP embedding; clip_tokens: context tokens made of it.
         text_dim, text_depth, text_heads: of the caption encoder.
         image_size, patch_size, hidden_size, depth, num_heads, mlp_ratio: of the image transformer.
+        moments: it is told when, by one more context token: a network for moving pictures.
         faults: kinds of instructions that cannot be done, told apart by a head.
         holes: share of the captioned examples that are shown around a random hole; the others are drawn from nothing.
         drop: share of examples whose words and embedding are dropped; drop_clip: embedding alone; drop_words: words
@@ -79,6 +81,7 @@ class Editor(Family):
         depth: int = 6,
         num_heads: int = 6,
         mlp_ratio: float = 2.75,
+        moments: bool = False,
         faults: int = 2,
         holes: float = 0.6,
         drop: float = 0.1,
@@ -112,6 +115,7 @@ class Editor(Family):
         )
         self.clip_in = nn.Linear(clip_dim, clip_tokens * text_dim)
         self.null_clip = nn.Parameter(torch.zeros(clip_tokens, text_dim))
+        self.moment_in = nn.Linear(256, text_dim) if moments else None
         self.teacher = PatchTeacher(hidden_size, label_sizes)
         self.fault_head = nn.Linear(hidden_size, faults + 1)
 
@@ -126,12 +130,15 @@ class Editor(Family):
     def param_groups(self, phase: str) -> list[ParamGroup]:
         return split_matrices(self)
 
-    def context(self, tokens: Tensor, mask: Tensor, clip: Tensor | None) -> tuple[Tensor, Tensor]:
+    def context(
+        self, tokens: Tensor, mask: Tensor, clip: Tensor | None, moment: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Context tokens (B, T + K, text_dim) and their mask (B, T + K).
 
         Args:
             tokens, mask: captions or instructions, (B, T).
             clip: CLIP image embeddings (B, D), unit length; None, or a row of zeros, means none.
+            moment: when in a moving picture, (B,) in [0, 1]; None is the start.
         """
         context, K = self.text(tokens, mask), len(self.null_clip)
         if clip is None:
@@ -139,7 +146,10 @@ class Editor(Family):
         known = (clip != 0).any(-1)[:, None, None]
         extra = self.clip_in(clip * clip.shape[-1] ** 0.5).view(len(tokens), K, -1)  # (B, K, text_dim)
         extra = torch.where(known, extra, self.null_clip.to(extra.dtype))
-        return torch.cat([context, extra], dim=1), F.pad(mask, (0, K), value=True)
+        if self.moment_in is not None:
+            when = torch.zeros(len(tokens), device=tokens.device) if moment is None else moment
+            extra = torch.cat([extra, self.moment_in(timestep_embedding(when, 256).to(extra.dtype))[:, None]], dim=1)
+        return torch.cat([context, extra], dim=1), F.pad(mask, (0, extra.shape[1]), value=True)
 
     def forward(self, batch: Batch, phase: Phase) -> dict[str, Tensor]:
         g, B, S = phase.generator, len(batch), self.image_size
@@ -173,7 +183,7 @@ class Editor(Family):
             role = torch.where(rows, torch.full_like(role, GIVEN), role)
         # without a word nothing is to change, so guidance leads away from leaving the picture as it is
         x0 = torch.where((told & dropped)[:, None, None, None], shown, batch.images)
-        context, real = self.context(tokens, mask, noisy * ~silent[:, None])
+        context, real = self.context(tokens, mask, noisy * ~silent[:, None], batch.labels.get("moment"))
         xt = loss.corrupt(x0, eps, t)
         out, tapped = self._ask(xt, t, shown, role, context, real, self.label_tap)
         denoise = loss.velocity_loss(out, x0, t).mean()
@@ -199,6 +209,7 @@ class Editor(Family):
         away: tuple[Tensor, Tensor] | None = None,
         shown: Tensor | None = None,
         role: Tensor | None = None,
+        moment: Tensor | None = None,
     ) -> Denoiser:
         """The denoiser of B captions or instructions, with classifier-free guidance in it.
 
@@ -206,13 +217,15 @@ class Editor(Family):
             tokens, mask: (B, T); away: tokens and mask (1, T') to move away from, the empty caption by default.
             clip: CLIP image embeddings (B, D), None for none.
             shown: pictures (B, 3, S, S), ``role`` (B, 1, S, S) what they are there for; None for nothing shown.
+            moment: when, (B,).
         """
         B, S = len(tokens), self.image_size
         if shown is None or role is None:
             shown, role = torch.zeros(B, NOISY, S, S), torch.full((B, 1, S, S), HIDDEN)
         shown, role = (x.to(tokens.device) for x in (shown, role))
         embeddings = None if clip is None else torch.cat([torch.zeros_like(clip), clip])
-        context, real = self.context(*beside_empty(tokens, mask, away), embeddings)
+        when = None if moment is None else moment.to(tokens.device).repeat(2)
+        context, real = self.context(*beside_empty(tokens, mask, away), embeddings, when)
 
         def denoise(x: Tensor, t: Tensor) -> Tensor:
             of = slice(B if len(x) == B else 0, None)
@@ -267,10 +280,15 @@ class Editor(Family):
         *,
         steps: int | None = None,
         guidance: float | None = None,
+        moment: Tensor | None = None,
     ) -> Iterator[Step]:
-        """See :class:`tranh.types.Follows`: pictures (B, 3, S, S) changed as their instructions say."""
+        """See :class:`tranh.types.Follows`: pictures (B, 3, S, S) changed as their instructions say.
+
+        Args:
+            moment: when in the moving picture that begins with ``images``, (B,) in [0, 1].
+        """
         role = torch.full_like(images[:, :1], GIVEN)
-        yield from self._walk(self.guided(tokens, mask, None, guidance, None, images, role), seeds, steps)
+        yield from self._walk(self.guided(tokens, mask, None, guidance, None, images, role, moment), seeds, steps)
 
     def faults(self, tokens: Tensor, mask: Tensor, images: Tensor) -> Tensor:
         """How likely each instruction can be done (0) or has which fault, (B, faults + 1), before anything is drawn."""
