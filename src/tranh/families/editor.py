@@ -41,8 +41,8 @@ class Editor(Family):
 
     Batches with instructions hold among their labels ``before``, the pictures they start from, (B, 3, S, S), and
     ``fault`` (B,): 0 for an instruction that can be done, the number of its fault for one that cannot (the picture then
-    stays), -1 for rows with a caption and nothing to start from. Of moving pictures ``moment`` (B,) in [0, 1] says when;
-    what they start from is then their first frame.
+    stays), -1 for rows with a caption and nothing to start from. Of moving pictures ``moment`` (B,) in [0, 1] says
+    when; what they start from is then their first frame.
 
     Args:
         vocab, max_len: of the tokenizer.
