@@ -245,7 +245,8 @@ class Doors:
         """Whoever has had the least service goes first, with those at the same door in the same order."""
         now = time.monotonic()
         order = sorted(self._waiting, key=lambda call: call.guest.served - AGEING * (now - call.arrived))
-        first, rows, batch = order[0], 0, []
+        first, rows = order[0], 0
+        batch: list[_Call] = []
         for call in order:
             together = call is first or (call.key == first.key and not first.door.whole)
             if together and (not batch or rows + call.rows <= self.rows):
