@@ -7,6 +7,7 @@ from tranh.data.scenes.labels import PICTURE_SIZES, THING_SIZES, encode
 from tranh.data.scenes.layout import scene
 from tranh.data.scenes.source import say
 from tranh.engine.contract import overfit_one_batch
+from tranh.families.clip import Clip
 from tranh.families.decoder import Decoder
 from tranh.families.reader import Reader
 from tranh.text.tokenizer import Tokenizer
@@ -28,10 +29,10 @@ def batch():
     return captioned()
 
 
-def build(batch):
+def build(batch, **more):
     torch.manual_seed(0)
     vocab = int(batch.tokens.max()) + 1
-    return Reader(vocab=vocab, thing_sizes=THING_SIZES, picture_sizes=PICTURE_SIZES, **ENCODER)
+    return Reader(vocab=vocab, thing_sizes=THING_SIZES, picture_sizes=PICTURE_SIZES, **ENCODER, **more)
 
 
 LEARNS = dict(steps=120, lr=3e-3)
@@ -70,3 +71,15 @@ def test_a_decoder_begins_with_its_encoder(batch):
     decoder.load_state_dict(dict(decoder.adopt(family.state_dict())))
     for name, weight in family.text.state_dict().items():
         assert torch.equal(decoder.text.state_dict()[name], weight)
+
+
+def test_a_clip_begins_with_its_tower(batch):
+    family = build(batch, tower=True)
+    figures = overfit_one_batch(family, batch, steps=120, lr=3e-3)
+    assert figures[-1] < Reader.overfit_below * figures[0]
+    clip = Clip(
+        vocab=int(batch.tokens.max()) + 1, image_size=8, patch=4, vision_width=32, vision_depth=1, vision_heads=2,
+        text_width=32, text_depth=2, text_heads=2, max_len=128,
+    )  # fmt: skip
+    clip.load_state_dict(clip.adopt(family.state_dict()))
+    assert torch.equal(clip.text_model.states(batch.tokens), family.text.states(batch.tokens))

@@ -138,6 +138,7 @@ def test_its_folder_runs_as_any_other(folder, latent):
 
 
 TINY = {
+    "reader": ["text_dim=32", "text_depth=1", "text_heads=2"],
     "clip": ["dim=16", "vision_width=32", "vision_depth=1", "vision_heads=2", "text_width=32", "text_depth=1",
              "text_heads=2"],
     "kl": ["channels=[8,8,16]", "groups=4"],
@@ -169,7 +170,8 @@ def test_the_recipe_trains_draws_and_is_exported_for_diffusers(tmp_path, monkeyp
 @pytest.mark.parametrize("data", [None, {"source": "digits"}, {"source": "scenes", "levels": {"two": 1.0}}])
 def test_its_stages_are_the_same_for_other_data(data):
     recipe = run.find("latent", data)
-    assert list(recipe.stages) == ["clip", "kl", "latent"] == list(recipe.parts)
+    words = [] if data == {"source": "digits"} else ["reader"]
+    assert list(recipe.parts) == ["clip", "kl", "latent"] and list(recipe.stages) == [*words, *recipe.parts]
     assert all(stage.data["source"] == (data or {"source": "scenes"})["source"] for stage in recipe.stages.values())
 
 

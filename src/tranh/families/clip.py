@@ -98,6 +98,10 @@ class Clip(Family):
         right = (logits.argmax(1) == pairs).float().mean()
         return {"loss": loss, "right": right.detach(), "temperature": 1 / scale.detach()}
 
+    def adopt(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Weights of another CLIP, or of a reader whose encoder is a text tower: what fits is taken over."""
+        return self.fitting({f"text_model.{k[5:]}" if k.startswith("text.") else k: v for k, v in tensors.items()})
+
     def param_groups(self, phase: str) -> list[ParamGroup]:
         muon = [p for n, p in self.named_parameters() if p.ndim == 2 and ".layers." in n]
         chosen = {id(p) for p in muon}

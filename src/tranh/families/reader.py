@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tranh.nn.asked import Questions, cross_entropy
+from tranh.nn.clip import TextTower
 from tranh.nn.groups import split_matrices
 from tranh.nn.sequence import TextEncoder
 from tranh.types import Batch, Family, ParamGroup, Phase
@@ -27,11 +28,12 @@ class Reader(Family):
     """A caption encoder and, only for training, queries that ask it for the facts.
 
     Args:
-        vocab, max_len: of the tokenizer.
+        vocab, max_len, eos: of the tokenizer.
         thing_sizes: number of values of each field of a thing; picture_sizes: of each field of the whole picture.
         most: most things in a picture.
         text_dim, text_depth, text_heads: of the encoder, as the decoder will have them.
         causal: as in a stack that goes on after the caption (DALL-E).
+        tower: the encoder is the text tower of a CLIP, which begins from it.
     """
 
     overfit_below: ClassVar[float] = 0.2
@@ -48,14 +50,21 @@ class Reader(Family):
         text_depth: int = 3,
         text_heads: int = 4,
         causal: bool = False,
+        tower: bool = False,
+        eos: int = 1,
     ) -> None:
         super().__init__()
         self.config = {
             "vocab": vocab, "thing_sizes": list(thing_sizes), "picture_sizes": list(picture_sizes), "max_len": max_len,
             "most": most, "text_dim": text_dim, "text_depth": text_depth, "text_heads": text_heads, "causal": causal,
+            "tower": tower, "eos": eos,
         }  # fmt: skip
         self.kinds, self.most = thing_sizes[0], most
-        self.text = TextEncoder(vocab, text_dim, text_depth, text_heads, max_len, causal=causal)
+        self.text: TextTower | TextEncoder
+        if tower:
+            self.text = TextTower(vocab, text_dim, text_depth, text_heads, max_len, eos)
+        else:
+            self.text = TextEncoder(vocab, text_dim, text_depth, text_heads, max_len, causal=causal)
         self.questions = Questions(self.kinds + 1, text_dim, text_heads)  # one for each kind, one for the whole
         self.of_things = [1, *thing_sizes[1:], PLACES, PLACES]
         self.of_picture = [*picture_sizes, most + 1]
@@ -72,7 +81,8 @@ class Reader(Family):
             for each kind (B, K, 1 + fields + 6): whether there is one, its other fields, column and row;
             for the whole picture (B, fields + most + 1): its fields and the number of things.
         """
-        thought = self.questions(self.text(tokens, mask), mask)
+        words = self.text.states(tokens) if isinstance(self.text, TextTower) else self.text(tokens, mask)
+        thought = self.questions(words, mask)
         return self.thing(thought[:, :-1]).float(), self.picture(thought[:, -1]).float()
 
     def forward(self, batch: Batch, phase: Phase) -> dict[str, Tensor]:
@@ -96,4 +106,4 @@ class Reader(Family):
         return {"loss": loss, "kinds_right": right.detach()}
 
     def param_groups(self, phase: str) -> list[ParamGroup]:
-        return split_matrices(self)
+        return split_matrices(self, also=[p for n, p in self.named_parameters() if p.ndim == 2 and ".layers." in n])

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tranh.data.scenes.labels import PATCH_SIZES
+from tranh.recipes import words
 from tranh.types import Recipe, Stage
 
 LENGTHS = {"one": 40, "two": 64}
@@ -32,16 +33,18 @@ def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
     if scenes:
         data = {"levels": {"one": 1.0}} | data
         size = {"max_len": max(LENGTHS.get(level, 80) for level in data["levels"]), "label_sizes": list(PATCH_SIZES)}
+    text = {"text_depth": 2, "text_heads": 3}
     stages = {
         "clip": Stage(
             "clip",
             model=side
             | {"patch": data["size"] // 8, "vision_width": 128, "vision_depth": 3, "vision_heads": 2}
-            | {"text_width": 192, "text_depth": 2},
+            | {"text_width": 192, **text},
             data=data,
+            init="reader" if scenes else None,
             steps=400,
             batch=128,
-            share=0.2,
+            share=0.1 if scenes else 0.2,
         ),
         "kl": Stage(
             "kl", model=side | {"channels": [32, 64, 96]}, data=data, steps=900, batch=32, decay=0.5, share=0.17
@@ -55,9 +58,11 @@ def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
             batch=48,
             muon_lr=4e-3,
             decay=0.5,
-            share=0.63,
+            share=0.6,
         ),
     }
+    if scenes:  # told by CLIP's states alone, the U-Net draws what they know: the tower learns its words first
+        stages = {"reader": words.reader(data, steps=500, share=0.13, text_dim=192, tower=True, **text)} | stages
     return Recipe(
         name="latent",
         stages=stages,
