@@ -5,7 +5,7 @@ It knows sentences and not pictures: which facts can be seen is decided by whoev
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeVar
 
@@ -105,6 +105,16 @@ def caption(
 def unmarked(text: str) -> str:
     """A caption as typed without diacritics: "hình tròn đỏ" -> "hinh tron do"."""
     return strip_diacritics(text)
+
+
+def voice(language: str | Lexicon) -> tuple[Lexicon, Callable[[str], str]]:
+    """The lexicon of a form of speech, and how its sentences are typed: ``vi_unmarked`` is Vietnamese without marks."""
+    if isinstance(language, Lexicon):
+        return language, language.finish
+    lexicon = Lexicon.load(language.removesuffix("_unmarked"))
+    if language.endswith("_unmarked"):
+        return lexicon, lambda text: unmarked(lexicon.finish(text))
+    return lexicon, lexicon.finish
 
 
 class Speaker:

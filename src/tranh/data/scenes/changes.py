@@ -5,7 +5,7 @@ An operation knows how scenes are laid out; whether its change can be seen and s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from .facts import shows_shade
@@ -103,7 +103,7 @@ def _add(d: Choices, scene: Scene) -> Change | None:
     else:
         return None
     after = replace(scene, things=things, groups=(*scene.groups, (count,)))
-    whole = (Fact("count", None, str(count + 1)),)
+    whole: tuple[Fact, ...] = (Fact("count", None, str(count + 1)),)
     if relation is not None:
         after = replace(after, relations=(*scene.relations, relation))
         whole += (Fact("relation", relation.subject, relation.name, relation.object),)
@@ -127,7 +127,8 @@ def _beside(d: Choices, anchor: Thing, at: int, thing: Thing, index: int) -> tup
 
 def _remove(d: Choices, scene: Scene) -> Change | None:
     target = _target(d, scene)
-    if target is None:
+    # Which way a thing is tilted in a surreal picture depends on how many are painted before it.
+    if target is None or (scene.style == "surreal" and target != len(scene.things) - 1):
         return None
     less = [i - (i > target) for i in range(len(scene.things))]
     relations = tuple(
@@ -190,7 +191,8 @@ def _replace(d: Choices, scene: Scene) -> Change | None:
     target = _target(d, scene)
     if target is None:
         return None
-    thing, kinds = scene.things[target], KINDS
+    thing = scene.things[target]
+    kinds: Sequence[str] = KINDS
     for r in scene.relations:
         if r.name == "inside" and r.object == target:
             kinds = CONTAINERS

@@ -14,7 +14,7 @@ from .raster import developed, layer
 from .world import Scene
 
 COVERED = 0.25
-"""A pixel belongs to the nearest layer that covers at least this share of it; the glass of a transparent thing counts."""
+"""A pixel belongs to the nearest layer that covers at least this share of it; transparent things cover more."""
 
 
 def ranks(scene: Scene) -> tuple[int, ...]:

@@ -6,9 +6,8 @@ It knows sentences and not pictures.
 from __future__ import annotations
 
 from tranh.text.lexicon import Lexicon
-from tranh.text.normalise import strip_diacritics
 
-from .captions import ATTRIBUTES, SILENT, Draw, Speaker
+from .captions import ATTRIBUTES, SILENT, Draw, Speaker, voice
 from .facts import visible
 from .frames import DIRECTIONS, Moving
 
@@ -29,8 +28,7 @@ def told(moving: Moving, language: str | Lexicon, draw: Draw, dense: bool = True
         language: ``en``, ``vi``, ``vi_unmarked`` (Vietnamese typed without diacritics), or a lexicon.
         dense: say everything that holds in all frames; else kind, colour and motion of what moves.
     """
-    unmarked = isinstance(language, str) and language.endswith("_unmarked")
-    lexicon = Lexicon.load(language.removesuffix("_unmarked")) if isinstance(language, str) else language
+    lexicon, typed = voice(language)
     scene = moving.scenes[0 if moving.motion == "recolour" else -1]
     facts = [f for f in visible(scene) if f.group not in ("count", "light", "style")]
     speaker = Speaker(scene, facts, lexicon, draw)
@@ -45,5 +43,4 @@ def told(moving: Moving, language: str | Lexicon, draw: Draw, dense: bool = True
     pieces = [speaker.template(f"motion.{moving.motion}", slots)]
     pieces += [speaker.mention(other) for other in speaker.units if dense and other is not unit]
     whole = {"setting": scene.setting} if dense or speaker.chance(0.3) else {}
-    text = lexicon.finish(speaker.picture(speaker.enumerate(pieces, plain=True), whole))
-    return strip_diacritics(text) if unmarked else text
+    return typed(speaker.picture(speaker.enumerate(pieces, plain=True), whole))

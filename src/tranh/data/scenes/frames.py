@@ -130,7 +130,7 @@ def _as_drawn(thing: Thing, look: Look) -> Thing:
 
 
 def _path(d: Choices, thing: Thing, direction: tuple[int, int]) -> list[Thing]:
-    """A thing on its way at an even pace, from near one side or corner to near the other; its other coordinate stays."""
+    """A thing on its way at an even pace, from near one side or corner to near the other."""
     ends = []
     for way, extent in zip(direction, extents(thing), strict=True):
         low, high = extent + 0.01, 0.99 - extent

@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from tranh.text.lexicon import Lexicon, fill
-from tranh.text.normalise import strip_diacritics
 
-from .captions import ATTRIBUTES, OPPOSITE, SILENT, Draw, Speaker
+from .captions import ATTRIBUTES, OPPOSITE, SILENT, Draw, Speaker, voice
 from .facts import visible
 from .layout import generator
 from .pairs import Pair, pair
@@ -30,15 +29,13 @@ def instruction(asked: Pair, language: str | Lexicon, draw: Draw) -> str:
         language: ``en``, ``vi``, ``vi_unmarked`` (Vietnamese typed without diacritics), or a lexicon.
         draw: chooses patterns and synonyms.
     """
-    unmarked = isinstance(language, str) and language.endswith("_unmarked")
-    lexicon = Lexicon.load(language.removesuffix("_unmarked")) if isinstance(language, str) else language
+    lexicon, typed = voice(language)
     words = _Words(asked, lexicon, draw)
     name, slots, choice = words.say()
     own = {slot: text for slot, text in slots.items() if slot != choice}
     options = [fill(pattern, slots) for pattern in lexicon.able(name, frozenset(slots))]
     options += [fill(pattern, own) for pattern in lexicon.templates.get(f"{name}_{words.value(choice)}", ())]
-    text = lexicon.finish(words.speaker.pick(options))
-    return strip_diacritics(text) if unmarked else text
+    return typed(words.speaker.pick(options))
 
 
 def instructions(split: str, count: int) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """Two scenes that differ by one thing someone asked for: exact ground truth for edits.
 
-A pair is a function of (version, level, split, index), or of a scene and an operation. It knows facts, not words: how it
-is asked for is said by ``instructions``.
+A pair is a function of (version, level, split, index), or of a scene and an operation. It knows facts, not words: how
+it is asked for is said by ``instructions``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import random
 from dataclasses import dataclass, replace
 
 from .captions import DISTINCTIVE, SILENT
-from .changes import OPS, TARGETED, TRIES, Change, overlaps, singles
+from .changes import OPS, TARGETED, TRIES, overlaps, singles
 from .facts import canonical, visible
 from .labels import MAX_THINGS
 from .layout import Choices, belongs, clear_of, generator, sample, told_apart
@@ -87,23 +87,19 @@ def changed(before: Scene, op: str, draw: random.Random) -> Pair | None:
     change = OPS[op](d, before)
     if change is None:
         return None
-    after = canonical(change.after)
-    facts = visible(after)
-    asked = {f for f in facts if f.subject == change.subject and f.group in change.groups} if change.groups else set()
-    named: tuple[Fact, ...] | None = ()
-    if change.target is not None:
-        named = telling(before, change.target)
-    if (
-        named is None
-        or not asked | set(change.whole) <= set(facts)
-        or asked | set(change.whole) <= set(visible(before))
-    ):
+    named = () if change.target is None else telling(before, change.target)
+    if named is None:
         return None
     if change.target is not None and d.rng.random() < MORE:
         named = _more(d, before, change.target, named)
-    in_order = tuple(f for f in facts if f in asked or f in change.whole)
-    pair = Pair(before, after, op, in_order, change.target, named)
-    return pair if _sound(pair, change) else None
+    after = canonical(change.after)
+    facts = visible(after)
+    of_it = [f for f in facts if f.subject == change.subject and f.group in change.groups]
+    asked = tuple(f for f in facts if f in of_it or f in change.whole)
+    new = not set(asked) <= set(visible(before))
+    seen = set(change.whole) <= set(asked) and set(change.groups[:1]) <= {f.group for f in of_it}
+    pair = Pair(before, after, op, asked, change.target, named)
+    return pair if new and seen and _sound(pair) else None
 
 
 def _more(d: Choices, scene: Scene, target: int, named: tuple[Fact, ...]) -> tuple[Fact, ...]:
@@ -119,13 +115,11 @@ def _more(d: Choices, scene: Scene, target: int, named: tuple[Fact, ...]) -> tup
     return (*named, d.of(colours if colours and d.rng.random() < 0.5 else rest)) if rest else named
 
 
-def _sound(pair: Pair, change: Change) -> bool:
-    """Can all be told apart, is what was asked for to be seen, and is nothing touched that was not asked for?"""
+def _sound(pair: Pair) -> bool:
+    """Can all things be told apart, and is nothing touched that was not asked for?"""
     after = pair.after
     first = {min(group) for group in after.groups if len(group) > 1} | set(singles(after))
     if not told_apart([after.things[i] for i in sorted(first)], after.style):
-        return False
-    if not set(change.groups[:1]) <= {fact.group for fact in pair.asked}:
         return False
     now = {(f.group, f.subject, f.object): f.value for f in visible(after)}
     free = {(f.group, f.subject, f.object) for f in pair.asked}

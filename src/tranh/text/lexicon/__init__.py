@@ -25,8 +25,8 @@ TEMPLATES = (
     "motion.right", "motion.left", "motion.up", "motion.down", "motion.up_right", "motion.up_left",
     "motion.down_right", "motion.down_left", "motion.grow", "motion.shrink", "motion.appear", "motion.recolour",
 )  # fmt: skip
-"""Sentence patterns every language must give at least one of: captions, what is asked for, what moves. Patterns that fit
-one value only stand beside the others under its name ("ask.style_watercolour") and may be missing."""
+"""Sentence patterns every language must give at least one of: captions, what is asked for, what moves. Patterns that
+fit one value only stand beside the others under its name ("ask.style_watercolour") and may be missing."""
 
 _SLOT = re.compile(r"\{(\w+)\}")
 
