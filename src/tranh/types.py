@@ -159,7 +159,7 @@ class Stage:
         model: keyword arguments of the family.
         data: keyword arguments of the source of captioned pictures; ``source`` names it.
         parents: part name -> stage name whose frozen run it stands on.
-        steps: optimiser steps; ``--minutes`` replaces it after measuring the speed.
+        steps: optimiser steps; ``--minutes`` replaces it after measuring the speed. 0 takes ``init`` over as it is.
         batch: pictures per step.
         lr: peak learning rate of AdamW; ``muon_lr`` of Muon.
         warmup: steps of linear warm-up; ``decay``: share of the steps at the end in which the rate falls linearly to 0.
@@ -364,8 +364,13 @@ class Follows(Protocol):
         *,
         steps: int | None = None,
         guidance: float | None = None,
+        moment: Tensor | None = None,
     ) -> Iterator[Step]:
-        """As :meth:`Draws.draw`, of instructions (B, T) and the pictures they are about, (B, 3, S, S) in [-1, 1]."""
+        """As :meth:`Draws.draw`, of instructions (B, T) and the pictures they are about, (B, 3, S, S) in [-1, 1].
+
+        Args:
+            moment: of moving pictures, when: (B,) in [0, 1]; ``images`` are then their first frames.
+        """
         ...
 
     def faults(self, tokens: Tensor, mask: Tensor, images: Tensor) -> Tensor:

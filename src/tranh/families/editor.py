@@ -46,7 +46,7 @@ class Editor(Family):
 
     Args:
         vocab, max_len: of the tokenizer.
-        clip_dim: size of the CLIP embedding; clip_tokens: context tokens made of it.
+        clip_dim: size of the CLIP embedding, None for one that is never told any; clip_tokens: context tokens of it.
         text_dim, text_depth, text_heads: of the caption encoder.
         image_size, patch_size, hidden_size, depth, num_heads, mlp_ratio: of the image transformer.
         moments: it is told when, by one more context token: a network for moving pictures.
@@ -63,14 +63,13 @@ class Editor(Family):
 
     overfit: ClassVar[str] = "denoise"
     overfit_below: ClassVar[float] = 0.35
-    parents = ("clip",)
 
     def __init__(
         self,
         *,
         vocab: int,
         max_len: int = 128,
-        clip_dim: int = 128,
+        clip_dim: int | None = 128,
         clip_tokens: int = 2,
         text_dim: int = 256,
         text_depth: int = 3,
@@ -98,6 +97,7 @@ class Editor(Family):
         super().__init__()
         self.config = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
         self.config["label_sizes"] = list(label_sizes)
+        self.parents = ("clip",) if clip_dim else ()
         self.image_size, self.holes = image_size, holes
         self.drop, self.drop_clip, self.drop_words, self.clip_noise = drop, drop_clip, drop_words, clip_noise
         self.time_mean, self.time_std, self.label_tap = time_mean, time_std, label_tap
@@ -113,7 +113,7 @@ class Editor(Family):
             num_heads=num_heads,
             mlp_ratio=mlp_ratio,
         )
-        self.clip_in = nn.Linear(clip_dim, clip_tokens * text_dim)
+        self.clip_in = nn.Linear(clip_dim, clip_tokens * text_dim) if clip_dim else None
         self.null_clip = nn.Parameter(torch.zeros(clip_tokens, text_dim))
         self.moment_in = nn.Linear(256, text_dim) if moments else None
         self.teacher = PatchTeacher(hidden_size, label_sizes)
@@ -140,12 +140,12 @@ class Editor(Family):
             clip: CLIP image embeddings (B, D), unit length; None, or a row of zeros, means none.
             moment: when in a moving picture, (B,) in [0, 1]; None is the start.
         """
-        context, K = self.text(tokens, mask), len(self.null_clip)
-        if clip is None:
-            clip = context.new_zeros(len(tokens), self.clip_in.in_features)
-        known = (clip != 0).any(-1)[:, None, None]
-        extra = self.clip_in(clip * clip.shape[-1] ** 0.5).view(len(tokens), K, -1)  # (B, K, text_dim)
-        extra = torch.where(known, extra, self.null_clip.to(extra.dtype))
+        context = self.text(tokens, mask)
+        extra = self.null_clip.to(context.dtype).expand(len(tokens), -1, -1)  # (B, K, text_dim)
+        if clip is not None and self.clip_in is not None:
+            known = (clip != 0).any(-1)[:, None, None]
+            made = self.clip_in(clip * clip.shape[-1] ** 0.5).view(extra.shape)
+            extra = torch.where(known, made, extra.to(made.dtype))
         if self.moment_in is not None:
             when = torch.zeros(len(tokens), device=tokens.device) if moment is None else moment
             extra = torch.cat([extra, self.moment_in(timestep_embedding(when, 256).to(extra.dtype))[:, None]], dim=1)
@@ -169,9 +169,13 @@ class Editor(Family):
         seen = ~told & ~hidden.all(dim=(1, 2, 3))  # what is around a hole is shown
 
         dropped = chance(self.drop)
-        clip = batch.parts["clip.image"]
-        noisy = F.normalize(clip + self.clip_noise * clip.shape[-1] ** -0.5 * randn(*clip.shape), dim=-1)
+        clip = batch.parts.get("clip.image")
         silent = dropped | told | seen | chance(self.drop_clip)  # an embedding of the whole would tell what is hidden
+        if clip is None:
+            silent = torch.ones_like(silent)
+        else:
+            clip = F.normalize(clip + self.clip_noise * clip.shape[-1] ** -0.5 * randn(*clip.shape), dim=-1)
+            clip = clip * ~silent[:, None]
         wordless = dropped | (~silent & chance(self.drop_words))
         tokens, mask = drop_captions(batch.tokens, batch.mask, wordless)
 
@@ -183,7 +187,7 @@ class Editor(Family):
             role = torch.where(rows, torch.full_like(role, GIVEN), role)
         # without a word nothing is to change, so guidance leads away from leaving the picture as it is
         x0 = torch.where((told & dropped)[:, None, None, None], shown, batch.images)
-        context, real = self.context(tokens, mask, noisy * ~silent[:, None], batch.labels.get("moment"))
+        context, real = self.context(tokens, mask, clip, batch.labels.get("moment"))
         xt = loss.corrupt(x0, eps, t)
         out, tapped = self._ask(xt, t, shown, role, context, real, self.label_tap)
         denoise = loss.velocity_loss(out, x0, t).mean()

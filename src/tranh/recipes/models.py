@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tranh.engine.system import load_system
+from tranh.files import read_json
 from tranh.recipes.foreign_folder import HUB, INDEX
 from tranh.types import TranhError
 
@@ -75,3 +76,19 @@ def folder(name_or_path: str | Path) -> Path:
 def verifier() -> Any:
     """The shipped verifier: the judge of Scenes."""
     return load(JUDGE)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained part to begin from: its family and sizes, and what ``Stage.init`` is to be."""
+
+    family: str
+    config: Mapping[str, Any]
+    init: str
+
+
+def trained(name: str | Path = DEFAULT) -> dict[str, Trained]:
+    """The parts of a shipped model or an exported folder, by name."""
+    there = folder(name)
+    entries = read_json(there / "system.json")["parts"]
+    return {part: Trained(e["family"], e["config"], str(there / e["file"])) for part, e in entries.items()}

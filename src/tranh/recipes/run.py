@@ -209,7 +209,7 @@ def train(
         guess = None
         if run.recipe_file.exists():
             stage = replace(stage, steps=run.stage().steps)
-        else:
+        elif stage.steps:  # one without steps takes over what it begins from, as it is
             examine_first(stage, family, source, parents, force)
             if minutes is not None:
                 spent, left = time.perf_counter() - began, budget.left() * stage.share / sum(waiting.values())

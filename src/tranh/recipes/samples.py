@@ -19,7 +19,7 @@ from tranh.engine.sheet import sheet
 from tranh.engine.source import Source, on_device
 from tranh.families.decoder import Decoder
 from tranh.families.upsampler import Upsampler
-from tranh.types import Autoencodes, Batch, Draws, Family, Stage
+from tranh.types import Autoencodes, Batch, Draws, Family, Follows, Stage
 
 COUNT = 16
 STEPS = 10
@@ -38,13 +38,16 @@ def sampler_of(stage: Stage, source: Source, parents: Mapping[str, Frozen]) -> S
         here = next(family.parameters()).device
         told = attach(on_device(batch, here), parents)
         shown = {"": batch.images}
+        if "before" in batch.labels:
+            shown = {"": torch.where(batch.labels["fault"][:, None, None, None] >= 0, batch.labels["before"], 0)}
+            shown["wanted"] = batch.images
         if isinstance(family, Autoencodes):
             shown[f"step {step}, rebuilt"] = rebuilt(family, told).cpu()
         if not isinstance(family, Autoencodes) or isinstance(family, Draws):
             shown[f"step {step}"] = made(family, told).cpu()
         rows = torch.stack(list(shown.values()), dim=1).flatten(0, 1)  # original, sample, original, ...
         captions = [what or caption for caption in batch.captions for what in shown]
-        return sheet(rows, captions, columns=8 if len(shown) == 2 else 9)
+        return sheet(rows, captions, columns=9 if len(shown) == 3 else 8)
 
     return sample
 
@@ -56,9 +59,13 @@ def made(family: Family, batch: Batch, first: int = 0) -> Tensor:
     if isinstance(family, Upsampler):
         return enlarge(family, batch, first=first)
     assert isinstance(family, Draws)
-    x = batch.images
-    for step in family.draw(batch.tokens, batch.mask, range(first, first + len(batch))):
-        x = step.x
+    seeds = range(first, first + len(batch))
+    x = run(family.draw(batch.tokens, batch.mask, seeds))
+    told = batch.labels.get("fault", torch.full((len(batch),), -1)) >= 0
+    if isinstance(family, Follows) and told.any():  # what starts from a picture
+        more = {"moment": batch.labels["moment"]} if "moment" in batch.labels else {}
+        changed = run(family.follow(batch.tokens, batch.mask, seeds, batch.labels["before"], **more))
+        x = torch.where(told.to(x.device)[:, None, None, None], changed, x)
     return x.float().clamp(-1, 1)
 
 

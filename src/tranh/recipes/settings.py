@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from tranh.engine.rundir import RunDir
-from tranh.files import read_json
 from tranh.recipes import models
 from tranh.recipes.run import find, override
 from tranh.types import Recipe, TranhError
@@ -34,31 +32,22 @@ def configured(name: str, settings: Sequence[str]) -> Recipe:
     return override(recipe, [s for s in settings if not s.startswith("data=")])
 
 
-@dataclass(frozen=True)
-class _Part:
-    """A trained part: its family and sizes, and what ``Stage.init`` is to be."""
-
-    family: str
-    config: Mapping[str, Any]
-    init: str
-
-
-def _trained(name: str) -> tuple[Path, dict[str, _Part]] | None:
+def _trained(name: str) -> tuple[Path, dict[str, models.Trained]] | None:
     """The folder of a model's or a training's tokenizer, and its parts by name; None if it is neither."""
     root = Path(name)
     if (root / "system.json").is_file() or name in {info.name for info in models.available()}:
-        there = models.folder(name)
-        entries = read_json(there / "system.json")["parts"]
-        return there, {k: _Part(e["family"], e["config"], str(there / e["file"])) for k, e in entries.items()}
+        return models.folder(name), models.trained(name)
     runs = {path.name: RunDir(path) for path in sorted(root.iterdir())} if (root / "report.html").is_file() else {}
     begun = {part: run for part, run in runs.items() if run.recipe_file.is_file()}
     if not begun or (root / "state").exists():  # a single stage is begun from as it is
         return None
-    parts = {k: _Part(run.stage().family, run.stage().model, str(run.path.absolute())) for k, run in begun.items()}
+    parts = {
+        k: models.Trained(run.stage().family, run.stage().model, str(run.path.absolute())) for k, run in begun.items()
+    }
     return next(iter(begun.values())).path.absolute(), parts
 
 
-def _begun_from(recipe: Recipe, name: str, words: Path, parts: Mapping[str, _Part]) -> Recipe:
+def _begun_from(recipe: Recipe, name: str, words: Path, parts: Mapping[str, models.Trained]) -> Recipe:
     """The recipe with every stage that the model has beginning from its weights, in its sizes, with its tokenizer."""
     stages, begun = {}, False
     for title, stage in recipe.stages.items():

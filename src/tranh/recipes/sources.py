@@ -8,7 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any
 
-from tranh.data.scenes.layout import scene
+from tranh.data.scenes.frame_captions import told
+from tranh.data.scenes.frames import sequence
+from tranh.data.scenes.instructions import LANGUAGES as SPOKEN
+from tranh.data.scenes.instructions import instructions
+from tranh.data.scenes.layout import generator, scene
+from tranh.data.scenes.lessons import Instructed, MovingScenes
 from tranh.data.scenes.source import LANGUAGES, Scenes, cache_dir, say
 from tranh.data.scenes.world import LEVELS, VERSION
 from tranh.engine.source import Source
@@ -23,6 +28,12 @@ Tick = Callable[[int, int], None]
 
 CAPTIONED = 4000
 """Scenes per level whose captions teach the tokenizer and the list of known words."""
+
+LESSONS = {"captions": Scenes, "instructions": Instructed, "motions": MovingScenes}
+"""What of Scenes is learned, as ``lessons`` of a stage's data says."""
+
+ASKED = 3000
+"""Instructions, and sequences, whose words are known to who learns from them."""
 
 
 def _scenes_captions() -> Iterator[str]:
@@ -46,10 +57,27 @@ def scenes_assets() -> Assets:
     return {name: path.read_bytes() for name, path in zip(names, paths, strict=True)}
 
 
+def _more_words(lessons: str) -> Iterator[str]:
+    if lessons == "instructions":
+        yield from instructions("train", ASKED)
+    if lessons == "motions":
+        for i in range(ASKED):
+            yield told(sequence("train", i), SPOKEN[i % len(SPOKEN)], generator("words", i), bool(i % 4))
+
+
+def lessons_assets(lessons: str) -> Assets:
+    """As :func:`scenes_assets`, with the words of more than captions known; the tokenizer is the same."""
+    found, path = scenes_assets(), cache_dir() / f"scenes-v{VERSION}-{lessons}-{WORDS}"
+    if not path.exists():
+        write_bytes(path, Words.load(found[WORDS]).joined(Words.count(_more_words(lessons))).save())
+    return found | {WORDS: path.read_bytes()}
+
+
 def assets_of(data: Mapping[str, Any]) -> Assets:
     """Tokenizer and known words of a stage's data; for ``words_of`` those of a model."""
     if _of_scenes(data):
-        return scenes_assets()
+        lessons = data.get("lessons", "captions")
+        return scenes_assets() if lessons == "captions" else lessons_assets(lessons)
     return own.assets(data)
 
 
@@ -87,8 +115,11 @@ def source_of(data: Mapping[str, Any], assets: Assets, progress: Tick | None = N
     tokenizer = Tokenizer.load(assets[TOKENIZER])
     if not _of_scenes(data):
         return own.source(data, tokenizer, progress)
-    options = {k: v for k, v in data.items() if k != "source"}
+    options = {k: v for k, v in data.items() if k not in ("source", "lessons")}
+    lessons = str(data.get("lessons", "captions"))
+    if lessons not in LESSONS:
+        raise TranhError(f"lessons is {lessons!r}; of Scenes there are: {', '.join(LESSONS)}")
     try:
-        return Scenes(tokenizer.encode, progress=progress, **options)
+        return LESSONS[lessons](tokenizer.encode, progress=progress, **options)
     except (TypeError, ValueError) as error:
         raise TranhError(f"the data of this stage cannot be read: {error}") from error

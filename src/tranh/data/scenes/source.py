@@ -68,24 +68,53 @@ def _draw_chunk(level: str, split: str, size: int, start_stop: tuple[int, int]) 
     return np.stack([render(scene(level, split, i), size) for i in range(*start_stop)])
 
 
-def drawn(
-    level: str, split: str, size: int, count: int, progress: Callable[[int, int], None] | None = None
+def kept(
+    name: str,
+    count: int,
+    shape: Sequence[int],
+    draw: Callable[[tuple[int, int]], np.ndarray],
+    progress: Callable[[int, int], None] | None = None,
+    chunk: int = 256,
 ) -> np.ndarray:
-    """The first ``count`` pictures of a split, (count, size, size, 3) uint8; drawn once by all cores, then cached."""
-    path = cache_dir() / f"scenes-v{VERSION}-{level}-{split}-{size}-{count}.npy"
+    """Pictures that are drawn once, by all cores, and then read from the cache: (count, *shape) uint8.
+
+    Args:
+        name: of the file. draw: (start, stop) to those pictures; it must be one that can be sent to another process.
+    """
+    path = cache_dir() / f"scenes-v{VERSION}-{name}-{count}.npy"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(f".{os.getpid()}.part")
-        pictures = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=(count, size, size, 3))
-        chunks = [(i, min(i + 256, count)) for i in range(0, count, 256)]
+        pictures = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=(count, *shape))
+        chunks = [(i, min(i + chunk, count)) for i in range(0, count, chunk)]
         with ProcessPoolExecutor(os.cpu_count()) as pool:
-            for chunk, pixels in zip(chunks, pool.map(partial(_draw_chunk, level, split, size), chunks), strict=True):
-                pictures[slice(*chunk)] = pixels
+            for one, pixels in zip(chunks, pool.map(draw, chunks), strict=True):
+                pictures[slice(*one)] = pixels
                 if progress is not None:
-                    progress(chunk[1], count)
+                    progress(one[1], count)
         pictures.flush()
         os.replace(part, path)
     return np.load(path, mmap_mode="r")
+
+
+def drawn(
+    level: str, split: str, size: int, count: int, progress: Callable[[int, int], None] | None = None
+) -> np.ndarray:
+    """The first ``count`` pictures of a split, (count, size, size, 3) uint8."""
+    draw = partial(_draw_chunk, level, split, size)
+    return kept(f"{level}-{split}-{size}", count, (size, size, 3), draw, progress)
+
+
+@dataclass
+class Rows:
+    """What a batch is made of, one entry per example: pixels (S, S, 3) uint8, scenes, captions, ids, and the place of
+    each caption's language among those spoken."""
+
+    pixels: list[np.ndarray]
+    scenes: list[Scene]
+    captions: list[str]
+    ids: list[int]
+    languages: np.ndarray
 
 
 class Scenes:
@@ -146,33 +175,44 @@ class Scenes:
         """Batch ``step`` of the validation split, the same for every run."""
         return self._batch("validation", step, size, 0)
 
-    def _batch(self, split: str, step: int, size: int, seed: int) -> Batch:
+    def _rows(self, split: str, step: int, size: int, seed: int) -> Rows:
         rng = np.random.Generator(np.random.Philox(key=[seed, (SPLITS.index(split) << 48) + step]))
         names, shares = list(self.levels), np.array(list(self.levels.values()))
         level_of = rng.choice(len(names), size, p=shares / shares.sum())
-        spoken, weights = list(self.languages), np.array(list(self.languages.values()))
-        language_of = rng.choice(len(spoken), size, p=weights / weights.sum())
+        weights = np.array(list(self.languages.values()))
+        language_of = rng.choice(len(self.spoken), size, p=weights / weights.sum())
         dense = rng.random(size) < self.dense
         ticket = rng.random(size)
-        pixels, scenes, captions, ids = [], [], [], []
+        rows = Rows([], [], [], [], language_of)
         for k in range(size):
             level = names[level_of[k]]
             drawn_pictures = self.pictures(level, split)
             i = int(ticket[k] * len(drawn_pictures))
-            scenes.append(remembered(level, split, i))
-            pixels.append(drawn_pictures[i])
+            rows.scenes.append(remembered(level, split, i))
+            rows.pixels.append(drawn_pictures[i])
             density = "dense" if dense[k] and not self.pairs else "short"
-            captions.append(say(scenes[-1], spoken[language_of[k]], density, seed, split, step, k)[0])
-            ids.append((LEVELS.index(level) << 40) + (SPLITS.index(split) << 36) + i)
-        tokens, mask = self.tokenize(captions)
-        images = to_images(np.stack(pixels))  # (B, 3, S, S)
-        labels = encode(scenes) | {"language": torch.from_numpy(language_of)}
-        if self.pairs:
-            fuller = [say(s, spoken[language_of[k]], "dense", seed, split, step, k)[0] for k, s in enumerate(scenes)]
-            labels["dense"], labels["dense_mask"] = self.tokenize(fuller)
+            language = self.spoken[language_of[k]]
+            rows.captions.append(say(rows.scenes[-1], language, density, seed, split, step, k)[0])
+            rows.ids.append((LEVELS.index(level) << 40) + (SPLITS.index(split) << 36) + i)
+        return rows
+
+    def _batch(self, split: str, step: int, size: int, seed: int) -> Batch:
+        rows = self._rows(split, step, size, seed)
+        batch = self._finished(rows)
+        if not self.pairs:
+            return batch
+        spoken = [self.spoken[language] for language in rows.languages]
+        fuller = [say(s, spoken[k], "dense", seed, split, step, k)[0] for k, s in enumerate(rows.scenes)]
+        tokens, mask = self.tokenize(fuller)
+        return batch.replace(labels={**batch.labels, "dense": tokens, "dense_mask": mask})
+
+    def _finished(self, rows: Rows) -> Batch:
+        tokens, mask = self.tokenize(rows.captions)
+        images = to_images(np.stack(rows.pixels))  # (B, 3, S, S)
+        labels = encode(rows.scenes) | {"language": torch.from_numpy(rows.languages)}
         if self.patches:
             labels["patches"] = patches(labels, self.patches)
-        return Batch(images, captions, tokens, mask, torch.tensor(ids), labels)
+        return Batch(images, rows.captions, tokens, mask, torch.tensor(rows.ids), labels)
 
     def example(self, level: str, split: str, index: int, language: str = "en", density: str = "dense") -> Example:
         """One example by its index, drawn on the spot."""
