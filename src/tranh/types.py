@@ -408,6 +408,15 @@ class Embeds(Protocol):
 
 
 @runtime_checkable
+class Layers(Protocol):
+    """Sees which parts of pictures lie before others."""
+
+    def depth(self, images: Tensor) -> Tensor:
+        """Ranks (B, 1, S, S) int64 of what pictures (B, 3, S, S) in [-1, 1] show: 0 is furthest away."""
+        ...
+
+
+@runtime_checkable
 class Completes(Protocol):
     """Completes a picture whose first part is given, as autoregressive systems do."""
 
@@ -429,6 +438,7 @@ CAPABILITIES: Mapping[str, type] = {
     "denoises": Denoises,
     "autoencodes": Autoencodes,
     "embeds": Embeds,
+    "layers": Layers,
     "completes": Completes,
     "answers": Answers,
 }

@@ -13,7 +13,7 @@ from tranh.data.scenes.frames import sequence
 from tranh.data.scenes.instructions import LANGUAGES as SPOKEN
 from tranh.data.scenes.instructions import instructions
 from tranh.data.scenes.layout import generator, scene
-from tranh.data.scenes.lessons import Instructed, MovingScenes
+from tranh.data.scenes.lessons import Deep, Instructed, MovingScenes
 from tranh.data.scenes.source import LANGUAGES, Scenes, cache_dir, say
 from tranh.data.scenes.world import LEVELS, VERSION
 from tranh.engine.source import Source
@@ -29,7 +29,7 @@ Tick = Callable[[int, int], None]
 CAPTIONED = 4000
 """Scenes per level whose captions teach the tokenizer and the list of known words."""
 
-LESSONS = {"captions": Scenes, "instructions": Instructed, "motions": MovingScenes}
+LESSONS = {"captions": Scenes, "instructions": Instructed, "motions": MovingScenes, "depth": Deep}
 """What of Scenes is learned, as ``lessons`` of a stage's data says."""
 
 ASKED = 3000

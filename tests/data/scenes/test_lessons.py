@@ -5,8 +5,11 @@ import pytest
 import torch
 
 from tranh.data.scenes import lessons
+from tranh.data.scenes.depth import depth
 from tranh.data.scenes.draw import render
-from tranh.data.scenes.lessons import OF_FAULTY, Instructed, MovingScenes
+from tranh.data.scenes.frames import render_frames, sequence
+from tranh.data.scenes.layout import scene
+from tranh.data.scenes.lessons import OF_FAULTY, Deep, Instructed, MovingScenes
 from tranh.data.scenes.pairs import faulty, pair
 from tranh.nn.pixels import to_pixels
 
@@ -78,8 +81,6 @@ def moving(cached):
 
 def test_moving_pictures_are_told_when_and_begin_with_their_first_frame(moving):
     batch = moving.batch(0, 40, 0)
-    from tranh.data.scenes.frames import render_frames, sequence
-
     frames = {i: render_frames(sequence("train", i), 16) for i in range(12)}
     starts = 0
     for k, number in enumerate(batch.ids.tolist()):
@@ -91,3 +92,11 @@ def test_moving_pictures_are_told_when_and_begin_with_their_first_frame(moving):
             starts += 1
             assert frame == 0
     assert 0 < starts < 20 and len(moving) == 12 * 16
+
+
+def test_every_pixel_has_its_depth(cached):
+    source = Deep(tokenize, levels={"one": 0.3, "full": 0.7}, size=16, count=6)
+    batch = source.batch(0, 12, 0)
+    for k, number in enumerate(batch.ids.tolist()):
+        level, i = ("one", "two", "full")[(number >> 40) & 15], number & 0xFFFF
+        assert np.array_equal(batch.labels["depth"][k].numpy(), depth(scene(level, "train", i), 16))

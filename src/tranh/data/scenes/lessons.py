@@ -1,4 +1,4 @@
-"""Scenes as a source of more than captions: instructions that lead from one picture to another, and moving pictures.
+"""Scenes as a source of more than captions: instructions that lead from one picture to another, motion, and depth.
 
 Batches are those of Scenes with some rows of another kind. It knows which pairs and sequences there are, not who learns
 from them.
@@ -17,11 +17,12 @@ from tranh.nn.pixels import to_images
 from tranh.types import FAULTS, Batch
 
 from . import pairs as paired
+from .depth import depth
 from .draw import render
 from .frame_captions import told
 from .frames import FRAMES, Moving, render_frames, sequence
 from .instructions import instruction
-from .layout import generator
+from .layout import generator, scene
 from .source import Rows, Scenes, Tokenize, kept
 from .world import LEVELS, SPLITS
 
@@ -50,6 +51,31 @@ def _draw_faulty(level: str, split: str, size: int, start_stop: tuple[int, int])
 
 def _draw_frames(split: str, size: int, start_stop: tuple[int, int]) -> np.ndarray:
     return np.stack([render_frames(sequence(split, i), size) for i in range(*start_stop)])
+
+
+def _draw_depth(level: str, split: str, size: int, start_stop: tuple[int, int]) -> np.ndarray:
+    return np.stack([depth(scene(level, split, i), size) for i in range(*start_stop)]).astype(np.uint8)
+
+
+class Deep(Scenes):
+    """Scenes with the depth of every pixel: ``depth`` among the labels, ranks (B, S, S)."""
+
+    def _ranks(self, level: str, split: str) -> np.ndarray:
+        key = (f"{level} in depth", split)
+        if key not in self._pictures:
+            count, S = len(self.pictures(level, split)), self.size
+            draw = partial(_draw_depth, level, split, S)
+            self._pictures[key] = kept(f"depth-{level}-{split}-{S}", count, (S, S), draw, self._progress)
+        return self._pictures[key]
+
+    def _batch(self, split: str, step: int, size: int, seed: int) -> Batch:
+        rows = self._rows(split, step, size, seed)
+        ranks = []
+        for number in rows.ids:
+            level, i = LEVELS[(number >> 40) & 15], number & 0xFFFFFFFF
+            ranks.append(self._ranks(level, split)[i])
+        batch = self._finished(rows)
+        return batch.replace(labels={**batch.labels, "depth": torch.from_numpy(np.stack(ranks))})
 
 
 class Instructed(Scenes):
