@@ -10,6 +10,7 @@ from typing import Any
 
 from tranh.data.scenes.layout import scene
 from tranh.data.scenes.source import LANGUAGES, Scenes, cache_dir, say
+from tranh.data.scenes.windows import Windows
 from tranh.data.scenes.world import LEVELS, VERSION
 from tranh.engine.source import Source
 from tranh.files import write_bytes
@@ -89,6 +90,7 @@ def source_of(data: Mapping[str, Any], assets: Assets, progress: Tick | None = N
         return own.source(data, tokenizer, progress)
     options = {k: v for k, v in data.items() if k != "source"}
     try:
-        return Scenes(tokenizer.encode, progress=progress, **options)
+        kind = Windows if "windows" in options else Scenes
+        return kind(tokenizer.encode, progress=progress, **options)
     except (TypeError, ValueError) as error:
         raise TranhError(f"the data of this stage cannot be read: {error}") from error
