@@ -229,6 +229,7 @@ class Request:
         steps: denoising steps; guidance: classifier-free guidance scale; None means the system's own.
         size: side of the picture in pixels; None means the system's own.
         image, mask, strength: for edits.
+        frames: of an animation; None for the edit's own number.
         temperature, top_k, top_p: of systems that draw codes. Scores are divided by the first (0 takes the likeliest),
             the likeliest k are left (0: all), and of these those that hold the share p. None means the system's own.
         prior: which prior of the hierarchy, ``diffusion`` or ``autoregressive``; ``none`` draws from the caption
@@ -250,6 +251,7 @@ class Request:
     image: Image | None = None
     mask: Image | None = None
     strength: float | None = None
+    frames: int | None = None
     prior: str | None = None
     allow_unknown: bool = False
     refuse_copies: bool = False
@@ -373,6 +375,43 @@ class Embeds(Protocol):
 
 
 @runtime_checkable
+class Unclips(Protocol):
+    """A picture and its CLIP embedding, both ways: the hierarchy at its decoder's side."""
+
+    def embed_images(self, images: Tensor) -> Tensor: ...
+
+    def embed_texts(self, tokens: Tensor, mask: Tensor) -> Tensor: ...
+
+    def unclip(self, embeddings: Tensor, prompts: Sequence[str], guidance: float | None = None) -> Denoiser:
+        """The denoiser of pictures that embeddings (B, D) mean, beside what B prompts say; empty words for none."""
+        ...
+
+
+@runtime_checkable
+class Enlarges(Protocol):
+    """Makes pictures four times as wide, of any size that it says it takes."""
+
+    def enlarge(self, images: Tensor, seeds: Sequence[int], steps: int = 1) -> Iterator[Step]:
+        """Larger pictures; the last step's ``x`` is (B, 3, 4 H, 4 W).
+
+        Args:
+            images: (B, 3, H, W) in [-1, 1].
+            seeds: one per picture.
+            steps: 1 gives the posterior mean; more draw one of the pictures that the small one may show.
+        """
+        ...
+
+
+@runtime_checkable
+class Restores(Protocol):
+    """Mends poor pictures, and sees where the corners of one that was not held straight lie."""
+
+    def restore(self, images: Tensor) -> Tensor: ...
+
+    def corners(self, images: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
 class Completes(Protocol):
     """Completes a picture whose first part is given, as autoregressive systems do."""
 
@@ -393,6 +432,9 @@ CAPABILITIES: Mapping[str, type] = {
     "denoises": Denoises,
     "autoencodes": Autoencodes,
     "embeds": Embeds,
+    "unclips": Unclips,
+    "enlarges": Enlarges,
+    "restores": Restores,
     "completes": Completes,
     "answers": Answers,
 }

@@ -16,6 +16,8 @@ from tranh.cli import (  # isort: skip  # noqa: F401
     edit,
     complete,
     inpaint,
+    upscale,
+    animate,
     data,
 )
 from tranh.cli.base import app
