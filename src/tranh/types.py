@@ -229,7 +229,7 @@ class Request:
         steps: denoising steps; guidance: classifier-free guidance scale; None means the system's own.
         size: side of the picture in pixels; None means the system's own.
         image, mask, strength: for edits.
-        frames: of an animation; None for the edit's own number.
+        frames: pictures of a walk; None means the edit's own number.
         temperature, top_k, top_p: of systems that draw codes. Scores are divided by the first (0 takes the likeliest),
             the likeliest k are left (0: all), and of these those that hold the share p. None means the system's own.
         prior: which prior of the hierarchy, ``diffusion`` or ``autoregressive``; ``none`` draws from the caption
@@ -375,19 +375,6 @@ class Embeds(Protocol):
 
 
 @runtime_checkable
-class Unclips(Protocol):
-    """A picture and its CLIP embedding, both ways: the hierarchy at its decoder's side."""
-
-    def embed_images(self, images: Tensor) -> Tensor: ...
-
-    def embed_texts(self, tokens: Tensor, mask: Tensor) -> Tensor: ...
-
-    def unclip(self, embeddings: Tensor, prompts: Sequence[str], guidance: float | None = None) -> Denoiser:
-        """The denoiser of pictures that embeddings (B, D) mean, beside what B prompts say; empty words for none."""
-        ...
-
-
-@runtime_checkable
 class Enlarges(Protocol):
     """Makes pictures four times as wide, of any size that it says it takes."""
 
@@ -398,6 +385,25 @@ class Enlarges(Protocol):
             images: (B, 3, H, W) in [-1, 1].
             seeds: one per picture.
             steps: 1 gives the posterior mean; more draw one of the pictures that the small one may show.
+        """
+        ...
+
+
+@runtime_checkable
+class Unclips(Protocol):
+    """Draws what an embedding of a picture means, beside what words say: the decoder of unCLIP (Ramesh et al. 2022)."""
+
+    def embed_images(self, images: Tensor) -> Tensor: ...
+
+    def embed_texts(self, tokens: Tensor, mask: Tensor) -> Tensor: ...
+
+    def unclip(self, embeddings: Tensor, prompts: Sequence[str], guidance: float | None = None) -> Denoiser:
+        """The denoiser of B pictures, at the decoder's side.
+
+        Args:
+            embeddings: of pictures, (B, D), unit length; a row of zeros means none.
+            prompts: B of them, as understood; empty for none.
+            guidance: towards both, away from neither; 1 is none, None the system's own.
         """
         ...
 
@@ -432,8 +438,8 @@ CAPABILITIES: Mapping[str, type] = {
     "denoises": Denoises,
     "autoencodes": Autoencodes,
     "embeds": Embeds,
-    "unclips": Unclips,
     "enlarges": Enlarges,
+    "unclips": Unclips,
     "restores": Restores,
     "completes": Completes,
     "answers": Answers,

@@ -64,12 +64,11 @@ def test_coefficients_are_those_of_the_paper():
     family = tiny(spread=0.1)
     t = torch.tensor([0.01, 0.3, 0.9])
     sigma, data = t / (1 - t), 0.1
-    c_in, c_skip, c_out = family.coefficients(t)
+    c_in, weight = family.coefficients(t)
     root = (sigma**2 + data**2).sqrt()
     torch.testing.assert_close(c_in, 1 / root)  # of x_t, divided by 1 - t, and the factor 1 - t of its own
-    torch.testing.assert_close(c_skip * (1 - t), data**2 / root**2)
-    torch.testing.assert_close(c_out, sigma * data / root)
-    torch.testing.assert_close(family.coefficients(torch.ones(1))[2], torch.tensor([0.1]))
+    torch.testing.assert_close(weight, (root / (sigma * data)) ** 2)
+    torch.testing.assert_close(family.coefficients(torch.ones(1)), (torch.zeros(1), torch.tensor([100.0])))
 
 
 @pytest.mark.parametrize("changes", [{}, {"scale": 1, "fold": 2}])

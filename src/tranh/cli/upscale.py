@@ -49,7 +49,8 @@ def upscale(
         raise TranhError("--steps are those of a sampled picture: add --sampled, or leave them out")
     check_target(output)
     request = Request("", seed=seed, steps=steps, size=to, image=read_picture(picture))
-    _write(last(making.upscale(making.default(model), request, factor, sampled)), output)
+    system, world = making.default(model), making.world(model)
+    _write(last(making.upscale(system, request, factor, sampled, world)), output)
 
 
 @edit.command()
@@ -72,7 +73,8 @@ def enhance(
 
     check_target(output)
     request = Request("", image=read_picture(picture))
-    _write(last(making.enhance(making.default(model, None), request, straighten)), output)
+    system, world = making.default(model, None), making.world(model)
+    _write(last(making.enhance(system, request, straighten, world)), output)
 
 
 def _write(made: Any, output: Path) -> None:

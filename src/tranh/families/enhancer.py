@@ -3,8 +3,8 @@
 It knows neither captions nor where the poor picture comes from. Every pixel depends on a neighbourhood of fixed size,
 so pictures of any size are made, whole or in tiles. At t = 1 nothing is seen of the good picture and the answer is the
 posterior mean E[x_0 | poor] in one step; from below it a sampler draws one of the pictures it may have been.
-Preconditioning of Karras et al. 2022 around the enlarged poor picture; pixels are folded into channels (Shi et al.
-2016), so that all the work is done on the small grid.
+It answers with what the enlarged poor picture lacks, which is nothing nearly everywhere. Errors are weighed as by
+Karras et al. 2022; pixels are folded into channels (Shi et al. 2016), so that all the work is done on the small grid.
 """
 
 from __future__ import annotations
@@ -125,23 +125,23 @@ class Enhancer(Family):
             poor: (B, 3, H / scale, W / scale), noise already added; level: how much of it, (B,) in [0, 1].
         """
         base = self.enlarged(poor)
-        c_in, c_skip, c_out = (rows(c, xt) for c in self.coefficients(t))
+        c_in, _ = self.coefficients(t)
         seen = xt - rows(1 - t, xt) * base  # (1 - t) r + t eps, of what is lacking r
         told = self.told(torch.cat([timestep_embedding(t, TOLD), timestep_embedding(level, TOLD)], dim=1))
-        folded = [F.pixel_unshuffle(poor, self.fold // self.scale), F.pixel_unshuffle(c_in * seen, self.fold)]
+        folded = [F.pixel_unshuffle(poor, self.fold // self.scale), F.pixel_unshuffle(rows(c_in, xt) * seen, self.fold)]
         h = self.stem(torch.cat(folded, dim=1).contiguous(memory_format=torch.channels_last))  # (B, width, h, w)
         for block in self.blocks:
             h = block(h, told)
-        return base + c_skip * seen + c_out * F.pixel_shuffle(self.out(h).float(), self.fold)
+        return base + self.spread * F.pixel_shuffle(self.out(h).float(), self.fold)
 
-    def coefficients(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """c_in, c_skip and c_out of times (B,): of (1 - t) r + t eps with r of standard deviation ``spread``.
+    def coefficients(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """c_in and lambda of times (B,), for (1 - t) r + t eps with r of standard deviation ``spread``.
 
-        c_in is smaller by 1 - t than Karras's, so that at t = 1 nothing of the noise is seen.
+        c_in brings it to unit variance, times 1 - t, so that at t = 1 nothing of the noise is seen. lambda weighs the
+        squared error of x_0 so that each time counts about as much.
         """
-        signal = (1 - t) * self.spread
-        total = (signal.square() + t.square()).sqrt()
-        return (1 - t) / total, signal * self.spread / total.square(), t * self.spread / total
+        total = ((1 - t) * self.spread).square() + t.square()
+        return (1 - t) * total.rsqrt(), total / (t * self.spread).square()
 
     def forward(self, batch: Batch, phase: Phase) -> dict[str, Tensor]:
         g, device, B = phase.generator, batch.images.device, len(batch)
@@ -161,10 +161,10 @@ class Enhancer(Family):
         t = torch.where(mean, torch.ones_like(t), t)
         x0 = self.denoise(corrupt(batch.images, randn(batch.images.shape), t), t, poor, level)
         error = (x0.float() - batch.images).square().flatten(1).mean(1)  # (B,)
-        figures = {"loss": (error / self.coefficients(t)[2].square()).mean()}
+        figures = {"loss": (error * self.coefficients(t)[1]).mean()}
         if mean.any():
             figures["error"] = error.detach()[mean].mean()
         return figures
 
     def param_groups(self, phase: str) -> list[ParamGroup]:
-        return split_matrices(self, also=[w for b in self.blocks for w in (b.first.weight, b.second.weight)])
+        return split_matrices(self, also=[m.weight for m in self.modules() if isinstance(m, Conv3)])

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tranh.nn.conv import Residual
+from tranh.nn.conv import Conv3, Residual
 from tranh.nn.degrade import held, skew
 from tranh.nn.groups import split_matrices
 from tranh.nn.pixels import resized
@@ -62,4 +62,4 @@ class Straightener(Family):
         return {"loss": off.mean(), "share of a side": off.detach().mean() / 2}
 
     def param_groups(self, phase: str) -> list[ParamGroup]:
-        return split_matrices(self, also=[w for b in self.blocks for w in (b.first.weight, b.second.weight)])
+        return split_matrices(self, also=[m.weight for m in self.modules() if isinstance(m, Conv3)])

@@ -7,6 +7,7 @@ network enlarges 64 px to 256 and 256 px to 1024.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -23,6 +24,9 @@ from tranh.types import Family, Recipe, Stage, Step, TranhError
 
 SHIPPED = "enhancer-1"
 """The enhancer of Scenes, used where no other is named."""
+
+SIDE = 128
+"""Of tiles, in pixels of the small picture."""
 
 SCENES = {"source": "scenes", "levels": {"one": 0.4, "full": 0.6}}
 
@@ -42,13 +46,13 @@ def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
         large = large | {"size": 128}
     mending = {"scale": 1, "fold": 2, "spread": 0.2, "means": 1.0}
     stages = {
-        "upscaler": Stage("enhancer", data=large, steps=2400, batch=16, decay=0.6, share=0.55),
-        "restorer": Stage("enhancer", model=mending, data=near, steps=1500, batch=16, decay=0.6, share=0.33),
-        "straightener": Stage("straightener", data=small, steps=600, batch=64, decay=0.6, share=0.12),
+        "upscaler": Stage("enhancer", data=large, steps=2400, batch=16, share=0.55),
+        "restorer": Stage("enhancer", model=mending, data=near, steps=1500, batch=16, share=0.33),
+        "straightener": Stage("straightener", data=small, steps=600, batch=64, share=0.12),
     }
     return Recipe(
         name="enhancer",
-        stages=stages,
+        stages={name: replace(stage, muon_lr=4e-3, decay=0.6) for name, stage in stages.items()},
         system="tranh.recipes.enhancer:assemble",
         parts=tuple(stages),
         cost="two cores: 30 minutes",
@@ -92,13 +96,22 @@ class Enhancing:
         """Where its parts are."""
         return next(p.device for part in self.parts.values() for p in part.parameters())
 
+    @property
+    def tile(self) -> tuple[int, int]:
+        """Side of the tiles that pictures are enlarged in, and their overlap, in pixels of the small picture. What
+        counts most in a tile sees nothing of its edge."""
+        return SIDE, 0 if self.upscaler is None else -(-self.upscaler.reach // self.upscaler.scale)
+
     @torch.no_grad()
     def enlarge(self, images: Tensor, seeds: Sequence[int], steps: int = 1) -> Iterator[Step]:
         """Pictures of any size four times as wide; see :class:`tranh.types.Enlarges`."""
         part: Enhancer = self._need(self.upscaler, "enlarges pictures", "upscaler")
         start = seeded(seeds, (3, *(part.scale * n for n in images.shape[-2:])), self.device)()
-        denoise = tiled(self._denoiser(part), images, part.scale, side=128, overlap=-(-part.reach // part.scale))
-        yield from euler(denoise, start, part.grid(steps), floor=0.0)
+        side, overlap = self.tile
+        denoise = tiled(self._denoiser(part), images, part.scale, side, overlap)
+        for step in euler(denoise, start, part.grid(steps), floor=0.0):
+            last = step.index == step.steps  # there x is x_0 but for rounding, which would leave a trace of the seed
+            yield replace(step, x=step.x0) if last else step
 
     @torch.no_grad()
     def restore(self, images: Tensor) -> Tensor:

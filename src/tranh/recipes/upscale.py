@@ -38,13 +38,21 @@ def default(name: str | None = None, otherwise: str | None = models.DEFAULT) -> 
     return models.load(name or (SHIPPED if shipped else str(otherwise)))
 
 
-def upscale(system: Any, request: Request, factor: int | None = None, sampled: bool = False) -> Iterator[Event]:
+def world(name: str | None = None) -> Any:
+    """What knows the world of a model: of the shipped enhancer the shipped hierarchy, which saw the same pictures."""
+    return models.load() if name is None else None
+
+
+def upscale(
+    system: Any, request: Request, factor: int | None = None, sampled: bool = False, world: object = None
+) -> Iterator[Event]:
     """Larger pictures of ``request.image``.
 
     Args:
         request: ``size`` is the longer side wanted, unless a factor is given; ``steps`` of a sampled picture.
         factor: 4, 16 or 64; None for ``size``, or for 4 where that is None too.
         sampled: draw one of the pictures it may be, each from its own seed, not their mean.
+        world: what knows whether a picture is like those of training, see ``recipes.outside``; None for the system.
 
     Yields:
         One event per step; the last one's ``result`` is :class:`tranh.recipes.pictures.Pictures`.
@@ -61,9 +69,9 @@ def upscale(system: Any, request: Request, factor: int | None = None, sampled: b
         raise TranhError(f"a picture of {image.width} x {image.height} cannot become {target} px wide: more than it is "
                          f"and at most {MOST} can be asked for")  # fmt: skip
     rounds = next(k for k in range(1, 9) if longer * FACTOR**k >= target)
-    size = tuple(round(n * target / longer) for n in image.size)
+    size = round(image.width * target / longer), round(image.height * target / longer)
     steps = (request.steps or STEPS) if sampled else 1
-    notices = outside.warning(system, image)
+    notices = outside.warning(world or system, image)
     x, made, settings = to_images(np.asarray(image)[None]), [], []
     for k in range(request.count):
         seed, large = request.seed + k, x
@@ -76,8 +84,12 @@ def upscale(system: Any, request: Request, factor: int | None = None, sampled: b
     yield Event("enlarge", 1, 1, result=Pictures(made, notices, settings))
 
 
-def enhance(system: Any, request: Request, straighten: bool = True) -> Iterator[Event]:
+def enhance(system: Any, request: Request, straighten: bool = True, world: object = None) -> Iterator[Event]:
     """``request.image`` held straight and mended.
+
+    Args:
+        straighten: look for corners first.
+        world: as for :func:`upscale`; the mended picture is looked at.
 
     Yields:
         The last event's ``result`` is :class:`tranh.recipes.pictures.Pictures`, one picture.
@@ -95,7 +107,7 @@ def enhance(system: Any, request: Request, straighten: bool = True) -> Iterator[
             notices.append(f"the picture was not held straight (corners off by {share:.0%} of a side on average)")
         yield Event("straighten", 1, 2)
     mended = pictures(model.restore(x))[0]
-    notices += outside.warning(system, mended)
+    notices += outside.warning(world or system, mended)
     settings = _settings(system, "enhance", straighten=straighten)
     yield Event("mend", 2, 2, result=Pictures([mended], notices, [settings]))
 

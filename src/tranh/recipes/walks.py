@@ -155,7 +155,7 @@ def _enlarging(system: Any, size: int | None, side: int) -> bool:
     """Are the frames made larger?"""
     if size in (None, side):
         return False
-    if size == FACTOR * side and isinstance(system, Enlarges) and size in system.sizes:
+    if size == FACTOR * side and isinstance(system, Enlarges) and size in getattr(system, "sizes", ()):
         return True
     raise TranhError(f"frames of {side} px are drawn here" + (
         f", or of {FACTOR * side}" if isinstance(system, Enlarges) else "") + f"; {size} was asked for")  # fmt: skip

@@ -27,8 +27,9 @@ def test_a_window_is_a_part_of_its_picture(index):
     assert places and got.shape == (32, 32, 3)
 
 
-def test_a_window_as_large_as_the_picture_is_the_picture():
-    assert (window("one", "test", 0, 64, (64,)) == render(scene("one", "test", 0), 64)).all()
+@pytest.mark.parametrize("index", [0, 3])
+def test_a_window_as_large_as_the_picture_is_the_picture(index):
+    assert (window("one", "test", index, 64, (64,)) == render(scene("one", "test", index), 64)).all()
 
 
 def test_batches_are_of_their_step_and_seed(tmp_path, monkeypatch):

@@ -33,9 +33,10 @@ STEP = 4
 
 def window(level: str, split: str, index: int, size: int, whole: Sequence[int]) -> np.ndarray:
     """Window ``index`` of a split, (size, size, 3) uint8: eight of each scene, whose picture is as large as ``whole``
-    says, one entry after another."""
+    says, one entry after another. Where the picture is no larger than the window, eight scenes are drawn whole."""
     number, part = divmod(index, EACH)
     side = whole[number % len(whole)]
+    number = index if side == size else number
     one = scene(level, split, number)
     rng = generator("window", level, split, index, size)
     x, y = rng.random(), rng.random()
