@@ -229,6 +229,7 @@ class Request:
         steps: denoising steps; guidance: classifier-free guidance scale; None means the system's own.
         size: side of the picture in pixels; None means the system's own.
         image, mask, strength: for edits.
+        frames: pictures of a walk; None means the edit's own number.
         temperature, top_k, top_p: of systems that draw codes. Scores are divided by the first (0 takes the likeliest),
             the likeliest k are left (0: all), and of these those that hold the share p. None means the system's own.
         prior: which prior of the hierarchy, ``diffusion`` or ``autoregressive``; ``none`` draws from the caption
@@ -252,6 +253,7 @@ class Request:
     image: Image | None = None
     mask: Image | None = None
     strength: float | None = None
+    frames: int | None = None
     prior: str | None = None
     allow_unknown: bool = False
     refuse_copies: bool = False
@@ -417,6 +419,49 @@ class Layers(Protocol):
 
 
 @runtime_checkable
+class Enlarges(Protocol):
+    """Makes pictures four times as wide, of any size that it says it takes."""
+
+    def enlarge(self, images: Tensor, seeds: Sequence[int], steps: int = 1) -> Iterator[Step]:
+        """Larger pictures; the last step's ``x`` is (B, 3, 4 H, 4 W).
+
+        Args:
+            images: (B, 3, H, W) in [-1, 1].
+            seeds: one per picture.
+            steps: 1 gives the posterior mean; more draw one of the pictures that the small one may show.
+        """
+        ...
+
+
+@runtime_checkable
+class Unclips(Protocol):
+    """Draws what an embedding of a picture means, beside what words say: the decoder of unCLIP (Ramesh et al. 2022)."""
+
+    def embed_images(self, images: Tensor) -> Tensor: ...
+
+    def embed_texts(self, tokens: Tensor, mask: Tensor) -> Tensor: ...
+
+    def unclip(self, embeddings: Tensor, prompts: Sequence[str], guidance: float | None = None) -> Denoiser:
+        """The denoiser of B pictures, at the decoder's side.
+
+        Args:
+            embeddings: of pictures, (B, D), unit length; a row of zeros means none.
+            prompts: B of them, as understood; empty for none.
+            guidance: towards both, away from neither; 1 is none, None the system's own.
+        """
+        ...
+
+
+@runtime_checkable
+class Restores(Protocol):
+    """Mends poor pictures, and sees where the corners of one that was not held straight lie."""
+
+    def restore(self, images: Tensor) -> Tensor: ...
+
+    def corners(self, images: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
 class Completes(Protocol):
     """Completes a picture whose first part is given, as autoregressive systems do."""
 
@@ -439,6 +484,9 @@ CAPABILITIES: Mapping[str, type] = {
     "autoencodes": Autoencodes,
     "embeds": Embeds,
     "layers": Layers,
+    "enlarges": Enlarges,
+    "unclips": Unclips,
+    "restores": Restores,
     "completes": Completes,
     "answers": Answers,
 }

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from tranh.families.enhancer import Enhancer
 from tranh.recipes.elsewhere import embeds, export_decoder
 from tranh.recipes.unclip import assemble
 from tranh.types import Request, TranhError, capabilities
@@ -16,7 +17,7 @@ def pixels(image):
 
 
 def test_capabilities(system):
-    assert capabilities(system) == ("generates", "denoises")
+    assert capabilities(system) == ("generates", "denoises", "enlarges")
 
 
 def test_the_same_seed_gives_the_same_picture(system):
@@ -55,6 +56,26 @@ def test_each_prior_and_none_drive_the_decoder(system):
 
 def test_large_pictures_come_from_the_upsampler(system):
     assert system.sizes == (64, 256) and system.generate("a red circle")[0].size == (256, 256)
+
+
+def test_any_picture_is_enlarged_whole_or_in_tiles(system):
+    for H, W in ((64, 64), (64, 100)):
+        *_, last = system.enlarge(torch.rand(1, 3, H, W) * 2 - 1, [3], 2)
+        assert last.x.shape == (1, 3, 4 * H, 4 * W) and last.index == last.steps == 2
+    with pytest.raises(TranhError, match="32 x 40; tiny enlarges pictures of at least 64 px"):
+        next(system.enlarge(torch.zeros(1, 3, 40, 32), [0]))
+
+
+def test_an_enhancer_may_be_the_upsampler(parts, assets):
+    torch.manual_seed(0)
+    other = assemble(parts | {"upsampler": Enhancer(width=16, depth=1).eval()}, assets, {"name": "tiny", "steps": 2})
+    assert other.generate("a red circle")[0].size == (256, 256)
+    small = torch.rand(2, 3, 64, 64) * 2 - 1
+    with torch.no_grad():
+        *_, last = other.enlarge(small, [0, 1])
+        torch.testing.assert_close(last.x, other.upsampler.enlarged(small))  # untrained it is bicubic
+    with pytest.raises(TranhError, match="should be a Upsampler or Enhancer"):
+        assemble(parts | {"upsampler": parts["clip"]}, assets, {})
 
 
 def test_settings_repeat_the_picture(system):

@@ -17,6 +17,8 @@ from tranh.cli import (  # isort: skip  # noqa: F401
     complete,
     inpaint,
     instruct,
+    upscale,
+    animate,
     data,
 )
 from tranh.cli.base import app

@@ -33,7 +33,7 @@ SETTINGS_LIMIT = 10_000
 """Bytes of JSON: a segment of a JPEG holds 64 KiB, and XMP writes a quotation mark as six letters."""
 
 SHOWN = {"steps": "Steps", "guidance": "CFG scale", "seed": "Seed"}
-_XMP = (
+XMP = (
     '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
     '<rdf:Description rdf:about="" xmlns:tranh="urn:tranh:1" tranh:settings="{}"/></rdf:RDF></x:xmpmeta>'
 )
@@ -45,14 +45,23 @@ def check_target(path: Path) -> str:
     Raises:
         TranhError: the folder does not exist, ``path`` is a folder, or its suffix is no picture's.
     """
+    kind = SUFFIXES.get(path.suffix.lower())
+    if kind is None and not path.is_dir():
+        raise TranhError(f"{path} has no picture's suffix; allowed: {', '.join(SUFFIXES)}")
+    check_folder(path)
+    return str(kind)
+
+
+def check_folder(path: Path) -> None:
+    """Refuse a place where no file can be written.
+
+    Raises:
+        TranhError: the folder does not exist, or ``path`` is one.
+    """
     if path.is_dir():
         raise TranhError(f"{path} is a folder: name a file in it, for example {path / 'out.png'}")
-    kind = SUFFIXES.get(path.suffix.lower())
-    if kind is None:
-        raise TranhError(f"{path} has no picture's suffix; allowed: {', '.join(SUFFIXES)}")
     if not path.parent.is_dir():
         raise TranhError(f"the folder {path.parent} does not exist: make it first (mkdir -p {path.parent})")
-    return kind
 
 
 def describe(settings: Mapping[str, Any], size: tuple[int, int]) -> str:
@@ -104,7 +113,7 @@ def save_picture(image: Image.Image, path: Path, settings: Mapping[str, Any]) ->
         exif = Image.Exif()
         exif.endian = ">"  # the byte order that other programs expect in a UserComment
         exif.get_ifd(EXIF_IFD)[USER_COMMENT] = UNICODE + text.encode("utf-16-be")
-        kept = {"exif": exif.tobytes(), "xmp": _XMP.format(html.escape(value)).encode()}
+        kept = {"exif": exif.tobytes(), "xmp": XMP.format(html.escape(value)).encode()}
     with replacing(path) as temporary:
         image.convert("RGB").save(temporary, kind, **OPTIONS[kind], **kept)
     return path

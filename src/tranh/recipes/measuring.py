@@ -24,6 +24,7 @@ from tranh.engine.train import Measure
 from tranh.families.ar_prior import ArPrior
 from tranh.families.clip import Clip
 from tranh.families.dvae import Dvae
+from tranh.families.enhancer import Enhancer
 from tranh.families.prior import Prior
 from tranh.families.upsampler import Upsampler
 from tranh.metrics import codebook, diversity, psnr, sharpness, ssim
@@ -54,6 +55,7 @@ def measurer_of(
     measures: dict[str, Callable[[Any, list[Batch]], Mapping[str, Interval]]] = {
         "decoder": lambda family, batches: drawn(family, batches, network()),
         "upsampler": enlarged,
+        "enhancer": enlarged,
         "clip": lambda family, batches: retrieved(family, batches, getattr(source, "spoken", ())),
         "prior": embedded,
         "ar_prior": embedded,
@@ -101,8 +103,8 @@ def compared(real: Tensor, made: Tensor, network: Network) -> dict[str, Interval
     return {m.name: m.interval for m in measure_sets(real, made, network) if isinstance(m, Measured)}
 
 
-def enlarged(upsampler: Upsampler, batches: Sequence[Batch]) -> dict[str, Interval]:
-    """Large pictures made of the small versions, against the originals they came from."""
+def enlarged(upsampler: Upsampler | Enhancer, batches: Sequence[Batch]) -> dict[str, Interval]:
+    """Pictures made of their small or poor versions, against the originals."""
     return likeness(_real(batches), _each(batches, lambda batch, first: made(upsampler, batch, first)))
 
 

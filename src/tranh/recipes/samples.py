@@ -18,6 +18,7 @@ from tranh.engine.frozen import Frozen, attach
 from tranh.engine.sheet import sheet
 from tranh.engine.source import Source, on_device
 from tranh.families.decoder import Decoder
+from tranh.families.enhancer import Enhancer
 from tranh.families.upsampler import Upsampler
 from tranh.types import Autoencodes, Batch, Draws, Family, Follows, Stage
 
@@ -29,7 +30,7 @@ Sampler = Callable[[Family, int], Image.Image]
 def sampler_of(stage: Stage, source: Source, parents: Mapping[str, Frozen]) -> Sampler | None:
     """What draws the samples of a stage, or None for one that makes no pictures."""
     kind = find.family(stage.family)
-    if not issubclass(kind, Decoder | Upsampler | Draws | Autoencodes):
+    if not issubclass(kind, Decoder | Upsampler | Enhancer | Draws | Autoencodes):
         return None
     batch = source.validation(0, COUNT)
 
@@ -58,6 +59,8 @@ def made(family: Family, batch: Batch, first: int = 0) -> Tensor:
         return decode(family, batch, first=first)
     if isinstance(family, Upsampler):
         return enlarge(family, batch, first=first)
+    if isinstance(family, Enhancer):
+        return enhance(family, batch)
     assert isinstance(family, Draws)
     seeds = range(first, first + len(batch))
     x = run(family.draw(batch.tokens, batch.mask, seeds))
@@ -91,5 +94,12 @@ def enlarge(family: Family, batch: Batch, first: int = 0) -> Tensor:
     small = family.shrink(batch.images)
     level = batch.images.new_zeros(len(batch))
     noise = seeded(range(first, first + len(batch)), batch.images.shape[1:], batch.images.device)()
-    x = run(euler(lambda xt, t: family.denoise(xt, t, small, level), noise, linear(4, last=0.08)))
+    x = run(euler(lambda xt, t: family.denoise(xt, t, small, level), noise, family.grid(4)))
     return x.clamp(-1, 1)
+
+
+def enhance(family: Enhancer, batch: Batch) -> Tensor:
+    """The posterior means of poor versions of a batch's pictures, always worn in the same way."""
+    images, zero = batch.images, batch.images.new_zeros(len(batch))
+    poor = family.poor(images, torch.Generator(images.device).manual_seed(0))
+    return family.denoise(torch.zeros_like(images), zero + 1, poor, zero).float().clamp(-1, 1)

@@ -15,6 +15,7 @@ from tranh.data.scenes.instructions import instructions
 from tranh.data.scenes.layout import generator, scene
 from tranh.data.scenes.lessons import Deep, Instructed, MovingScenes
 from tranh.data.scenes.source import LANGUAGES, Scenes, cache_dir, say
+from tranh.data.scenes.windows import Windows
 from tranh.data.scenes.world import LEVELS, VERSION
 from tranh.engine.source import Source
 from tranh.files import write_bytes
@@ -29,7 +30,13 @@ Tick = Callable[[int, int], None]
 CAPTIONED = 4000
 """Scenes per level whose captions teach the tokenizer and the list of known words."""
 
-LESSONS = {"captions": Scenes, "instructions": Instructed, "motions": MovingScenes, "depth": Deep}
+LESSONS: Mapping[str, Callable[..., Source]] = {
+    "captions": Scenes,
+    "instructions": Instructed,
+    "motions": MovingScenes,
+    "depth": Deep,
+    "windows": Windows,
+}
 """What of Scenes is learned, as ``lessons`` of a stage's data says."""
 
 ASKED = 3000
@@ -77,7 +84,7 @@ def assets_of(data: Mapping[str, Any]) -> Assets:
     """Tokenizer and known words of a stage's data; for ``words_of`` those of a model."""
     if _of_scenes(data):
         lessons = data.get("lessons", "captions")
-        return scenes_assets() if lessons == "captions" else lessons_assets(lessons)
+        return lessons_assets(lessons) if lessons in ("instructions", "motions") else scenes_assets()
     return own.assets(data)
 
 

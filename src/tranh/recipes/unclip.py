@@ -15,9 +15,11 @@ from torch import Tensor
 from tranh.data.scenes.labels import PATCH_SIZES
 from tranh.diffusion.sample import euler, seeded
 from tranh.diffusion.schedule import linear
+from tranh.edits.enlarge import tiled
 from tranh.families.ar_prior import ArPrior
 from tranh.families.clip import Clip
 from tranh.families.decoder import Decoder
+from tranh.families.enhancer import Enhancer
 from tranh.families.prior import Prior, best_of
 from tranh.families.upsampler import Upsampler
 from tranh.recipes import words
@@ -175,7 +177,7 @@ class UnClip(System):
         self.decoder = _part(parts, "decoder", Decoder)
         if self.decoder is None:
             raise TranhError("this folder has no decoder: export a run whose decoder is trained")
-        self.clip, self.upsampler = _part(parts, "clip", Clip), _part(parts, "upsampler", Upsampler)
+        self.clip, self.upsampler = _part(parts, "clip", Clip), _part(parts, "upsampler", Upsampler, Enhancer)
         both = {"diffusion": _part(parts, "prior", Prior), "autoregressive": _part(parts, "ar_prior", ArPrior)}
         self.priors: dict[str, Prior | ArPrior] = {name: part for name, part in both.items() if part is not None}
         self.prior = next(iter(self.priors), None)
@@ -261,23 +263,50 @@ class UnClip(System):
         for step in euler(denoise, x, linear(count, last=LAST if count > 1 else 1.0)):
             x = step.x.clamp(-1, 1) if step.index == count else step.x
             yield Step(step.index, total, step.t, x, step.x0)
-        if size > small and self.upsampler is not None:
-            upsampler, level = self.upsampler, torch.full((len(prompts),), AUGMENT)
-            low = (1 - AUGMENT) * x + AUGMENT * noise()
-            start = seeded([seed ^ 0xB16 for seed in seeds], (3, size, size))()
-            enlarge = self.quickly(lambda xt, t: upsampler.denoise(xt, t, low, level))
-            for step in euler(enlarge, start, linear(self.upsampler_steps, last=LAST)):
+        if size > small:
+            low, start = (1 - AUGMENT) * x + AUGMENT * noise(), [seed ^ 0xB16 for seed in seeds]
+            for step in self._enlarged(low, start, self.upsampler_steps, AUGMENT):
                 yield Step(count + step.index, total, step.t, step.x, step.x0)
+
+    @torch.no_grad()
+    def enlarge(self, images: Tensor, seeds: Sequence[int], steps: int = 1) -> Iterator[Step]:
+        """Pictures four times as wide by the upsampler, larger ones than it was trained on in tiles; see
+        :class:`tranh.types.Enlarges`.
+
+        Raises:
+            TranhError: it has no upsampler, or a side is smaller than the pictures its decoder draws.
+        """
+        if self.upsampler is None:
+            raise TranhError(f"{self.name} has no upsampler, so it cannot enlarge pictures: name a model that has one")
+        if min(images.shape[-2:]) < self.decoder.image_size:
+            H, W = images.shape[-2:]
+            raise TranhError(
+                f"the picture is {W} x {H}; {self.name} enlarges pictures of at least {self.decoder.image_size} px a "
+                "side. An export of `tranh train enhancer` enlarges any."
+            )
+        yield from self._enlarged(images, seeds, steps, 0.0)
+
+    def _enlarged(self, small: Tensor, seeds: Sequence[int], steps: int, noisy: float) -> Iterator[Step]:
+        """Steps of the upsampler, told how much noise is in the small pictures."""
+        upsampler = self.upsampler
+
+        def denoise(xt: Tensor, t: Tensor, low: Tensor) -> Tensor:
+            with self.computing():
+                return upsampler.denoise(xt, t, low, torch.full_like(t, noisy)).float()
+
+        start = seeded(seeds, (3, *(upsampler.scale * n for n in small.shape[-2:])))()
+        yield from euler(tiled(denoise, small, upsampler.scale, self.decoder.image_size), start, upsampler.grid(steps))
 
     def settings(self, request: Request, prompt: Prompt, seed: int) -> dict[str, Any]:
         told = super().settings(request, prompt, seed)
         return told | {"prior": request.prior or self.prior if self.clip is not None else None}
 
 
-def _part(parts: Mapping[str, Family], name: str, kind: type[Any]) -> Any:
+def _part(parts: Mapping[str, Family], name: str, *kinds: type[Any]) -> Any:
     part = parts.get(name)
-    if part is not None and not isinstance(part, kind):
-        raise TranhError(f"part {name!r} is a {type(part).__name__}; it should be a {kind.__name__}")
+    if part is not None and not isinstance(part, kinds):
+        allowed = " or ".join(kind.__name__ for kind in kinds)
+        raise TranhError(f"part {name!r} is a {type(part).__name__}; it should be a {allowed}")
     return part
 
 
