@@ -31,7 +31,10 @@ VERBS = (
     "reconstruct", "anomalies", "augment", "search", "classify", "retrieve", "attention",
     "forward", "likelihood", "rate", "data", "edit",
 )  # fmt: skip
-EDIT = ("latent", "denoise", "fill", "complete", "inpaint", "outpaint", "img2img", "instruct")
+EDIT = (
+    "latent", "denoise", "fill", "complete", "inpaint", "outpaint", "img2img", "instruct", "upscale", "enhance",
+    "animate", "motion", "turn",
+)  # fmt: skip
 DATA = ("inspect", "prepare", "doctor", "preview", "recaption", "statistics")
 GROUPS = {"data": DATA, "edit": EDIT}
 

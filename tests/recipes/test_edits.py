@@ -1,5 +1,7 @@
 """Edits as people ask for them: a request, the part that can do it, pictures with their settings."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,8 @@ from tranh.recipes.beside import Beside
 from tranh.recipes.img2img import img2img
 from tranh.recipes.inpaint import inpaint, outpaint
 from tranh.recipes.instruct import instruct
+from tranh.recipes.moving import moving
+from tranh.recipes.turn import turn
 from tranh.recipes.unclip import assemble
 from tranh.text.tokenizer import Tokenizer
 from tranh.types import Request, TranhError
@@ -124,3 +128,63 @@ def test_an_instruction_is_followed_or_answered_with_its_fault(able, editor, mon
 def test_words_nobody_taught_are_told(able):
     with pytest.raises(TranhError, match="frobnicate"):
         next(instruct(able, Request("frobnicate it", image=picture())))
+
+
+@pytest.fixture(scope="module")
+def moves(assets):
+    """A tiny part that is told when, and one that sees depth."""
+    tokenizer = Tokenizer.load(assets["tokenizer.json"])
+    torch.manual_seed(1)
+    family = Editor(
+        vocab=len(tokenizer), max_len=tokenizer.max_length, clip_dim=None, text_dim=32, text_depth=1, text_heads=2,
+        hidden_size=64, depth=2, num_heads=2, label_tap=1, steps=2, moments=True, faults=0,
+    )  # fmt: skip
+    for p in family.parameters():
+        if p.ndim == 2 and not p.any():
+            torch.nn.init.normal_(p, std=0.05)
+    return {"motion": family.eval(), "depth": Stripes()}
+
+
+class Stripes(torch.nn.Module):
+    """Sees the left third two layers up, the middle one, the right one as the setting."""
+
+    def depth(self, images):
+        S = images.shape[-1]
+        ranks = 2 - torch.arange(S) * 3 // S
+        return ranks.expand(len(images), 1, S, S)
+
+
+@pytest.fixture
+def filming(parts, assets, editor, moves):
+    system = assemble(parts, assets, {"name": "tiny", "steps": 2, "prior_steps": 1})
+    system.beside = Beside({**moves, "editor": editor}, assets, {})
+    return system
+
+
+def test_a_sentence_moves_from_its_first_frame(filming):
+    request = Request("a red circle", frames=5, seed=3)
+    made = result(moving(filming, request))
+    assert len(made.images) == 5 and made.settings[0]["frames"] == 5
+    frames = [pixels(image) for image in made.images]
+    assert all(not np.array_equal(a, b) for a, b in itertools.pairwise(frames))
+    again = result(moving(filming, request.replace(image=made.images[0])))
+    assert all(np.abs(pixels(a) - b).max() <= 2 for a, b in zip(again.images, frames, strict=True))
+    with pytest.raises(TranhError, match="allowed: 2 to 64"):
+        next(moving(filming, request.replace(frames=1)))
+
+
+def test_who_cannot_move_is_told_who_can(able):
+    with pytest.raises(TranhError, match="tiny cannot make a picture move .*tranh train motion"):
+        next(moving(able, Request("a red circle")))
+
+
+def test_a_picture_is_turned_in_its_layers(filming):
+    events = list(turn(filming, Request("", image=picture(), frames=4), shift=4 / 64))
+    made = events[-1].result
+    assert made.settings[0]["layers"] == 3 and len(made.images) == 4
+    there, _, back, _ = (pixels(image) for image in made.images)
+    assert np.array_equal(there, back) and not np.array_equal(there, pixels(made.images[1]))
+    with pytest.raises(TranhError, match="no picture to turn"):
+        list(turn(filming, Request("")))
+    with pytest.raises(TranhError, match="a shift of 0.9"):
+        next(turn(filming, Request("", image=picture()), shift=0.9))

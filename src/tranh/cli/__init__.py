@@ -19,6 +19,7 @@ from tranh.cli import (  # isort: skip  # noqa: F401
     instruct,
     upscale,
     animate,
+    moving,
     data,
 )
 from tranh.cli.base import app

@@ -48,18 +48,24 @@ def parts_of(system: Any) -> Iterator[tuple[Any, Words]]:
                 yield part, other.words
 
 
-def able(system: Any, capability: type, verb: str, how: str) -> tuple[Any, Words]:
+def tells_time(part: Any) -> bool:
+    """Is it a part for moving pictures, which is told when?"""
+    return bool(getattr(part, "config", {}).get("moments"))
+
+
+def able(system: Any, capability: type, verb: str, how: str, moving: bool = False) -> tuple[Any, Words]:
     """The part that has a capability, and the words it knows.
 
     Args:
         verb: what is asked, after "cannot".
         how: which systems can, and how one gets them.
+        moving: a part for moving pictures is wanted.
 
     Raises:
         TranhError: none has it; says what the system does instead.
     """
     for part, words in parts_of(system):
-        if isinstance(part, capability):
+        if isinstance(part, capability) and tells_time(part) == moving:
             return part, words
     name = getattr(system, "name", type(system).__name__)
     does = sorted({word for part, _ in parts_of(system) for word in capabilities(part)} | set(capabilities(system)))

@@ -16,6 +16,7 @@ from tranh.data.fit import square
 from tranh.diffusion.sample import seeded
 from tranh.edits.img2img import again, times
 from tranh.nn.pixels import to_images
+from tranh.recipes import outside
 from tranh.recipes.pictures import Pictures, check, pictures
 from tranh.recipes.system import System
 from tranh.types import Denoises, Event, Request, TranhError, capabilities
@@ -55,4 +56,5 @@ def img2img(system: Any, request: Request) -> Iterator[Event]:
         made += pictures(x)
         told = system.settings(request, prompt, one.seed)
         settings.append(told | {"edit": "img2img", "strength": strength, "size": system.side})
-    yield Event("draw", 1, 1, result=Pictures(made, list(prompt.notices), settings))
+    notices = [*prompt.notices, *outside.warning(system, request.image)]
+    yield Event("draw", 1, 1, result=Pictures(made, notices, settings))

@@ -17,6 +17,7 @@ from tranh.diffusion.sample import euler, seeded
 from tranh.diffusion.schedule import linear
 from tranh.edits.inpaint import around, canvas
 from tranh.nn.pixels import to_images
+from tranh.recipes import outside
 from tranh.recipes.beside import able
 from tranh.recipes.pictures import Pictures, check, pictures
 from tranh.types import Denoises, Event, Fills, Request, Step, TranhError
@@ -76,7 +77,8 @@ def inpaint(system: Any, request: Request, while_sampling: bool = False) -> Iter
         filled = pictures(x)[0].resize(image.size, Image.Resampling.BICUBIC)
         made.append(Image.composite(filled, image, hole))
         settings.append(system.settings(request, prompt, seed) | {"edit": "inpaint"})
-    yield Event("fill", 1, 1, result=Pictures(made, list(prompt.notices), settings))
+    notices = [*prompt.notices, *outside.warning(system, image)]
+    yield Event("fill", 1, 1, result=Pictures(made, notices, settings))
 
 
 def outpaint(system: Any, request: Request, while_sampling: bool = False) -> Iterator[Event]:

@@ -13,6 +13,7 @@ import torch
 
 from tranh.data.fit import square
 from tranh.nn.pixels import to_images
+from tranh.recipes import outside
 from tranh.recipes.beside import able
 from tranh.recipes.pictures import Pictures, check, pictures
 from tranh.text.prompt import understand
@@ -67,4 +68,6 @@ def instruct(system: Any, request: Request) -> Iterator[Event]:
         own = {"steps": request.steps or part.config["steps"], "size": side, "edit": "instruct"}
         own["guidance"] = part.config["guidance"] if request.guidance is None else request.guidance
         settings.append(system.settings(request, prompt, seed) | own)
-    yield Event("edit", 1, 1, result=Pictures(made, list(prompt.notices), settings))
+    yield Event(
+        "edit", 1, 1, result=Pictures(made, [*prompt.notices, *outside.warning(system, request.image)], settings)
+    )
