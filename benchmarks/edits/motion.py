@@ -24,7 +24,7 @@ from tranh.data.scenes.frame_captions import told as sentence
 from tranh.data.scenes.frames import DIRECTIONS, MOTIONS, Moving, sequence
 from tranh.data.scenes.labels import THING_FIELDS
 from tranh.data.scenes.layout import generator
-from tranh.data.scenes.world import COLOURS, SIZES
+from tranh.data.scenes.world import SIZES
 from tranh.engine.sheet import sheet
 from tranh.families.verifier import Reading, Seen
 from tranh.files import replacing, write_json
@@ -126,7 +126,7 @@ def main() -> None:
             words += [f"{caption}: {'right' if ok else 'wrong'}", *[""] * 5]
         print(f"{k + 1}/{told.count} {asked.motion}: {ok} {stayed}/{frames_asked}", flush=True)
     value = {name: str(wilson(sum(one), len(one))) for name, one in verdicts.items()}
-    value |= {"identity kept": str(bootstrap(same, of)), "colours": len(COLOURS)}
+    value |= {"identity kept": str(bootstrap(same, of))}
     told.out.mkdir(parents=True, exist_ok=True)
     write_json(told.out / "motion.json", value | {"settings": vars(told) | {"out": str(told.out)}})
     with replacing(told.out / "motion.png") as part:

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tranh.data.scenes.depth import ranks, turned
 from tranh.data.scenes.depth import depth as true_depth
+from tranh.data.scenes.depth import ranks, turned
 from tranh.data.scenes.draw import render
 from tranh.data.scenes.facts import overlapping, visible
 from tranh.data.scenes.layout import scene
