@@ -45,7 +45,7 @@ def frames(level: str, split: str, count: int, size: int, spoken: Sequence[str])
     for index in range(count):
         one = sequence(split, index)
         images += list(render_frames(one, size)[list(SHOWN)])
-        said = [told(one, language, generator("preview", index)) for language in spoken]
+        said = [told(one, language, generator("preview", index), dense=False) for language in spoken]
         words += [*said, *(f"{k + 1} of {FRAMES}" for k in SHOWN[len(said) :])]
     return images, words, len(SHOWN)
 
