@@ -144,7 +144,7 @@ def moving(motion: str, **last: str) -> Moving:
     [
         (moving("right"), "a red ball moving from left to right", "một quả bóng đỏ đi từ trái sang phải",
          "un ballon rouge qui va de gauche à droite"),
-        (moving("up_left"), "a red ball moving up to the left", "một quả bóng đỏ di chuyển lên phía trái",
+        (moving("up_left"), "a red ball moving up to the left", "một quả bóng đỏ đi chéo lên bên trái",
          "un ballon rouge qui monte vers la gauche"),
         (moving("grow"), "a red ball growing", "một quả bóng đỏ lớn dần", "un ballon rouge qui grandit"),
         (moving("appear"), "a red ball appearing", "một quả bóng đỏ xuất hiện", "un ballon rouge qui apparaît"),

@@ -19,7 +19,7 @@ from tranh.data.scenes.world import LEVELS, Fact, Relation, Scene, Thing
 
 COUNT = 56
 
-GOLDEN = "c48f95a1b1e6eda0"
+GOLDEN = "e4f2a1bc6385cf61"
 
 STAR = Thing("star", "red", "normal", "small", "normal", "flat", None, 0.2, 0.2)
 MOON = Thing("moon", "blue", "normal", "medium", "normal", "flat", None, 0.2, 0.7)

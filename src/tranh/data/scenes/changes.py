@@ -168,6 +168,11 @@ def _resize(d: Choices, scene: Scene) -> Change | None:
     return Change(_with(scene, target, thing), target, ("size",), (), target)
 
 
+def _far(a: Thing, b: Thing) -> bool:
+    """Are two places so far apart that one sees the difference, even of a thing on the border of both?"""
+    return max(abs(a.x - b.x), abs(a.y - b.y)) > 0.2
+
+
 def _move(d: Choices, scene: Scene) -> Change | None:
     """To another of the nine places; relations that are no longer true go."""
     target = _target(d, scene)
@@ -177,7 +182,7 @@ def _move(d: Choices, scene: Scene) -> Change | None:
     for _ in range(TRIES):
         place = d.of(PLACES)
         moved = d.at(thing, place) if place != place_of(thing.x, thing.y) else None
-        if moved is not None and clear_of(moved, others, 0.01):
+        if moved is not None and _far(thing, moved) and clear_of(moved, others, 0.01):
             break
     else:
         return None

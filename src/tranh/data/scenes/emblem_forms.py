@@ -1,4 +1,4 @@
-"""Outlines and patterns that emblems are made of, as SVG path data in the box [-1, 1] x [-1, 1], drawn by chance.
+"""Outlines and patterns that emblems are made of, as SVG path data in the unit circle, drawn by chance.
 
 A form knows no colour and no place.
 """
@@ -58,13 +58,13 @@ def lens(d: Choices) -> str:
 
 
 def bow(d: Choices) -> str:
-    waist, high = d.between(0.14, 0.28), d.between(0.7, 0.85)
-    return polygon([(-0.95, -high), (0, -waist), (0.95, -high), (0.95, high), (0, waist), (-0.95, high)])
+    waist, high = d.between(0.12, 0.24), d.between(0.54, 0.64)
+    return polygon([(-0.78, -high), (0, -waist), (0.78, -high), (0.78, high), (0, waist), (-0.78, high)])
 
 
 def _shield(d: Choices) -> str:
     shoulder = d.between(0.1, 0.4)
-    return f"M-0.8 -0.85L0.8 -0.85L0.8 {shoulder:.3f}C0.8 0.65 0.3 0.85 0 1C-0.3 0.85 -0.8 0.65 -0.8 {shoulder:.3f}Z"
+    return f"M-0.7 -0.7L0.7 -0.7L0.7 {shoulder:.3f}C0.7 0.65 0.3 0.85 0 1C-0.3 0.85 -0.7 0.65 -0.7 {shoulder:.3f}Z"
 
 
 def _steps(d: Choices) -> str:

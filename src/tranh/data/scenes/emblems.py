@@ -37,7 +37,7 @@ class Emblem:
     """A figure with a pattern on it and a small mark in its middle.
 
     Attributes:
-        outline, mark: path data in the box [-1, 1] x [-1, 1].
+        outline, mark: path data in the unit circle.
         pattern: path data over the outline, clipped to it.
         colours: of body, pattern and mark.
         turn: degrees it is turned by, clockwise.

@@ -20,11 +20,11 @@ from . import pairs as paired
 from .depth import depth
 from .draw import render
 from .frame_captions import told
-from .frames import FRAMES, Moving, render_frames, sequence
+from .frames import FRAMES, Moving, sequence
 from .instructions import instruction
 from .layout import generator, scene
-from .source import Rows, Scenes, Tokenize, kept
-from .world import LEVELS, SPLITS
+from .source import Rows, Scenes, Tokenize, cached, drawn_frames, drawn_pairs
+from .world import LEVELS, SPLITS, VERSION
 
 PAIRS, FAULTY, MOVING = 1, 2, 3
 """Kinds of rows beside captioned pictures, as their ids tell them apart."""
@@ -40,21 +40,12 @@ _faulty = lru_cache(maxsize=2**14)(paired.faulty)
 _sequence = lru_cache(maxsize=2**13)(sequence)
 
 
-def _draw_pairs(level: str, split: str, size: int, start_stop: tuple[int, int]) -> np.ndarray:
-    found = [paired.pair(level, split, i) for i in range(*start_stop)]
-    return np.stack([np.stack([render(one.before, size), render(one.after, size)]) for one in found])
+def _draw_faulty(level: str, split: str, size: int, index: int) -> np.ndarray:
+    return render(paired.faulty(level, split, index).scene, size)
 
 
-def _draw_faulty(level: str, split: str, size: int, start_stop: tuple[int, int]) -> np.ndarray:
-    return np.stack([render(paired.faulty(level, split, i).scene, size) for i in range(*start_stop)])
-
-
-def _draw_frames(split: str, size: int, start_stop: tuple[int, int]) -> np.ndarray:
-    return np.stack([render_frames(sequence(split, i), size) for i in range(*start_stop)])
-
-
-def _draw_depth(level: str, split: str, size: int, start_stop: tuple[int, int]) -> np.ndarray:
-    return np.stack([depth(scene(level, split, i), size) for i in range(*start_stop)]).astype(np.uint8)
+def _draw_depth(level: str, split: str, size: int, index: int) -> np.ndarray:
+    return depth(scene(level, split, index), size).astype(np.uint8)
 
 
 class Deep(Scenes):
@@ -64,8 +55,8 @@ class Deep(Scenes):
         key = (f"{level} in depth", split)
         if key not in self._pictures:
             count, S = len(self.pictures(level, split)), self.size
-            draw = partial(_draw_depth, level, split, S)
-            self._pictures[key] = kept(f"depth-{level}-{split}-{S}", count, (S, S), draw, self._progress)
+            name, draw = f"depth-v{VERSION}-{level}-{split}-{S}", partial(_draw_depth, level, split, S)
+            self._pictures[key] = cached(name, count, draw, self._progress)
         return self._pictures[key]
 
     def _batch(self, split: str, step: int, size: int, seed: int) -> Batch:
@@ -105,13 +96,12 @@ class Instructed(Scenes):
     def _drawn(self, what: str, level: str, split: str) -> np.ndarray:
         key = (what, level, split)
         if key not in self._changed:
-            count = self.changes if split == self.split else min(self.changes, 1024)
-            S = self.size
+            count, S = self.changes if split == self.split else min(self.changes, 1024), self.size
             if what == "pairs":
-                draw, shape = partial(_draw_pairs, level, split, S), (2, S, S, 3)
+                self._changed[key] = drawn_pairs(level, split, S, count, self._progress)
             else:
-                draw, shape, count = partial(_draw_faulty, level, split, S), (S, S, 3), max(8, count // 4)
-            self._changed[key] = kept(f"{what}-{level}-{split}-{S}", count, shape, draw, self._progress)
+                name, draw = f"faulty-v{VERSION}-{level}-{split}-{S}", partial(_draw_faulty, level, split, S)
+                self._changed[key] = cached(name, max(8, count // 4), draw, self._progress)
         return self._changed[key]
 
     def _batch(self, split: str, step: int, size: int, seed: int) -> Batch:
@@ -169,9 +159,8 @@ class MovingScenes(Scenes):
 
     def _of(self, split: str) -> np.ndarray:
         if split not in self._frames:
-            count, S = self.sequences if split == self.split else min(self.sequences, 240), self.size
-            draw = partial(_draw_frames, split, S)
-            self._frames[split] = kept(f"frames-{split}-{S}", count, (FRAMES, S, S, 3), draw, self._progress, chunk=16)
+            count = self.sequences if split == self.split else min(self.sequences, 240)
+            self._frames[split] = drawn_frames(split, self.size, count, self._progress)
         return self._frames[split]
 
     def _batch(self, split: str, step: int, size: int, seed: int) -> Batch:

@@ -16,8 +16,8 @@ from tranh.types import Batch
 
 from .draw import render
 from .layout import generator, scene
-from .source import Tokenize, kept
-from .world import LEVELS, SPLITS
+from .source import Tokenize, cached
+from .world import LEVELS, SPLITS, VERSION
 
 EACH = 8
 """Windows of one picture: drawing it takes longer than cutting."""
@@ -58,10 +58,6 @@ def _rendered(level: str, split: str, number: int, side: int) -> np.ndarray:
     return _last[key]
 
 
-def _cut(level: str, split: str, size: int, whole: Sequence[int], start_stop: tuple[int, int]) -> np.ndarray:
-    return np.stack([window(level, split, i, size, whole) for i in range(*start_stop)])
-
-
 def cut(
     level: str,
     split: str,
@@ -71,8 +67,8 @@ def cut(
     progress: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
     """The first ``count`` windows of a split, (count, size, size, 3) uint8; cut once by all cores, then cached."""
-    name = f"{level}-{split}-{size}-of-{'-'.join(map(str, whole))}"
-    return kept(name, count, (size, size, 3), partial(_cut, level, split, size, tuple(whole)), progress)
+    name = f"windows-v{VERSION}-{level}-{split}-{size}-of-{'-'.join(map(str, whole))}"
+    return cached(name, count, partial(window, level, split, size=size, whole=tuple(whole)), progress)
 
 
 class Windows:
