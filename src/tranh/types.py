@@ -217,6 +217,17 @@ class Recipe:
 
 
 @dataclass(frozen=True)
+class Region:
+    """A part of a picture with a prompt of its own: a box whose edges are shares of the side, from 0 to 1."""
+
+    prompt: str
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+@dataclass(frozen=True)
 class Request:
     """What a user asks of a system: one value that Python, command line and HTTP share.
 
@@ -226,9 +237,15 @@ class Request:
         prompt, negative_prompt: sentences, any language the system knows.
         count: pictures wanted.
         seed: of the first picture.
+        seeds: one per picture, in the place of ``count`` and ``seed``.
         steps: denoising steps; guidance: classifier-free guidance scale; None means the system's own.
         size: side of the picture in pixels; None means the system's own.
+        guidance_interval: times (0: the picture, 1: pure noise) between which guidance acts; None means always.
+        regions: parts of the picture that have prompts of their own.
         image, mask, strength: for edits.
+        other: a second picture: a reference, the end of a walk.
+        source: what ``image`` shows, in words.
+        frames: pictures of a walk; None means the edit's own number.
         temperature, top_k, top_p: of systems that draw codes. Scores are divided by the first (0 takes the likeliest),
             the likeliest k are left (0: all), and of these those that hold the share p. None means the system's own.
         prior: which prior of the hierarchy, ``diffusion`` or ``autoregressive``; ``none`` draws from the caption
@@ -250,6 +267,12 @@ class Request:
     image: Image | None = None
     mask: Image | None = None
     strength: float | None = None
+    other: Image | None = None
+    source: str = ""
+    frames: int | None = None
+    regions: Sequence[Region] = ()
+    guidance_interval: tuple[float, float] | None = None
+    seeds: Sequence[int] = ()
     prior: str | None = None
     allow_unknown: bool = False
     refuse_copies: bool = False
@@ -327,6 +350,23 @@ class Draws(Protocol):
 
 
 @runtime_checkable
+class Walks(Protocol):
+    """A family that draws by walking a denoiser down: it gives that of captions, and walks any other as well."""
+
+    def guided(
+        self, tokens: Tensor, mask: Tensor, guidance: float, away: tuple[Tensor, Tensor] | None = None
+    ) -> Denoiser:
+        """The denoiser of B captions, with classifier-free guidance in it; arguments of :meth:`Draws.draw`."""
+        ...
+
+    def walk(
+        self, denoiser: Denoiser, seeds: Sequence[int], steps: int | None = None, sampler: str | None = None
+    ) -> Iterator[Step]:
+        """From the noise of each seed to pictures, as :meth:`Draws.draw` yields them."""
+        ...
+
+
+@runtime_checkable
 class Fills(Protocol):
     """A family that draws what belongs into the holes of pictures; outside, every pixel stays as it is."""
 
@@ -373,6 +413,40 @@ class Embeds(Protocol):
 
 
 @runtime_checkable
+class Enlarges(Protocol):
+    """Makes pictures four times as wide, of any size that it says it takes."""
+
+    def enlarge(self, images: Tensor, seeds: Sequence[int], steps: int = 1) -> Iterator[Step]:
+        """Larger pictures; the last step's ``x`` is (B, 3, 4 H, 4 W).
+
+        Args:
+            images: (B, 3, H, W) in [-1, 1].
+            seeds: one per picture.
+            steps: 1 gives the posterior mean; more draw one of the pictures that the small one may show.
+        """
+        ...
+
+
+@runtime_checkable
+class Unclips(Protocol):
+    """Draws what an embedding of a picture means, beside what words say: the decoder of unCLIP (Ramesh et al. 2022)."""
+
+    def embed_images(self, images: Tensor) -> Tensor: ...
+
+    def embed_texts(self, tokens: Tensor, mask: Tensor) -> Tensor: ...
+
+    def unclip(self, embeddings: Tensor, prompts: Sequence[str], guidance: float | None = None) -> Denoiser:
+        """The denoiser of B pictures, at the decoder's side.
+
+        Args:
+            embeddings: of pictures, (B, D), unit length; a row of zeros means none.
+            prompts: B of them, as understood; empty for none.
+            guidance: towards both, away from neither; 1 is none, None the system's own.
+        """
+        ...
+
+
+@runtime_checkable
 class Completes(Protocol):
     """Completes a picture whose first part is given, as autoregressive systems do."""
 
@@ -389,10 +463,13 @@ class Answers(Protocol):
 CAPABILITIES: Mapping[str, type] = {
     "generates": Generates,
     "draws": Draws,
+    "walks": Walks,
     "fills": Fills,
     "denoises": Denoises,
     "autoencodes": Autoencodes,
     "embeds": Embeds,
+    "enlarges": Enlarges,
+    "unclips": Unclips,
     "completes": Completes,
     "answers": Answers,
 }
