@@ -1,32 +1,35 @@
 """How good are the edits by embedding and noise: reconstruction, variations, text diffs?
 
     python benchmarks/edits/toolbox.py --count 200 --out runs/edits-toolbox
+    python benchmarks/edits/toolbox.py --count 50 --size 256 --out runs/edits-toolbox-256
     python benchmarks/edits/toolbox.py --count 10 --parts reconstruct,textdiff
 
 Pictures are half held-out renders and half generated, of ``test`` and ``unseen`` combinations, described in both
 languages. Told are, with 95 % intervals over pictures:
 
-- reconstruct: PSNR from embedding and noise, mean and variance of the noise, and what another picture's embedding makes
+- reconstruct: PSNR from embedding and noise alone, mean and variance of the noise, and what another picture's embedding makes
   of the same noise,
 - variation: share of kinds and settings kept by ``--each`` variations, and how far these are from one another, as a
   share of the distance of fresh samples of the picture's caption,
 - textdiff: one fact of the caption is changed; whether the picture shows it then, and whether the rest has stayed,
 - walks: no figure; an interpolation and a sweep are drawn.
 
-With ``--words no`` nothing is said of the pictures, and text diffs are told the captions of the change alone.
+Beside its embedding a picture is described in words, but for reconstructions; with ``--words no`` variations and walks
+are told nothing either. Text diffs are told both captions.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from tranh.data.scenes.facts import canonical, visible
@@ -43,6 +46,7 @@ from tranh.recipes import models, toolbox
 from tranh.recipes.edit_cases import Case, Tally, cases, verdict, write_sheet
 from tranh.recipes.judge import Judge
 from tranh.recipes.pictures import pictures
+from tranh.recipes.toolbox import Latent
 from tranh.types import Event, Request
 
 CHANGES = {
@@ -94,8 +98,8 @@ class Bench:
         rows: what is drawn on each part's sheet.
     """
 
-    def __init__(self, system: Any, judge: Judge, told: bool, each: int) -> None:
-        self.system, self.judge, self.told, self.each = system, judge, told, each
+    def __init__(self, system: Any, judge: Judge, told: bool, each: int, size: int) -> None:
+        self.system, self.judge, self.told, self.each, self.size = system, judge, told, each, size
         self.numbers: dict[str, list[float]] = defaultdict(list)
         self.rows: dict[str, list[tuple[Case, Tensor, str]]] = defaultdict(list)
         self.tally = Tally()
@@ -104,26 +108,32 @@ class Bench:
     def asked(self, case: Case, **how: Any) -> Request:
         """The request of an edit of a case."""
         said = case.caption if self.told else ""
-        told = {"prompt": "", "image": pictures(case.image[None])[0], "source": said, "seed": case.seed, "size": 64}
+        told = {
+            "prompt": "",
+            "image": pictures(case.image[None])[0],
+            "source": said,
+            "seed": case.seed,
+            "size": self.size,
+        }
         return Request(**told | how)
 
     def reconstruct(self, case: Case) -> None:
-        made = last(toolbox.reconstruct(self.system, self.asked(case)))
-        x, found = tensor(made), made.settings[0]
-        for name in ("psnr", "noise_mean", "noise_variance"):
-            self.numbers[name].append(found[name])
-        self.rows["reconstruct"].append((case, x[0], f"{found['psnr']:.1f} dB"))
-        embedding = self.system.embed_images(case.image[None])
-        if self.previous is not None:  # the embedding of the picture before, told the same words
-            said, ts = self.asked(case).source, invert.times()
-            understood = self.system.understand(said).text if said else ""
-            *_, (_, latent) = found_latent(self.system, case, understood, ts)
+        """Nothing is said of the picture: embedding and noise alone."""
+        made = last(toolbox.reconstruct(self.system, self.asked(case, source="")))
+        found = made.settings[0]
+        error = float(psnr(tensor(made), case.image[None]))
+        for name, value in (("psnr", error), *((n, found[n]) for n in ("noise_mean", "noise_variance"))):
+            self.numbers[name].append(value)
+        self.rows["reconstruct"].append((case, tensor(made)[0], f"{error:.1f} dB"))
+        small = F.interpolate(case.image[None], size=(64, 64), mode="area")
+        if self.previous is not None:  # the embedding of the picture before
+            ts = invert.times()
+            latent = returned(toolbox.latent_of(self.system, small, "", case.seed, ts))
             with torch.no_grad():
-                denoiser = self.system.unclip(self.previous, [understood], 1.0)
-                *_, step = invert.decode(denoiser, latent.noise, ts)
-            self.numbers["psnr of a wrong embedding"].append(float(psnr(step.x, case.image[None])))
-            self.rows["wrong embedding"].append((case, step.x[0], "another's embedding"))
-        self.previous = embedding
+                *_, step = invert.decode(self.system.unclip(self.previous, [""], 1.0), latent.noise, ts)
+            self.numbers["psnr of a wrong embedding"].append(float(psnr(step.x, small)))
+            self.rows["wrong embedding"].append((case, enlarged(step.x, self.size)[0], "another's embedding"))
+        self.previous = self.system.embed_images(small)
 
     def variation(self, case: Case) -> None:
         x = tensor(last(toolbox.vary(self.system, self.asked(case, count=self.each))))
@@ -133,10 +143,10 @@ class Bench:
             self.numbers["kept"].append(sum(right))
             self.numbers["to keep"].append(len(right))
         fresh = self.system.generate_batch(
-            [self.system.understand(case.caption).text] * self.each, range(case.seed, case.seed + self.each), 64
+            [self.system.understand(case.caption).text] * self.each, range(case.seed, case.seed + self.each), self.size
         )
         for name, images in (("varied", x), ("fresh", fresh)):
-            features = torch.nn.functional.layer_norm(f := self.judge.features(images), f.shape[-1:])
+            features = F.layer_norm(f := self.judge.features(images), f.shape[-1:])
             self.numbers[f"distance, {name}"].append(float(within(features[None])))
         self.rows["variation"] += [(case, one, "varied") for one in x[:1]]
 
@@ -186,15 +196,19 @@ class Bench:
         return out
 
 
-def found_latent(system: Any, case: Case, words: str, ts: Tensor) -> Iterator[tuple[None, toolbox.Latent]]:
-    """The latent that the edits find for a case."""
-    steps = toolbox.latent_of(system, case.image[None], words, case.seed, ts)
+def returned(steps: Generator[Any, None, Latent]) -> Latent:
+    """What a generator returns after its last step."""
     while True:
         try:
             next(steps)
         except StopIteration as end:
-            yield None, end.value
-            return
+            found: Latent = end.value
+            return found
+
+
+def enlarged(images: Tensor, size: int) -> Tensor:
+    """Pictures on a sheet of larger ones."""
+    return images if images.shape[-1] == size else F.interpolate(images, size=(size, size), mode="nearest")
 
 
 def _interval(found: Any) -> dict[str, float]:
@@ -219,6 +233,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--level", default="one")
+    parser.add_argument("--size", type=int, default=64, help="of the pictures")
     parser.add_argument("--each", type=int, default=2, help="variations of each picture")
     parser.add_argument("--words", choices=("yes", "no"), default="yes", help="are the pictures described?")
     parser.add_argument("--parts", default=",".join(PARTS))
@@ -228,8 +243,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     if unknown := set(parts) - set(PARTS):
         parser.error(f"no such part: {', '.join(unknown)}; there are {', '.join(PARTS)}")
     system, judge = models.load(args.model), Judge(models.verifier())
-    bench, kept = Bench(system, judge, args.words == "yes", args.each), []
-    for number, case in enumerate(cases(judge, args.count, system, level=args.level, seed=args.seed)):
+    bench, kept = Bench(system, judge, args.words == "yes", args.each, args.size), []
+    for number, case in enumerate(cases(judge, args.count, system, level=args.level, size=args.size, seed=args.seed)):
         if "reconstruct" in parts:
             bench.reconstruct(case)
         if "variation" in parts:

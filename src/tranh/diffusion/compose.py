@@ -70,21 +70,16 @@ def soft_box(box: Box, height: int, width: int, soft: float = SOFT) -> Tensor:
 def regional(whole: Denoiser, parts: Sequence[tuple[Box, Denoiser]]) -> Denoiser:
     """One denoising in which each box has an estimate of its own (as MultiDiffusion, Bar-Tal et al. 2023, joins views).
 
-    Every part sees the same state, with all that the others have drawn so far, but moved so that the middle of its box
-    is the middle of its view (what leaves on one side comes in on the other): a prompt that says no place is drawn in
-    the middle, and there the box is. Boxes that overlap share what they have in common.
+    Every part sees the whole state, with all that the others have drawn so far. Boxes that overlap share what they have
+    in common.
     """
 
     def denoise(x: Tensor, t: Tensor) -> Tensor:
-        height, width = x.shape[-2:]
-        shares = torch.stack([soft_box(box, height, width).to(x) for box, _ in parts])  # (R, H, W)
+        shares = torch.stack([soft_box(box, *x.shape[-2:]).to(x) for box, _ in parts])  # (R, H, W)
         shares = shares / shares.sum(0).clamp(min=1)
         x0 = (1 - shares.sum(0)) * whole(x, t)
-        for (box, part), share in zip(parts, shares, strict=True):
-            down = round(height * (0.5 - (box[1] + box[3]) / 2))
-            right = round(width * (0.5 - (box[0] + box[2]) / 2))
-            seen = part(x.roll((down, right), (-2, -1)), t).roll((-down, -right), (-2, -1))
-            x0 = x0 + share * seen
+        for (_, part), share in zip(parts, shares, strict=True):
+            x0 = x0 + share * part(x, t)
         return x0
 
     return denoise if parts else whole

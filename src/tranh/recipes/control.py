@@ -6,31 +6,41 @@ It knows prompts and denoisers and no system: whoever can be told a prompt is as
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 from tranh.diffusion.compose import guided, regional, weighed
+from tranh.text.lexicon import Lexicon
+from tranh.text.places import placed
 from tranh.text.prompt import Prompt
 from tranh.text.weights import Span, parse, without
-from tranh.text.words import WORD
+from tranh.text.words import WORD, Words
 from tranh.types import Denoiser, Region, Request, TranhError
 
 Told = Callable[[str, bool], Denoiser]
 """The denoiser of a prompt as understood, without guidance; whether an embedding may say more than the prompt does."""
 
-Understand = Callable[[str], Prompt]
+
+class Reads(Protocol):
+    """What is asked of a system: how it reads a prompt, its languages, the words it was taught."""
+
+    lexicons: list[Lexicon]
+    words: Words
+
+    def understand(self, prompt: str, allow_unknown: bool = False) -> Prompt: ...
 
 
 @dataclass(frozen=True)
 class Said:
-    """A prompt as understood, and the weights of its words."""
+    """A prompt as understood, the text that the model is told, and the weights of its words."""
 
     prompt: Prompt
+    text: str
     spans: tuple[Span, ...] = ()
 
     def denoiser(self, told: Told) -> Denoiser:
         """Without guidance. What words add is seen without an embedding: that would say them in any case."""
-        text = self.prompt.text
+        text = self.text
         terms = [
             (span.weight, told(text, False), told(without(text, [span]), False))
             for span in self.spans
@@ -78,7 +88,7 @@ class Control:
         return regional(of(self.whole), boxes)
 
 
-def control_of(request: Request, understand: Understand) -> Control:
+def control_of(request: Request, reader: Reads) -> Control:
     """What a request says, understood.
 
     Raises:
@@ -99,9 +109,16 @@ def control_of(request: Request, understand: Understand) -> Control:
             )
     if request.negative_prompt and parse(request.negative_prompt).spans:
         raise TranhError("the negative prompt has weights; only prompts have them: leave them out there")
-    negative = understand(request.negative_prompt).text if request.negative_prompt else ""
-    parts = tuple((region, _said(region.prompt, understand)) for region in request.regions)
-    return Control(_said(request.prompt, understand), parts, negative, (float(interval[0]), float(interval[1])))
+    negative, unknown = "", request.allow_unknown
+    if request.negative_prompt:
+        negative = reader.understand(request.negative_prompt, unknown).text
+    parts = []
+    for region in request.regions:
+        said, box = _said(region.prompt, reader, unknown), (region.left, region.top, region.right, region.bottom)
+        parts.append((region, replace(said, text=placed(said.prompt, box, reader.lexicons, reader.words))))
+    return Control(
+        _said(request.prompt, reader, unknown), tuple(parts), negative, (float(interval[0]), float(interval[1]))
+    )
 
 
 def settings_of(request: Request, control: Control) -> dict[str, Any]:
@@ -110,18 +127,21 @@ def settings_of(request: Request, control: Control) -> dict[str, Any]:
     if "weights" in control.names:
         told["prompt"] = request.prompt
     if control.parts:
-        told["regions"] = [{"prompt": r.prompt, "box": [r.left, r.top, r.right, r.bottom]} for r, _ in control.parts]
+        told["regions"] = [
+            {"prompt": r.prompt, "understood": said.text, "box": [r.left, r.top, r.right, r.bottom]}
+            for r, said in control.parts
+        ]
     if "guidance_interval" in control.names:
         told["guidance_interval"] = list(control.interval)
     return told
 
 
-def _said(text: str, understand: Understand) -> Said:
+def _said(text: str, reader: Reads, allow_unknown: bool) -> Said:
     weighted = parse(text)
-    prompt = understand(weighted.text)
+    prompt = reader.understand(weighted.text, allow_unknown)
     typed, read = (len(WORD.findall(one)) for one in (weighted.text, prompt.text))
     if weighted.spans and typed != read:
         raise TranhError(
             f"{text!r} is read as {prompt.text!r}, where the weighed words cannot be found again: write it like that"
         )
-    return Said(prompt, weighted.spans)
+    return Said(prompt, prompt.text, weighted.spans)

@@ -183,7 +183,7 @@ class System:
         Raises:
             TranhError: it cannot be meant, or this system has no use for it.
         """
-        control = control_of(request, lambda text: self.understand(text, request.allow_unknown))
+        control = control_of(request, self)
         if control.names and not self.can_be_steered:
             raise TranhError(
                 f"{self.name} does not draw by denoising captions, so it has no use for {', '.join(control.names)}: "
