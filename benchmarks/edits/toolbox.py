@@ -7,8 +7,8 @@
 Pictures are half held-out renders and half generated, of ``test`` and ``unseen`` combinations, described in both
 languages. Told are, with 95 % intervals over pictures:
 
-- reconstruct: PSNR from embedding and noise alone, mean and variance of the noise, and what another picture's embedding makes
-  of the same noise,
+- reconstruct: PSNR from embedding and noise alone, mean and variance of the noise, and what another picture's
+  embedding makes of the same noise,
 - variation: share of kinds and settings kept by ``--each`` variations, and how far these are from one another, as a
   share of the distance of fresh samples of the picture's caption,
 - textdiff: one fact of the caption is changed; whether the picture shows it then, and whether the rest has stayed,

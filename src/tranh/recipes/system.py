@@ -28,7 +28,7 @@ from tranh.text.lexicon import Lexicon
 from tranh.text.prompt import Prompt, understand
 from tranh.text.tokenizer import Tokenizer
 from tranh.text.words import Words
-from tranh.types import Denoiser, Draws, Event, Family, Request, Step, TranhError, Walks
+from tranh.types import Denoiser, Draws, Event, Family, Region, Request, Step, TranhError, Walks
 
 
 class System:
@@ -313,6 +313,9 @@ class System:
         candidates: int = 1,
         expand: bool = False,
         sampler: str | None = None,
+        seeds: Sequence[int] = (),
+        regions: Sequence[Region] = (),
+        guidance_interval: tuple[float, float] | None = None,
     ) -> list[Image.Image]:
         """Pictures for a prompt; see :class:`tranh.types.Request` for the arguments.
 
@@ -334,6 +337,9 @@ class System:
             candidates=candidates,
             expand=expand,
             sampler=sampler,
+            seeds=seeds,
+            regions=regions,
+            guidance_interval=guidance_interval,
         )
         *_, last = self.generate_events(request)
         if last.result.refused:
