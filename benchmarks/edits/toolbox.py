@@ -103,7 +103,7 @@ class Bench:
         self.numbers: dict[str, list[float]] = defaultdict(list)
         self.rows: dict[str, list[tuple[Case, Tensor, str]]] = defaultdict(list)
         self.tally = Tally()
-        self.previous: Tensor | None = None
+        self.embeddings: list[Tensor] = []
 
     def asked(self, case: Case, **how: Any) -> Request:
         """The request of an edit of a case."""
@@ -126,14 +126,16 @@ class Bench:
             self.numbers[name].append(value)
         self.rows["reconstruct"].append((case, tensor(made)[0], f"{error:.1f} dB"))
         small = F.interpolate(case.image[None], size=(64, 64), mode="area")
-        if self.previous is not None:  # the embedding of the picture before
+        own = self.system.embed_images(small)
+        if self.embeddings:
+            other = min(self.embeddings, key=lambda one: float((one * own).sum()))  # of the picture least like it
             ts = invert.times()
             latent = returned(toolbox.latent_of(self.system, small, "", case.seed, ts))
             with torch.no_grad():
-                *_, step = invert.decode(self.system.unclip(self.previous, [""], 1.0), latent.noise, ts)
+                *_, step = invert.decode(self.system.unclip(other, [""], 1.0), latent.noise, ts)
             self.numbers["psnr of a wrong embedding"].append(float(psnr(step.x, small)))
             self.rows["wrong embedding"].append((case, enlarged(step.x, self.size)[0], "another's embedding"))
-        self.previous = self.system.embed_images(small)
+        self.embeddings.append(own)
 
     def variation(self, case: Case) -> None:
         x = tensor(last(toolbox.vary(self.system, self.asked(case, count=self.each))))

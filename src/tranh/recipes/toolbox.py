@@ -207,6 +207,7 @@ def latent_of(system: Unclips, image: Tensor, words: str, seed: int, ts: Tensor)
     """
     embedding = system.embed_images(image)
     denoiser, start, x = system.unclip(embedding, [words], 1.0), seeded([seed], image.shape[1:])(), image
+    start = (start - start.mean()) / start.std()  # what is put in shall not be what makes the noise found uneven
     for step in _computed(invert.invert(denoiser, image, start, ts)):
         x = step.x
         yield step
