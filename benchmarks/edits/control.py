@@ -134,6 +134,7 @@ class Bench:
             right = [shows(reading, group, value, box) for group, value in one.items()]
             self.add("regions, facts", right)
             self.add("regions, whole", [all(right)])
+        self.add("regions, setting of the whole", [scene_of(reading).setting == setting])
         self.show("regions", x[0], f"{' | '.join(said)} | {whole}")
 
     def interval(self, number: int, lexicon: Lexicon) -> None:

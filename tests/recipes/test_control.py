@@ -89,7 +89,7 @@ def test_a_region_draws_its_prompt_and_the_rest_stays_near(system):
     base, steered = drawn(system, **how), drawn(system, regions=[LEFT], **how)
     moved = np.abs(pixels(base) - pixels(steered)).mean((0, 1, 3))  # by column
     assert moved[:24].mean() > 0
-    told = {"prompt": "a blue star", "understood": "a blue star on the left", "box": [0.0, 0.0, 0.5, 1.0]}
+    told = {"prompt": "a blue star", "understood": "a blue star on the left, a red circle", "box": [0.0, 0.0, 0.5, 1.0]}
     assert steered.settings[0]["regions"] == [told]
     assert far(drawn(system, regions=[LEFT], **how), steered) == 0
 

@@ -112,13 +112,27 @@ def control_of(request: Request, reader: Reads) -> Control:
     negative, unknown = "", request.allow_unknown
     if request.negative_prompt:
         negative = reader.understand(request.negative_prompt, unknown).text
-    parts = []
+    whole, parts = _said(request.prompt, reader, unknown), []
     for region in request.regions:
         said, box = _said(region.prompt, reader, unknown), (region.left, region.top, region.right, region.bottom)
         parts.append((region, replace(said, text=placed(said.prompt, box, reader.lexicons, reader.words))))
-    return Control(
-        _said(request.prompt, reader, unknown), tuple(parts), negative, (float(interval[0]), float(interval[1]))
-    )
+    low, high = interval
+    return Control(*_joined(whole, parts), negative, (float(low), float(high)))
+
+
+def _joined(whole: Said, parts: list[tuple[Region, Said]]) -> tuple[Said, tuple[tuple[Region, Said], ...]]:
+    """Every part hears what the whole shows, and the whole what its parts do: what all draw then fits together.
+
+    Words are put behind those that are weighed, which keep their numbers.
+    """
+
+    def with_(said: Said, others: list[Said]) -> Said:
+        return replace(said, text=", ".join([said.text.rstrip(" .,;"), *(other.text for other in others)]))
+
+    if not parts:
+        return whole, ()
+    every = [said for _, said in parts]
+    return with_(whole, every), tuple((region, with_(said, [whole])) for region, said in parts)
 
 
 def settings_of(request: Request, control: Control) -> dict[str, Any]:
