@@ -5,8 +5,9 @@
 
 Half of the prompts are English, half Vietnamese. Told are, with 95 % intervals:
 
-- negative: prompts leave a fact open; the value that a first set of pictures shows most often is named in the negative
-  prompt. Its rate in other pictures, without and with the negative prompt, from the same noise,
+- negative: dense captions leave a fact open; the value that a first set of pictures shows most often is named in the
+  negative prompt. Its rate in other pictures, without and with the negative prompt, from the same noise; and what of
+  the caption is right in both,
 - weights: the rate of a named fact at weights 0 to 2, from the same noise,
 - regions: two things are asked for in two boxes; each fact of a thing is right if a thing in that box shows it,
 - interval: facts right of dense captions, guided at all times and at some.
@@ -24,6 +25,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tranh.data.scenes.captions import caption
+from tranh.data.scenes.facts import visible
 from tranh.data.scenes.layout import generator, scene
 from tranh.data.scenes.source import say
 from tranh.data.scenes.world import COLOURS, KINDS, MATERIALS, SIZES
@@ -92,19 +95,22 @@ class Bench:
             self.shown[part].append((x, words))
 
     def negative(self, number: int, lexicon: Lexicon) -> None:
-        rng = generator("negative", number)
-        group, seed = ("colour", "material")[number // 2 % 2], 1000 * number
-        kind = KINDS[int(rng.random() * len(KINDS))]
-        prompt = phrase(lexicon, kind)
-        first = [scene_of(one).things for one in self.judge.read(self.draw(prompt, seed, 2 * self.each))]
+        """A caption that says everything but one fact; named is what most of a first set of pictures show there."""
+        true, group = scene("one", "test", number), ("colour", "material")[number // 2 % 2]
+        left = [fact for fact in visible(true) if fact.group not in (group, "shade")]
+        prompt = caption(true, left, lexicon.language, generator("negative", number), "dense")[0]
+        first = [scene_of(one).things for one in self.judge.read(self.draw(prompt, 1000 * number))]
         seen = Counter(getattr(things[0], group) for things in first if things)
         if not seen:
             return
         value = seen.most_common(1)[0][0]
         named = lexicon.words(group, value)[0].form()
         for figure, how in (("without", {}), ("with", {"negative_prompt": named})):
-            x = self.draw(prompt, seed + 500, **how)
-            self.add(f"negative, {figure}", [shows(one, group, value) for one in self.judge.read(x)])
+            readings = self.judge.read(x := self.draw(prompt, 1000 * number + 500, **how))
+            self.add(f"negative, {figure}", [shows(one, group, value) for one in readings])
+            self.add(f"negative, {figure}: the prompt's facts", [
+                right for one in readings for right in self.judge.check(one, true, left)
+            ])  # fmt: skip
             self.show("negative", x[0], f"{prompt}, not {named}" if how else prompt)
 
     def weights(self, number: int, lexicon: Lexicon) -> None:
@@ -139,9 +145,9 @@ class Bench:
 
     def interval(self, number: int, lexicon: Lexicon) -> None:
         true = scene("one", "test", number)
-        caption, facts = say(true, lexicon.language, "dense", "interval", number)
+        said, facts = say(true, lexicon.language, "dense", "interval", number)
         for interval in INTERVALS:
-            x = self.draw(caption, 1000 * number, 1, guidance_interval=interval)
+            x = self.draw(said, 1000 * number, 1, guidance_interval=interval)
             self.add(f"guided in {list(interval)}", self.judge.check(self.judge.read(x)[0], true, facts))
 
     def told(self) -> dict[str, Interval]:

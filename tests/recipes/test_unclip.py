@@ -16,7 +16,7 @@ def pixels(image):
 
 
 def test_capabilities(system):
-    assert capabilities(system) == ("generates", "denoises")
+    assert capabilities(system) == ("generates", "denoises", "embeds", "unclips")
 
 
 def test_the_same_seed_gives_the_same_picture(system):

@@ -38,14 +38,18 @@ class Said:
     text: str
     spans: tuple[Span, ...] = ()
 
-    def denoiser(self, told: Told) -> Denoiser:
-        """Without guidance. What words add is seen without an embedding: that would say them in any case."""
-        text = self.text
-        terms = [
-            (span.weight, told(text, False), told(without(text, [span]), False))
-            for span in self.spans
-            if span.weight != 1
-        ]
+    def denoiser(self, told: Told, negative: str = "") -> Denoiser:
+        """Without guidance. What words add is seen without an embedding: that would say them in any case.
+
+        Args:
+            negative: words whose addition is taken away once.
+        """
+        text, terms = self.text, []
+        for span in self.spans:
+            if span.weight != 1:
+                terms.append((span.weight, told(text, False), told(without(text, [span]), False)))
+        if negative:
+            terms.append((0.0, told(f"{text.rstrip(' .,;')}, {negative}", False), told(text, False)))
         return weighed(told(text, True), terms)
 
 
@@ -76,13 +80,16 @@ class Control:
     def denoiser(self, told: Told, scale: float) -> Denoiser:
         """The denoiser of the request.
 
+        A negative prompt acts twice: in the place of the empty one, and by what it would add to the prompt. Either
+        alone left more than half of what was named; twice as much of the second cost the prompt's own things.
+
         Args:
             scale: of guidance, away from the negative prompt or the empty one.
         """
         null = told(self.negative, False)
 
         def of(said: Said) -> Denoiser:
-            return guided(null, said.denoiser(told), scale, self.interval)
+            return guided(null, said.denoiser(told, self.negative), scale, self.interval)
 
         boxes = [((r.left, r.top, r.right, r.bottom), of(said)) for r, said in self.parts]
         return regional(of(self.whole), boxes)

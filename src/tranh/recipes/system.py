@@ -247,6 +247,7 @@ class System:
         memory = self.memory if request.refuse_copies else None
         ranker = self.ranker if request.candidates > 1 else None
         control, seeds = self.checked_control(request), seeds_of(request)
+        steered = bool(control.names or (control.negative and self.can_be_steered))
         prompt, how = control.whole.prompt, (request.size, request.steps, request.guidance, request.prior)
         images, settings, refused = [], [], []
         for k, seed in enumerate(seeds):
@@ -254,7 +255,7 @@ class System:
             text = self.expander.expand(prompt.text, seed) if request.expand else prompt.text
             drawn: list[tuple[float, int, Image.Image]] = []
             for n, tried in enumerate(candidates(seed, request.candidates)):
-                if control.names:
+                if steered:
                     drawing = self.steered(control, [tried], *how, sampler)
                 else:
                     drawing = self.steps_of([text], [tried], *how, control.negative, sampler)
