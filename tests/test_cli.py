@@ -33,7 +33,7 @@ VERBS = (
 )  # fmt: skip
 EDIT = (
     "latent", "denoise", "fill", "complete", "inpaint", "outpaint", "img2img", "instruct", "upscale", "enhance",
-    "animate", "motion", "turn",
+    "animate", "motion", "turn", "variation", "interpolate", "textdiff", "sweep", "reconstruct",
 )  # fmt: skip
 DATA = ("inspect", "prepare", "doctor", "preview", "recaption", "statistics")
 GROUPS = {"data": DATA, "edit": EDIT}

@@ -217,6 +217,17 @@ class Recipe:
 
 
 @dataclass(frozen=True)
+class Region:
+    """A part of a picture with a prompt of its own: a box whose edges are shares of the side, from 0 to 1."""
+
+    prompt: str
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+@dataclass(frozen=True)
 class Request:
     """What a user asks of a system: one value that Python, command line and HTTP share.
 
@@ -226,9 +237,14 @@ class Request:
         prompt, negative_prompt: sentences, any language the system knows.
         count: pictures wanted.
         seed: of the first picture.
+        seeds: one per picture, in the place of ``count`` and ``seed``.
         steps: denoising steps; guidance: classifier-free guidance scale; None means the system's own.
         size: side of the picture in pixels; None means the system's own.
+        guidance_interval: times (0: the picture, 1: pure noise) between which guidance acts; None means always.
+        regions: parts of the picture that have prompts of their own.
         image, mask, strength: for edits.
+        other: a second picture: a reference, the end of a walk.
+        source: what ``image`` shows, in words.
         frames: pictures of a walk; None means the edit's own number.
         temperature, top_k, top_p: of systems that draw codes. Scores are divided by the first (0 takes the likeliest),
             the likeliest k are left (0: all), and of these those that hold the share p. None means the system's own.
@@ -240,7 +256,6 @@ class Request:
         expand: draw what the prompt becomes when all it leaves open is said; the expanded prompt is returned.
         sampler: how noise is walked down to a picture, for systems that have several; None means the system's own.
         extend: how far a picture is drawn on to the left, top, right and bottom, in sides of it.
-        other: a second picture: what to be like.
     """
 
     prompt: str
@@ -253,7 +268,12 @@ class Request:
     image: Image | None = None
     mask: Image | None = None
     strength: float | None = None
+    other: Image | None = None
+    source: str = ""
     frames: int | None = None
+    regions: Sequence[Region] = ()
+    guidance_interval: tuple[float, float] | None = None
+    seeds: Sequence[int] = ()
     prior: str | None = None
     allow_unknown: bool = False
     refuse_copies: bool = False
@@ -264,7 +284,6 @@ class Request:
     top_p: float | None = None
     sampler: str | None = None
     extend: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
-    other: Image | None = None
 
     def replace(self, **changes: Any) -> Request:
         return replace(self, **changes)
@@ -329,6 +348,23 @@ class Draws(Protocol):
             steps, guidance: the family's own if None; one that has no use for them ignores them.
             away: tokens and mask (1, T') of a caption to move away from; None for the empty one.
         """
+        ...
+
+
+@runtime_checkable
+class Walks(Protocol):
+    """A family that draws by walking a denoiser down: it gives that of captions, and walks any other as well."""
+
+    def guided(
+        self, tokens: Tensor, mask: Tensor, guidance: float, away: tuple[Tensor, Tensor] | None = None
+    ) -> Denoiser:
+        """The denoiser of B captions, with classifier-free guidance in it; arguments of :meth:`Draws.draw`."""
+        ...
+
+    def walk(
+        self, denoiser: Denoiser, seeds: Sequence[int], steps: int | None = None, sampler: str | None = None
+    ) -> Iterator[Step]:
+        """From the noise of each seed to pictures, as :meth:`Draws.draw` yields them."""
         ...
 
 
@@ -478,6 +514,7 @@ class Answers(Protocol):
 CAPABILITIES: Mapping[str, type] = {
     "generates": Generates,
     "draws": Draws,
+    "walks": Walks,
     "fills": Fills,
     "follows": Follows,
     "denoises": Denoises,

@@ -17,7 +17,7 @@ def pixels(image):
 
 
 def test_capabilities(system):
-    assert capabilities(system) == ("generates", "denoises", "enlarges")
+    assert capabilities(system) == ("generates", "denoises", "embeds", "enlarges", "unclips")
 
 
 def test_the_same_seed_gives_the_same_picture(system):

@@ -20,6 +20,7 @@ from tranh.cli import (  # isort: skip  # noqa: F401
     upscale,
     animate,
     moving,
+    toolbox,
     data,
 )
 from tranh.cli.base import app

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from tranh.cli.base import app, drawing, last
 from tranh.cli.options import SEED_LIMIT, Format, Prior
+
+if TYPE_CHECKING:
+    from tranh.types import Region
+
+Number = TypeVar("Number", int, float)
 
 
 @app.command()
@@ -21,6 +26,7 @@ def generate(
     ] = None,
     count: Annotated[int, typer.Option(min=1, max=1000, help="How many pictures; each is named by its seed.")] = 1,
     seed: Annotated[int, typer.Option(min=0, max=SEED_LIMIT, help="Of the first picture; the next has seed + 1.")] = 0,
+    seeds: Annotated[str, typer.Option(metavar="N,N,...", help="Or one for each picture.", show_default=False)] = "",
     steps: Annotated[int | None, typer.Option(min=1, help="Denoising steps.", show_default="the model's own")] = None,
     guidance: Annotated[
         float | None, typer.Option(help="Classifier-free guidance scale.", show_default="the model's own")
@@ -29,6 +35,15 @@ def generate(
     model: Annotated[str, typer.Option(help="A name from `tranh models`, or an exported folder.")] = "tranh-1",
     format: Annotated[Format | None, typer.Option(help="Kind of file.", show_default="by its name")] = None,
     negative: Annotated[str, typer.Option(help="What the picture should not show.", show_default=False)] = "",
+    region: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="BOX:PROMPT", help="What a part shows: left,top,right,bottom from 0 to 1.", show_default=False
+        ),
+    ] = None,
+    guidance_interval: Annotated[
+        str, typer.Option(metavar="LOW,HIGH", help="Guide at these times only (1: noise).", show_default="0,1")
+    ] = "",
     prior: Annotated[
         Prior | None,
         typer.Option(help="Which prior of the hierarchy; none: the caption alone.", show_default="the model's own"),
@@ -77,6 +92,8 @@ def generate(
     tranh "a red car left of a yellow house" --count 4 -o cars.webp
     tranh "a small blue cat" --candidates 8
     tranh "a sleepy cat" --expander my-expander --count 4
+    tranh "a (large:1.5) red circle" --seeds 3,7,9
+    tranh "a snowy meadow" --region "0,0,0.5,1: a red circle" --region "0.5,0,1,1: a blue star"
     """
     if len(prompt) > 1 and any(" " in word for word in prompt):
         ctx.fail(f"{len(prompt)} prompts were given; one is drawn at a time: put all of it into one pair of quotes")
@@ -84,11 +101,22 @@ def generate(
     from tranh.recipes.models import load
     from tranh.types import Request, TranhError
 
-    paths = targets(ctx, output, format, [seed] if count == 1 else range(seed, seed + count))
+    each = _numbers(seeds, int, "--seeds", "3,7,9")
+    if each and (count != 1 or seed):
+        ctx.fail("--seeds says by itself how many pictures are drawn: leave --seed and --count out")
+    if len(set(each)) < len(each):
+        ctx.fail(f"--seeds {seeds} names a seed twice, which would be the same picture")
+    interval = _numbers(guidance_interval, float, "--guidance-interval", "0.2,0.9")
+    if len(interval) not in (0, 2):
+        ctx.fail(f"--guidance-interval {guidance_interval}: two times are needed, such as 0.2,0.9")
+    drawn = list(each) or list(range(seed, seed + count))
+    paths = targets(ctx, output, format, drawn)
     request = Request(
         " ".join(prompt), negative_prompt=negative, count=count, seed=seed, steps=steps, guidance=guidance, size=size,
         prior=prior and prior.value, allow_unknown=allow_unknown, refuse_copies=refuse_copies, candidates=candidates,
         expand=expand or expander is not None, sampler=sampler, temperature=temperature, top_k=top_k, top_p=top_p,
+        seeds=each, regions=[_region(one) for one in region or ()],
+        guidance_interval=(interval[0], interval[1]) if interval else None,
     )  # fmt: skip
     system = drawing(model)
     if ranker is not None:
@@ -100,13 +128,37 @@ def generate(
     pictures = last(system.generate_events(request))
     for notice in pictures.notices:
         typer.echo(f"note: {notice}", err=True)
-    path_of = dict(zip(range(seed, seed + count), paths, strict=True))
+    path_of = dict(zip(drawn, paths, strict=True))
     for image, settings in zip(pictures.images, pictures.settings, strict=True):
         if request.expand:
             typer.echo(f"expanded: {settings['expanded']}", err=True)
         typer.echo(save_picture(image, path_of[settings["seed"]], settings))
     if refuse_copies and pictures.refused:
         raise TranhError("\n".join(pictures.refused))
+
+
+def _numbers(text: str, kind: type[Number], option: str, example: str) -> tuple[Number, ...]:
+    """Numbers with commas between."""
+    from tranh.types import TranhError
+
+    try:
+        return tuple(kind(one) for one in text.split(",")) if text else ()
+    except ValueError as error:
+        raise TranhError(f"{option} is {text!r}; it is numbers with commas between, such as {example}") from error
+
+
+def _region(text: str) -> Region:
+    """``left,top,right,bottom: prompt``."""
+    from tranh.types import Region, TranhError
+
+    box, _, prompt = text.partition(":")
+    edges = _numbers(box, float, "the box of a --region", "0,0,0.5,1")
+    if len(edges) != 4 or not prompt.strip():
+        raise TranhError(
+            f'--region {text!r}: give left,top,right,bottom from 0 to 1, a colon and a prompt, such as "0,0,0.5,1: a '
+            'red circle"'
+        )
+    return Region(prompt.strip(), *edges)
 
 
 def targets(ctx: typer.Context, output: Path | None, format: Format | None, seeds: Iterable[int]) -> list[Path]:

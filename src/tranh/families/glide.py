@@ -186,7 +186,7 @@ class Glide(Family):
         sampler: str | None = None,
     ) -> Iterator[Step]:
         """See :class:`tranh.types.Draws`. ``sampler``: one of ``samplers``."""
-        yield from self._walk(self.guided(tokens, mask, guidance, away), seeds, steps, sampler)
+        yield from self.walk(self.guided(tokens, mask, guidance, away), seeds, steps, sampler)
 
     def fill(
         self,
@@ -213,11 +213,14 @@ class Glide(Family):
         def told(x: Tensor, t: Tensor) -> Tensor:
             return torch.where(holes, denoiser(x, t), images)
 
-        for step in self._walk(told, seeds, steps, sampler):
+        for step in self.walk(told, seeds, steps, sampler):
             x = torch.where(holes, step.x, images) if step.index == step.steps else step.x
             yield Step(step.index, step.steps, step.t, x, step.x0)
 
-    def _walk(self, denoiser: Denoiser, seeds: Sequence[int], steps: int | None, sampler: str | None) -> Iterator[Step]:
+    def walk(
+        self, denoiser: Denoiser, seeds: Sequence[int], steps: int | None = None, sampler: str | None = None
+    ) -> Iterator[Step]:
+        """See :class:`tranh.types.Walks`."""
         walk = named(sampler, self.sampler)
         grid = self.schedule.grid(steps or self.steps, "trailing")
         noise = seeded(seeds, (3, self.image_size, self.image_size), next(self.parameters()).device)

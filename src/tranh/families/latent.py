@@ -212,11 +212,17 @@ class Latent(Family):
         count = int(mask.sum(1).max())
         if count > self.max_len:
             raise TooLong(f"the prompt has {count} tokens and this model reads {self.max_len}; shorten it")
-        steps, kl = steps or self.steps, self.met["kl"]
-        denoise = self.guided(tokens, mask, self.guidance if guidance is None else guidance, away)
-        ts = self.schedule.grid(steps, "trailing")
-        noise = seeded(seeds, self.shape, tokens.device)()
-        for step in ddim(denoise, float(ts[0]) * noise, ts):
+        yield from self.walk(
+            self.guided(tokens, mask, self.guidance if guidance is None else guidance, away), seeds, steps
+        )
+
+    def walk(
+        self, denoiser: Denoiser, seeds: Sequence[int], steps: int | None = None, sampler: str | None = None
+    ) -> Iterator[Step]:
+        """See :class:`tranh.types.Walks`; of latents. There is one sampler."""
+        ts, kl = self.schedule.grid(steps or self.steps, "trailing"), self.met["kl"]
+        noise = seeded(seeds, self.shape, self.scale.device)()
+        for step in ddim(denoiser, float(ts[0]) * noise, ts):
             if step.index < step.steps:
                 yield step
             else:

@@ -23,9 +23,10 @@ from torch import Tensor, nn
 from tranh.engine.weights import fingerprint
 from tranh.nn.pixels import to_images
 from tranh.recipes.foreign_folder import INDEX, check_files, components, read_index
-from tranh.recipes.pictures import Pictures, check
+from tranh.recipes.pictures import Pictures, check, seeds_of
 from tranh.text.normalise import tidy
 from tranh.text.prompt import UNDETERMINED, Prompt
+from tranh.text.weights import parse
 from tranh.types import Event, Request, TranhError
 
 DESCRIBING = ["*.json", "*.txt", "*/*.model"]
@@ -88,21 +89,26 @@ class Foreign:
             raise TranhError(f"{self.name} takes no negative prompt: leave it out")
         if request.guidance is not None and self.guidance is None:
             raise TranhError(f"{self.name} takes no guidance: leave it out")
+        if request.regions or request.guidance_interval or parse(request.prompt).spans:
+            raise TranhError(
+                f"{self.name} is a {self.card['pipeline']}: it takes one plain prompt. Leave regions, the guidance "
+                "interval and weights out, or take a model of ours (tranh-1)"
+            )
         prompt = self.understand(request.prompt)
         images, settings, count = [], [], 0
         each = request.steps or self.steps
         if "prior_num_inference_steps" in self.takes:
             each += self.takes["prior_num_inference_steps"].default
-        for k in range(request.count):
-            seed = request.seed + k
+        seeds = seeds_of(request)
+        for k, seed in enumerate(seeds):
             for done in self._drawing(request, prompt.text, seed):
                 if isinstance(done, Image.Image):
                     images.append(done)
                     settings.append(self._settings(request, prompt, seed, done))
                 else:
                     count = min(k * each + done, (k + 1) * each)
-                    yield Event("draw", count, request.count * each)
-        total = request.count * each
+                    yield Event("draw", count, len(seeds) * each)
+        total = len(seeds) * each
         yield Event("draw", total, total, result=Pictures(images, list(prompt.notices), settings))
 
     def generate(

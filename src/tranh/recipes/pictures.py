@@ -33,6 +33,11 @@ def pictures(x: Tensor) -> list[Image.Image]:
     return [Image.fromarray(pixels) for pixels in to_pixels(x)]
 
 
+def seeds_of(request: Request) -> list[int]:
+    """The seed of each picture of a request."""
+    return list(request.seeds) or list(range(request.seed, request.seed + request.count))
+
+
 def check(request: Request) -> None:
     """Refuse a request that cannot be meant.
 
@@ -53,5 +58,10 @@ def check(request: Request) -> None:
         raise TranhError(f"top_k is {request.top_k}; allowed: 1 and more, 0 for all")
     if request.top_p is not None and not 0 < request.top_p <= 1:
         raise TranhError(f"top_p is {request.top_p}; allowed: above 0 to 1 (all)")
-    if not 0 <= request.seed < 2**62:
-        raise TranhError(f"seed is {request.seed}; allowed: 0 to 2^62 - 1")
+    for seed in (request.seed, *request.seeds):
+        if not 0 <= seed < 2**62:
+            raise TranhError(f"seed is {seed}; allowed: 0 to 2^62 - 1")
+    if request.seeds and (request.count != 1 or request.seed):
+        raise TranhError("seeds are given beside seed or count: seeds say by themselves how many pictures are drawn")
+    if len(request.seeds) > 1000:
+        raise TranhError(f"{len(request.seeds)} seeds are given; allowed: 1 to 1000")

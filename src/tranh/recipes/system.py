@@ -20,15 +20,16 @@ from tranh.engine.step import computing
 from tranh.engine.weights import fingerprint
 from tranh.recipes.beside import Beside
 from tranh.recipes.caption_judge import PARTS, CaptionJudge, judge_of
+from tranh.recipes.control import Control, control_of, settings_of
 from tranh.recipes.expander import Expansion, for_words_of
 from tranh.recipes.memory import MEMORY, Check, Memory
 from tranh.recipes.own import TOKENIZER, WORDS
-from tranh.recipes.pictures import Pictures, check, pictures
+from tranh.recipes.pictures import Pictures, check, pictures, seeds_of
 from tranh.text.lexicon import Lexicon
 from tranh.text.prompt import Prompt, understand
 from tranh.text.tokenizer import Tokenizer
 from tranh.text.words import Words
-from tranh.types import Denoiser, Draws, Event, Family, Request, Step, TranhError
+from tranh.types import Denoiser, Draws, Event, Family, Region, Request, Step, TranhError, Walks
 
 
 class System:
@@ -181,6 +182,40 @@ class System:
         """
         raise TypeError(f"{type(self).__name__} does not say how it draws: define steps_of")
 
+    def steered(
+        self,
+        control: Control,
+        seeds: Sequence[int],
+        size: int | None = None,
+        steps: int | None = None,
+        guidance: float | None = None,
+        prior: str | None = None,
+        sampler: str | None = None,
+    ) -> Iterator[Step]:
+        """Every step of drawing what a control says; the other arguments are those of :meth:`steps_of`."""
+        raise TypeError(f"{type(self).__name__} says that it can be steered and not how: define steered")
+
+    @property
+    def can_be_steered(self) -> bool:
+        """Does it draw by denoising, so that estimates can be weighed and joined on the way?"""
+        return False
+
+    def checked_control(self, request: Request) -> Control:
+        """What is said beyond one prompt.
+
+        Raises:
+            TranhError: it cannot be meant, or this system has no use for it.
+        """
+        control = control_of(request, self)
+        if control.names and not self.can_be_steered:
+            raise TranhError(
+                f"{self.name} does not draw by denoising captions, so it has no use for {', '.join(control.names)}: "
+                "leave that out, or take a system that does (tranh-1, unclip, glide, latent)"
+            )
+        if control.names and request.expand:
+            raise TranhError(f"an expanded prompt has no {', '.join(control.names)}: leave them or --expand out")
+        return control
+
     def checked_size(self, size: int | None) -> int:
         """The side that is meant.
 
@@ -234,22 +269,26 @@ class System:
             _refuse_codes(self.name, request)
         memory = self.memory if request.refuse_copies else None
         ranker = self.ranker if request.candidates > 1 else None
-        prompt, negative = self.understand(request.prompt, request.allow_unknown), self.negative(request)
+        control, seeds = self.checked_control(request), seeds_of(request)
+        steered = bool(control.names or (control.negative and self.can_be_steered))
+        prompt, how = control.whole.prompt, (request.size, request.steps, request.guidance, request.prior)
         images, settings, refused = [], [], []
-        for k in range(request.count):
-            seed, x, total = request.seed + k, torch.empty(0), 1
+        for k, seed in enumerate(seeds):
+            x, total = torch.empty(0), 1
             text = self.expander.expand(prompt.text, seed) if request.expand else prompt.text
             drawn: list[tuple[float, int, Image.Image]] = []
             for n, tried in enumerate(candidates(seed, request.candidates)):
-                for step in self.steps_of(
-                    [text], [tried], request.size, request.steps, request.guidance, request.prior, negative, sampler
-                ):
+                if steered:
+                    drawing = self.steered(control, [tried], *how, sampler)
+                else:
+                    drawing = self.steps_of([text], [tried], *how, control.negative, sampler)
+                for step in drawing:
                     x, total = step.x, step.steps * request.candidates
-                    yield Event("draw", k * total + n * step.steps + step.index, request.count * total)
+                    yield Event("draw", k * total + n * step.steps + step.index, len(seeds) * total)
                 image = pictures(x)[0]
                 drawn.append((ranker.similarity(image, prompt.text) if ranker is not None else 0.0, tried, image))
             similarity, tried, image = max(drawn, key=lambda one: one[0])
-            told = self.settings(request, prompt, seed)
+            told = self.settings(request, prompt, seed) | settings_of(request, control)
             told |= {"expanded": text} if request.expand else {}
             if ranker is not None:
                 told |= {"candidates": request.candidates, "chosen_seed": tried, "similarity": similarity}
@@ -262,8 +301,9 @@ class System:
                 told["refuse_copies"] = {"ratio": found.ratio, "limit": found.limit}
             images.append(image)
             settings.append(told)
-        result = Pictures(images, list(prompt.notices), settings, refused)
-        yield Event("draw", request.count * total, request.count * total, result=result)
+        notices = [notice for said in control.said for notice in said.prompt.notices]
+        result = Pictures(images, list(dict.fromkeys(notices)), settings, refused)
+        yield Event("draw", len(seeds) * total, len(seeds) * total, result=result)
 
     def settings(self, request: Request, prompt: Prompt, seed: int) -> dict[str, Any]:
         """What repeats one picture."""
@@ -297,6 +337,9 @@ class System:
         candidates: int = 1,
         expand: bool = False,
         sampler: str | None = None,
+        seeds: Sequence[int] = (),
+        regions: Sequence[Region] = (),
+        guidance_interval: tuple[float, float] | None = None,
     ) -> list[Image.Image]:
         """Pictures for a prompt; see :class:`tranh.types.Request` for the arguments.
 
@@ -318,6 +361,9 @@ class System:
             candidates=candidates,
             expand=expand,
             sampler=sampler,
+            seeds=seeds,
+            regions=regions,
+            guidance_interval=guidance_interval,
         )
         *_, last = self.generate_events(request)
         if last.result.refused:
@@ -363,6 +409,34 @@ class Alone(System):
         how = {"sampler": sampler} if sampler is not None else {}
         drawn = self.drawer.draw(tokens, mask, seeds, steps=steps or self.steps, guidance=guidance, away=away, **how)
         yield from self.computed(drawn)
+
+    @property
+    def can_be_steered(self) -> bool:
+        return isinstance(self.drawer, Walks)
+
+    def steered(
+        self,
+        control: Control,
+        seeds: Sequence[int],
+        size: int | None = None,
+        steps: int | None = None,
+        guidance: float | None = None,
+        prior: str | None = None,
+        sampler: str | None = None,
+    ) -> Iterator[Step]:
+        if prior is not None:
+            raise TranhError(f"{self.name} has no prior: leave --prior out, or take a hierarchy (unclip)")
+        self.checked_size(size)
+
+        def told(words: str, _: bool) -> Denoiser:
+            tokens, mask = self.tokenizer.encode([words] * len(seeds), multiple=8)
+            with torch.no_grad(), self.computing():
+                denoiser: Denoiser = self.drawer.guided(tokens, mask, 1.0)
+            return denoiser
+
+        own = self.drawer.config.get("guidance", 1.0) if self.guidance is None else self.guidance
+        denoiser = control.denoiser(told, own if guidance is None else guidance)
+        yield from self.computed(self.drawer.walk(denoiser, seeds, steps or self.steps, sampler))
 
 
 def assemble(parts: dict[str, Family], assets: dict[str, bytes], card: dict[str, Any]) -> Alone:

@@ -19,10 +19,14 @@ from tranh.edits.enlarge import tiled
 from tranh.families.ar_prior import ArPrior
 from tranh.families.clip import Clip
 from tranh.families.decoder import Decoder
+from tranh.families.editor import Editor
 from tranh.families.enhancer import Enhancer
 from tranh.families.prior import Prior, best_of
 from tranh.families.upsampler import Upsampler
+from tranh.nn.pixels import resized
 from tranh.recipes import words
+from tranh.recipes.beside import parts_of
+from tranh.recipes.control import Control
 from tranh.recipes.system import System
 from tranh.text.prompt import Prompt
 from tranh.types import Denoiser, Family, Recipe, Request, Stage, Step, TranhError
@@ -166,7 +170,8 @@ class UnClip(System):
     """The assembled hierarchy.
 
     Args:
-        parts: ``clip`` and ``prior`` (both or neither), ``decoder``; ``ar_prior`` and ``upsampler`` if trained.
+        parts: ``clip`` and ``prior`` (both or neither), ``decoder``; ``ar_prior`` and ``upsampler`` if trained;
+            ``editor``, a decoder that also knows embeddings without words, for :meth:`unclip`.
         assets: tokenizer and known words; the index of the training pictures, if the run made one.
         card: what people should know; ``name``, ``steps``, ``guidance``, ``prior_steps``, ``upsampler_steps`` and
             ``precision`` (fp32, or bf16 for matrix products: twice as fast) are read from it.
@@ -216,21 +221,60 @@ class UnClip(System):
             candidates = [chosen.sample(tokens, mask, text, noise(), steps=self.prior_steps).float() for _ in range(2)]
         return best_of(torch.stack(candidates), text)
 
+    def embed_images(self, images: Tensor) -> Tensor:
+        """(B, 3, S, S) in [-1, 1] -> (B, D), unit length."""
+        with torch.no_grad(), self.computing():
+            return self._clip().embed_images(resized(images, self._clip().config["image_size"])).float()
+
+    def embed_texts(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """(B, T) -> (B, D), unit length."""
+        with torch.no_grad(), self.computing():
+            return self._clip().embed_texts(tokens, mask).float()
+
+    def unclip(self, embeddings: Tensor, prompts: Sequence[str], guidance: float | None = None) -> Denoiser:
+        """See :class:`tranh.types.Unclips`; by an editor if there is one, else by the decoder."""
+        self._clip()
+        with torch.no_grad():
+            return self.guided(*self.tokenizer.encode(prompts, multiple=8), embeddings, guidance, decoder=self.editor)
+
+    @property
+    def editor(self) -> Decoder | Editor:
+        """Who draws embeddings without words: an editor beside it, which learned that, else the decoder."""
+        found = (part for part, _ in parts_of(self) if isinstance(part, Editor) and part.clip_in is not None)
+        return next(found, self.decoder)
+
+    def _prior(self, prior: str | None, negative: str) -> str | None:
+        """The prior that is meant. A prior is told the prompt alone, so its embedding would bring back what a negative
+        prompt takes away: beside one there is no embedding, unless it is asked for."""
+        return "none" if negative and prior is None else prior
+
+    def _clip(self) -> Clip:
+        if self.clip is None:
+            raise TranhError(f"{self.name} has no CLIP, so it knows no embeddings of pictures: name a whole hierarchy")
+        found: Clip = self.clip
+        return found
+
     def guided(
-        self, tokens: Tensor, mask: Tensor, clip: Tensor | None, guidance: float | None = None, negative: str = ""
+        self,
+        tokens: Tensor,
+        mask: Tensor,
+        clip: Tensor | None,
+        guidance: float | None = None,
+        negative: str = "",
+        decoder: Decoder | Editor | None = None,
     ) -> Denoiser:
-        """The decoder for some captions, with classifier-free guidance in it: towards them, away from ``negative``."""
+        """A decoder for some captions, with classifier-free guidance in it: towards them, away from ``negative``."""
         away = self.tokenizer.encode([negative])  # the empty one is the null caption of training
         with self.computing():
             scale = float(self.card["guidance"] if guidance is None else guidance)
-            denoise = self.decoder.guided(tokens, mask, clip, scale, away)
+            denoise = (decoder or self.decoder).guided(tokens, mask, clip, scale, away)
         return self.quickly(denoise)
 
     def denoiser(self, request: Request) -> Denoiser:
         """The guided denoiser of one picture of a request, for samplers and edits."""
         tokens, mask = self.tokenizer.encode([self.understand(request.prompt).text], multiple=8)
         with torch.no_grad():
-            clip = self.embed(tokens, mask, [request.seed], request.prior)
+            clip = self.embed(tokens, mask, [request.seed], self._prior(request.prior, request.negative_prompt))
             return self.guided(tokens, mask, clip, request.guidance, self.negative(request))
 
     @torch.no_grad()
@@ -253,8 +297,35 @@ class UnClip(System):
         """
         size = self.checked_size(size)
         tokens, mask = self.tokenizer.encode(prompts, multiple=8)
-        clip = self.embed(tokens, mask, seeds, prior)
-        denoise = self.guided(tokens, mask, clip, guidance, negative)
+        clip = self.embed(tokens, mask, seeds, self._prior(prior, negative))
+        yield from self._walked(self.guided(tokens, mask, clip, guidance, negative), seeds, size, steps)
+
+    @property
+    def can_be_steered(self) -> bool:
+        return True
+
+    @torch.no_grad()
+    def steered(
+        self,
+        control: Control,
+        seeds: Sequence[int],
+        size: int | None = None,
+        steps: int | None = None,
+        guidance: float | None = None,
+        prior: str | None = None,
+        sampler: str | None = None,
+    ) -> Iterator[Step]:
+        def told(words: str, embedded: bool) -> Denoiser:
+            tokens, mask = self.tokenizer.encode([words] * len(seeds), multiple=8)
+            chosen = self._prior(prior, control.negative)
+            clip = self.embed(tokens, mask, seeds, chosen) if embedded else None
+            return self.guided(tokens, mask, clip, 1.0)
+
+        size, scale = self.checked_size(size), float(self.card["guidance"] if guidance is None else guidance)
+        yield from self._walked(control.denoiser(told, scale), seeds, size, steps)
+
+    def _walked(self, denoise: Denoiser, seeds: Sequence[int], size: int, steps: int | None) -> Iterator[Step]:
+        """From noise to pictures of the decoder's size, and to larger ones."""
         small = self.decoder.image_size
         noise = seeded(seeds, (3, small, small))
         count = int(steps or self.card["steps"])
@@ -299,7 +370,8 @@ class UnClip(System):
 
     def settings(self, request: Request, prompt: Prompt, seed: int) -> dict[str, Any]:
         told = super().settings(request, prompt, seed)
-        return told | {"prior": request.prior or self.prior if self.clip is not None else None}
+        prior = self._prior(request.prior, request.negative_prompt) or self.prior
+        return told | {"prior": prior if self.clip is not None else None}
 
 
 def _part(parts: Mapping[str, Family], name: str, *kinds: type[Any]) -> Any:
