@@ -8,7 +8,9 @@ from PIL import Image
 from tranh.data.scenes.draw import render
 from tranh.data.scenes.layout import scene
 from tranh.edits import invert
+from tranh.families.editor import Editor
 from tranh.recipes import models, toolbox
+from tranh.recipes.beside import Beside
 from tranh.recipes.unclip import assemble
 from tranh.types import Request, TranhError, Unclips, capabilities
 
@@ -44,11 +46,12 @@ def test_the_hierarchy_unclips(system):
 
 def test_an_editor_draws_embeddings_and_the_decoder_prompts(parts, assets):
     torch.manual_seed(5)
-    editor = type(parts["decoder"])(**parts["decoder"].config).eval()
+    sizes = {k: parts["decoder"].config[k] for k in ("vocab", "max_len", "clip_dim", "text_dim", "text_depth")}
+    editor = Editor(**sizes, text_heads=2, hidden_size=64, depth=2, num_heads=2, label_tap=1).eval()
     for p in editor.parameters():
         torch.nn.init.normal_(p, std=0.05)
-    both = assemble({**parts, "editor": editor}, assets, {"name": "tiny", "steps": 2})
-    plain = assemble(parts, assets, {"name": "tiny", "steps": 2})
+    both, plain = (assemble(parts, assets, {"name": "tiny", "steps": 2}) for _ in range(2))
+    both.beside = Beside({"editor": editor}, assets, {})
     z, x, t = torch.eye(16)[:1], torch.randn(1, 3, 64, 64), torch.tensor([0.5])
     assert not torch.allclose(both.unclip(z, [""], 1.0)(x, t), plain.unclip(z, [""], 1.0)(x, t))
     assert np.array_equal(

@@ -33,7 +33,8 @@ FOREIGN = 25.0
 """Decibels: a picture that the decoder's own rendering is further from is not of the model's world."""
 
 KEPT_SEED = 0x1D
-"""Of the noise that inversion adds, where only one picture's latent is wanted and the seeds are for what follows."""
+"""Of noise that must not make two pictures of one: what inversion adds where seeds are for what follows, and what
+enlarging begins from."""
 
 FRAMES = 8
 REACH = 3.0
@@ -299,7 +300,7 @@ def _given(asked: Asked, made: Sequence[tuple[int, Tensor, Mapping[str, Any]]]) 
     for seed, x, told in made:
         while x.shape[-1] < asked.size:
             assert isinstance(system, Enlarges)
-            x = yield from _drawn(system.enlarge(x, [seed]), "enlarge")
+            x = yield from _drawn(system.enlarge(x, [KEPT_SEED]), "enlarge")
         images += pictures(x)
         how = {"steps": len(asked.ts) - 1, "size": asked.size, "prior": None, "source": asked.source.original}
         settings.append(system.settings(asked.request, asked.prompt, seed) | how | dict(told))
