@@ -66,6 +66,10 @@ def generate(
         str | None,
         typer.Option(metavar="DIR", help="An exported `tranh train expander`.", show_default="a shipped one"),
     ] = None,
+    subjects: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where `tranh personalise` kept <names>.", show_default="your own"),
+    ] = None,
     refuse_copies: Annotated[
         bool, typer.Option("--refuse-copies", help="Write no near copy of a training picture; exit code 1 if one was.")
     ] = False,
@@ -85,6 +89,7 @@ def generate(
         ctx.fail(f"{len(prompt)} prompts were given; one is drawn at a time: put all of it into one pair of quotes")
     from tranh.engine.picture import save_picture
     from tranh.recipes.models import load
+    from tranh.recipes.subjects import wearing
     from tranh.types import Request, TranhError
 
     paths = targets(ctx, output, format, [seed] if count == 1 else range(seed, seed + count))
@@ -93,7 +98,7 @@ def generate(
         prior=prior and prior.value, allow_unknown=allow_unknown, refuse_copies=refuse_copies, candidates=candidates,
         expand=expand or expander is not None, sampler=sampler, temperature=temperature, top_k=top_k, top_p=top_p,
     )  # fmt: skip
-    system = drawing(model)
+    system = wearing(drawing(model), request, subjects)
     if ranker is not None:
         from tranh.recipes import caption_judge
 
