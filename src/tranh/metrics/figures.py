@@ -1,0 +1,100 @@
+"""Which of some known figures a picture shows, and where: the concordance of pixels (Lin 1989) over places and sizes.
+
+Nothing is learned, and it knows neither what the figures are nor who drew the picture. A figure is its colours and its
+cover; whatever lies outside the cover does not count. Concordance is 2 cov(a, b) / (var a + var b + (mean a - mean b)^2):
+a correlation that also asks for the same colours, for a horizon correlates with many a figure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+RADII = tuple(0.1 * 1.07**k for k in range(16))
+"""Half the side of a figure's square, as shares of the picture's side."""
+
+@dataclass(frozen=True)
+class Match:
+    """How well each figure fits a picture where it fits best, (n,) in [-1, 1], and where that is: (n, 3) of x, y and
+    radius, as shares of the picture's side."""
+
+    scores: Tensor
+    places: Tensor
+
+    @property
+    def best(self) -> int:
+        return int(self.scores.argmax())
+
+
+class Matcher:
+    """Compares pictures with figures.
+
+    Args:
+        figures: (colours (3, h, h) in [-1, 1], cover (1, h, h) in [0, 1]) each, its square tightly around it.
+        side: of the pictures that are matched; others are resized.
+        radii: sizes that are tried.
+    """
+
+    def __init__(
+        self, figures: Sequence[tuple[Tensor, Tensor]], side: int = 64, radii: Sequence[float] = RADII
+    ) -> None:
+        self.side, self.radii, self.sizes = side, radii, [max(3, round(2 * radius * side)) for radius in radii]
+        self.kernels = [self._kernel(figures, size) for size in self.sizes]
+
+    def _kernel(self, figures: Sequence[tuple[Tensor, Tensor]], size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Of n figures at s pixels: weights (n, 1, s, s), whose sum over channels is 1, the figures without their means
+        times their weights (n, 3, s, s), means and variances, (n,) each."""
+        covers = torch.stack([_sized(cover, size) for _, cover in figures]).clamp(0, 1)
+        colours = torch.stack([_sized(c * cover, size) for c, cover in figures]) / covers.clamp(min=1e-3)
+        weights = covers / (3 * covers.sum((1, 2, 3), keepdim=True))  # over pixels and channels
+        mean = (weights * colours).sum((1, 2, 3), keepdim=True)
+        variance = (weights * (colours - mean).square()).sum((1, 2, 3))
+        return weights, weights * (colours - mean), mean.flatten(), variance
+
+    @torch.no_grad()
+    def __call__(self, image: Tensor) -> Match:
+        """A picture (3, S, S) in [-1, 1]."""
+        x = _sized(image, self.side)[None]
+        best = torch.full((len(self.kernels[0][0]),), -2.0)
+        places = torch.zeros(len(best), 3)
+        for size, radius, (weights, centred, means, variance) in zip(self.sizes, self.radii, self.kernels, strict=True):
+            # What lies beyond the picture is its border drawn out: figures may reach over it a little.
+            pad = size // 4
+            padded = F.pad(x, (pad,) * 4, mode="replicate")
+            product = F.conv2d(padded, centred)[0]  # (n, y, x): the covariance with each figure
+            mean = F.conv2d(padded.sum(1, keepdim=True), weights)[0]
+            square = F.conv2d(padded.square().sum(1, keepdim=True), weights)[0]
+            spread, apart = (square - mean.square()).clamp(min=0), (mean - means[:, None, None]).square()
+            score = 2 * product / (variance[:, None, None] + spread + apart)
+            most, at = score.flatten(1).max(1)
+            width = score.shape[-1]
+            here = torch.stack([(at % width).float(), (at // width).float()], 1) - pad + size / 2
+            place = torch.cat([here / self.side, torch.full((len(best), 1), radius)], 1)
+            better = most > best
+            best, places = torch.where(better, most, best), torch.where(better[:, None], place, places)
+        return Match(best, places)
+
+
+def _sized(x: Tensor, side: int) -> Tensor:
+    if x.shape[-2:] == (side, side):
+        return x
+    return F.interpolate(x[None], size=(side, side), mode="bilinear", antialias=True)[0]
+
+
+def figure(on_black: Tensor, on_white: Tensor) -> tuple[Tensor, Tensor]:
+    """Colours and cover of what is drawn over two pictures (3, S, S) in [-1, 1], all black and all white, in the square
+    tightly around it."""
+    cover = 1 - (on_white - on_black).mean(0, keepdim=True) / 2
+    colours = ((on_black + 1) / cover.clamp(min=1e-3) - 1).clamp(-1, 1)
+    rows, cols = torch.where(cover[0] > 0.5)
+    top, left = int(rows.min()), int(cols.min())
+    side = max(int(rows.max()) - top, int(cols.max()) - left) + 1
+    # The shorter side is filled up evenly, as far as the picture goes.
+    top = min(max(0, (top + int(rows.max()) + 1 - side) // 2), cover.shape[1] - side)
+    left = min(max(0, (left + int(cols.max()) + 1 - side) // 2), cover.shape[2] - side)
+    square = (slice(None), slice(top, top + side), slice(left, left + side))
+    return colours[square], cover[square].clamp(0, 1)
