@@ -421,6 +421,16 @@ def test_preview(tmp_path: Path) -> None:
         assert image.width > 3 * 64 and image.height > 64 and len(image.getcolors(2**24) or ()) > 50
 
 
+@pytest.mark.parametrize(("what", "columns"), [("pairs", 6), ("frames", 6), ("depth", 4), ("emblems", 3)])
+def test_preview_of_what_else_scenes_gives(tmp_path: Path, what: str, columns: int) -> None:
+    sheet = tmp_path / "sheet.png"
+    result = call("data", "preview", "scenes", "--what", what, "-o", str(sheet), "--count", "3", "--size", "32")
+    assert result.exit_code == 0, result.output
+    assert read_settings(sheet)["what"] == what
+    with Image.open(sheet) as image:
+        assert image.width == columns * (32 + 8) + 8 and len(image.getcolors(2**24) or ()) > 50
+
+
 def test_preview_of_own_pictures(tmp_path: Path) -> None:
     for name in ("a red ball", "một quả bóng"):
         Image.new("RGB", (50, 40), "red" if "red" in name else "blue").save(tmp_path / f"{name}.png")
@@ -438,6 +448,8 @@ def test_preview_of_own_pictures(tmp_path: Path) -> None:
         (["coco"], "coco: there is nothing. Give a folder"),
         (["scenes", "--level", "three"], "there is no level 'three'; allowed: one, two, full"),
         (["scenes", "--split", "dev"], "allowed: train, validation, test, unseen"),
+        (["scenes", "--what", "films"], "allowed: pictures, pairs, frames, depth, emblems"),
+        (["digits", "--what", "pairs"], "only scenes has pairs; digits has pictures"),
         (["scenes", "-o", "missing/sheet.png"], "does not exist: make it first"),
     ],
 )

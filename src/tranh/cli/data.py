@@ -178,11 +178,15 @@ def preview(
     count: Annotated[int, typer.Option(min=1, max=400, help="How many pictures.")] = 24,
     size: Annotated[int, typer.Option(min=16, max=512, help="Pixels per side of each.")] = 128,
     language: Annotated[Language, typer.Option(help="Of the captions.")] = Language.both,
+    what: Annotated[
+        str, typer.Option(help="Of Scenes: pictures, or what it gives besides: pairs, frames, depth, emblems.")
+    ] = "pictures",
 ) -> None:
     """Draw a sheet of training pictures with their captions.
 
     \b
     tranh data preview scenes --level two -o sheet.png
+    tranh data preview scenes --what pairs --count 21
     tranh data preview scenes --level full --split unseen --language vi --count 12
     tranh data preview my-pictures --language vi
     """
@@ -190,8 +194,9 @@ def preview(
     from tranh.recipes.preview import preview as draw
 
     check_target(output)
-    sheet = draw(source, level=level, split=split, count=count, size=size, language=language.value)
+    sheet = draw(source, level=level, split=split, count=count, size=size, language=language.value, what=what)
     asked = {"source": source, "level": level, "split": split, "count": count, "size": size, "language": language.value}
+    asked["what"] = what
     typer.echo(save_picture(sheet, output, asked))
 
 

@@ -14,32 +14,51 @@ from tranh.data.scenes.source import say
 from tranh.data.scenes.world import LEVELS, SPLITS
 from tranh.engine.sheet import sheet
 from tranh.nn.pixels import to_images
+from tranh.recipes.preview_scenes import WHAT
 from tranh.types import TranhError
 
 SPOKEN = {"en": ("en",), "vi": ("vi",), "both": ("en", "vi")}
 
 
+CAPTIONED = "pictures"
+"""What is shown if nothing else is asked for: pictures with their captions."""
+
+
 def preview(
-    source: str, level: str = "two", split: str = "train", count: int = 24, size: int = 128, language: str = "both"
+    source: str,
+    level: str = "two",
+    split: str = "train",
+    count: int = 24,
+    size: int = 128,
+    language: str = "both",
+    what: str = CAPTIONED,
 ) -> Image:
     """Examples of Scenes, drawn on the spot, or of own pictures, taken evenly from all of them.
 
     Args:
         source: ``scenes``, or a path that ``tranh data inspect`` tells; level and split are of Scenes.
         language: ``en``, ``vi``, or ``both`` captions under each picture.
+        what: of Scenes, pictures with captions, or ``pairs``, ``frames``, ``depth``, ``emblems``.
 
     Raises:
-        TranhError: nothing to read at the source, or an unknown level, split or language.
+        TranhError: nothing to read at the source, or an unknown level, split, language or kind of thing to show.
     """
     if source != "scenes":
+        if what != CAPTIONED:
+            raise TranhError(f"only scenes has {what}; {source} has {CAPTIONED}")
         return _own(source, count, size, language)
-    for what, given, allowed in (
+    for name, given, allowed in (
         ("level", level, LEVELS),
         ("split", split, SPLITS),
         ("language", language, tuple(SPOKEN)),
+        ("sheet of", what, (CAPTIONED, *WHAT)),
     ):
         if given not in allowed:
-            raise TranhError(f"there is no {what} {given!r}; allowed: {', '.join(allowed)}")
+            raise TranhError(f"there is no {name} {given!r}; allowed: {', '.join(allowed)}")
+    if what != CAPTIONED:
+        pictures, words, together = WHAT[what](level, split, count, size, SPOKEN[language])
+        columns = together * max(1, min(6 // together, count))
+        return sheet(to_images(np.stack(pictures)), words, columns=columns, side=size)
     scenes = [scene(level, split, i) for i in range(count)]
     images = to_images(np.stack([render(value, size) for value in scenes]))
     captions = [

@@ -5,7 +5,7 @@ It knows sentences and not pictures: which facts can be seen is decided by whoev
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeVar
 
@@ -67,7 +67,7 @@ class Draw(Protocol):
 
 
 @dataclass
-class _Unit:
+class Unit:
     """What is said with one noun: a thing, or several alike."""
 
     members: tuple[int, ...]
@@ -95,7 +95,7 @@ def caption(
         density: ``dense`` says every fact; ``short`` says one or two about one or two things.
     """
     lexicon = Lexicon.load(language) if isinstance(language, str) else language
-    speaker = _Speaker(scene, facts, lexicon, draw)
+    speaker = Speaker(scene, facts, lexicon, draw)
     if density not in ("dense", "short"):
         raise TranhError(f"caption density is {density!r}; allowed: dense, short")
     text = speaker.short() if density == "short" and speaker.units else speaker.dense()
@@ -107,8 +107,18 @@ def unmarked(text: str) -> str:
     return strip_diacritics(text)
 
 
-class _Speaker:
-    """One caption being made: the units of its scene, and the facts said so far."""
+def voice(language: str | Lexicon) -> tuple[Lexicon, Callable[[str], str]]:
+    """The lexicon of a form of speech, and how its sentences are typed: ``vi_unmarked`` is Vietnamese without marks."""
+    if isinstance(language, Lexicon):
+        return language, language.finish
+    lexicon = Lexicon.load(language.removesuffix("_unmarked"))
+    if language.endswith("_unmarked"):
+        return lexicon, lambda text: unmarked(lexicon.finish(text))
+    return lexicon, lexicon.finish
+
+
+class Speaker:
+    """One caption or instruction being made: the units of its scene, and the facts said so far."""
 
     def __init__(self, scene: Scene, facts: Sequence[Fact], lexicon: Lexicon, draw: Draw) -> None:
         self.facts, self.lexicon, self.draw = facts, lexicon, draw
@@ -141,7 +151,7 @@ class _Speaker:
 
     # -- things --------------------------------------------------------------------------------------------------
 
-    def slots(self, unit: _Unit, groups: Sequence[str]) -> dict[str, str]:
+    def slots(self, unit: Unit, groups: Sequence[str]) -> dict[str, str]:
         """The words of a unit's facts, agreeing with its noun; drawn once, so it is always called the same."""
         for group in ("kind", *groups):
             value = unit.facts.get(group, "thing" if group == "kind" else SILENT.get(group))
@@ -153,7 +163,7 @@ class _Speaker:
             said["number"] = self.word("number", str(len(unit.members))).form(noun)
         return said
 
-    def mention(self, unit: _Unit, groups: Sequence[str] = ATTRIBUTES, bare: bool = False) -> str:
+    def mention(self, unit: Unit, groups: Sequence[str] = ATTRIBUTES, bare: bool = False) -> str:
         """A unit spoken of for the first time, with the facts of the given groups."""
         slots = self.slots(unit, groups)
         said = {"kind", *groups} & unit.facts.keys()
@@ -165,7 +175,7 @@ class _Speaker:
         article = " " if bare else word.form(unit.words["kind"].noun_class)
         return self.template("one", {**slots, "article": article})
 
-    def again(self, unit: _Unit) -> str | None:
+    def again(self, unit: Unit) -> str | None:
         """A unit that was mentioned before, by as little as tells it from the others; None when nothing does."""
         groups: list[str] = []
         for group in (None, *DISTINCTIVE):
@@ -175,10 +185,14 @@ class _Speaker:
                 groups.append(group)
             others = [other for other in self.units if other is not unit and other.many == unit.many]
             if all(any(unit.facts.get(g) != other.facts.get(g) for g in ("kind", *groups)) for other in others):
-                slots = self.slots(unit, groups)
-                the = self.lexicon.definite.form(unit.words["kind"].noun_class, unit.many)
-                return self.template("the_many" if unit.many else "the_one", {**slots, "the": the})
+                return self.the(unit, groups)
         return None
+
+    def the(self, unit: Unit, groups: Sequence[str]) -> str:
+        """A unit spoken of as known, with the facts of the given groups."""
+        slots = self.slots(unit, groups)
+        the = self.lexicon.definite.form(unit.words["kind"].noun_class, unit.many)
+        return self.template("the_many" if unit.many else "the_one", {**slots, "the": the})
 
     def relation(self, a: int, b: int) -> tuple[int, str, int]:
         """Everything known between two units, said from one of them: (subject, phrase, object)."""
@@ -278,7 +292,7 @@ class _Speaker:
             return self.picture(self.mention(unit, (), bare), {group: self.whole[group]})
         return self.picture(self.mention(unit, self.some(unit, 0.85), bare), {})
 
-    def some(self, unit: _Unit, share: float) -> tuple[str, ...]:
+    def some(self, unit: Unit, share: float) -> tuple[str, ...]:
         """One group of a unit's facts worth saying, or none; a shade is said with its colour."""
         can = [g for g in ATTRIBUTES if g in unit.facts and SILENT.get(g) != unit.facts[g]]
         if not can or not self.chance(share):
@@ -287,7 +301,7 @@ class _Speaker:
         return ("shade", "colour") if group == "shade" else (group,)
 
 
-def _units(scene: Scene, facts: Sequence[Fact]) -> list[_Unit]:
+def _units(scene: Scene, facts: Sequence[Fact]) -> list[Unit]:
     """Things that can be spoken of: those with a fact, groups together. A group has the facts all its members share.
 
     Things without any fact are spoken of as objects where the number of things must be said, or where there is no
@@ -308,13 +322,13 @@ def _units(scene: Scene, facts: Sequence[Fact]) -> list[_Unit]:
             continue
         first = by_thing[members[0]]
         shared = {g: v for g, v in first.items() if all(by_thing[i].get(g) == v for i in members) and g != "place"}
-        units.append(_Unit(members, shared))
+        units.append(Unit(members, shared))
         grouped |= set(members)
-    units += [_Unit((index,), own) for index, own in by_thing.items() if index not in grouped]
+    units += [Unit((index,), own) for index, own in by_thing.items() if index not in grouped]
     return sorted(units, key=lambda unit: unit.members)
 
 
-def _relations(units: Sequence[_Unit], facts: Sequence[Fact]) -> dict[tuple[int, int], list[str]]:
+def _relations(units: Sequence[Unit], facts: Sequence[Fact]) -> dict[tuple[int, int], list[str]]:
     """(subject unit, object unit) -> what is true from every member of one to every member of the other."""
     known = {(f.subject, f.value, f.object) for f in facts if f.group == "relation"}
     names = sorted({name for _, name, _ in known})

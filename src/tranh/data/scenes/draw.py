@@ -5,21 +5,17 @@ Drawing depends on the scene value alone; it knows nothing of captions, facts or
 
 from __future__ import annotations
 
-import io
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
-import resvg_py
-from PIL import Image
 
 from .faces import EXPRESSIONS
 from .palette import BLACK, COLOUR, INK, PAPER, RGB, WHITE, contrast, css, luminance, mix, outline
+from .raster import pixels
 from .settings import draw_setting
 from .shapes import SHAPES, Detail, ellipse, place, polygon, rect
 from .world import STRETCH, Scene, Thing
-
-PIXEL_GRID = 32
-"""Blocks per side in the pixel style."""
 
 _STROKE = {"sketch": 1.9, "neon": 2.1, "modern": 2.6, "watercolour": 0.0}
 _SPECKS = (
@@ -45,15 +41,34 @@ def _tone(tone: str, body: RGB) -> RGB:
     return INK if luminance(body) > 50 else (235, 235, 235)
 
 
+@dataclass(frozen=True)
+class Look:
+    """How a thing is drawn that is between two words: on its way from one size or colour to another, or into view.
+
+    Attributes:
+        scale: of its size, 1 for the size its word names.
+        opacity: 0 for not there, 1 for all there.
+        body: its colour, if not that of its words.
+    """
+
+    scale: float = 1.0
+    opacity: float = 1.0
+    body: RGB | None = None
+
+
+AS_SAID = Look()
+"""The look of a thing that its words describe."""
+
+
 class _Pen:
     """Draws the parts of one thing: moves paths into place and chooses colours by style."""
 
-    def __init__(self, thing: Thing, style: str, index: int) -> None:
-        self.thing, self.style, self.index = thing, style, index
+    def __init__(self, thing: Thing, style: str, index: int, look: Look = AS_SAID) -> None:
+        self.thing, self.style, self.index, self.look = thing, style, index, look
         sx, sy = STRETCH[thing.proportion]
         self.cx, self.cy = 100 * thing.x, 100 * thing.y
-        self.rx, self.ry = 100 * thing.radius * sx, 100 * thing.radius * sy
-        self.body = COLOUR[thing.colour, thing.shade]
+        self.rx, self.ry = 100 * thing.radius * sx * look.scale, 100 * thing.radius * sy * look.scale
+        self.body = look.body or COLOUR[thing.colour, thing.shade]
         if style == "neon":
             self.body = (96, 96, 120) if thing.colour == "black" else mix(self.body, WHITE, 0.1)
         self.shape = SHAPES[thing.kind]
@@ -147,16 +162,19 @@ class _Pen:
         if self.style == "surreal":
             angle = 24 if self.index % 2 == 0 else -24
             out = f'<g transform="rotate({angle} {self.cx:.2f} {self.cy:.2f})">{out}</g>'
-        return out
+        return self.faded(out)
+
+    def faded(self, out: str) -> str:
+        return out if self.look.opacity == 1 else f'<g opacity="{self.look.opacity:.3f}">{out}</g>'
 
     def shadow(self) -> str:
         unit = max(self.rx, self.ry)
         spots = ((1.0, 0.16), (0.86, 0.18), (0.7, 0.2))
-        return "".join(
+        return self.faded("".join(
             _path(ellipse(self.cx + 0.42 * unit, self.cy + 0.78 * self.ry + 2, s * unit, 0.42 * s * unit), "#000",
                   extra=f' opacity="{o}"')
             for s, o in spots
-        )  # fmt: skip
+        ))  # fmt: skip
 
 
 def _light(light: str) -> str:
@@ -212,8 +230,28 @@ def _frame(style: str) -> str:
     return ""
 
 
-def svg(scene: Scene) -> str:
-    """The scene as an SVG document on a canvas of 100 x 100 units."""
+@dataclass(frozen=True)
+class Layers:
+    """A picture's parts from back to front, as SVG: they lie over each other in this order.
+
+    Attributes:
+        setting: what fills the picture, with the shadows that fall on it.
+        things: one part each, in paint order.
+        over: the light over the whole, and the frame of a style.
+    """
+
+    setting: str
+    things: tuple[str, ...]
+    over: str
+
+
+def document(body: str) -> str:
+    """Parts as an SVG document on a canvas of 100 x 100 units."""
+    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 100">{body}</svg>'
+
+
+def layers(scene: Scene, looks: Mapping[int, Look] | None = None) -> Layers:
+    """The parts of a scene; ``looks`` has the things that are not drawn as their words say, by their index."""
     style = scene.style
 
     def paint(c: RGB) -> RGB:
@@ -222,43 +260,31 @@ def svg(scene: Scene) -> str:
         return (c[1], c[2], c[0]) if style == "surreal" else c
 
     if style == "sketch":
-        layers = [_path(rect(0, 0, 100, 100), css(PAPER))]
+        setting = _path(rect(0, 0, 100, 100), css(PAPER))
     elif style == "neon":
-        layers = [_path(rect(0, 0, 100, 100), css((14, 10, 30)))]
+        setting = _path(rect(0, 0, 100, 100), css((14, 10, 30)))
     else:
-        layers = [draw_setting(scene.setting, paint)]
-    pens = [_Pen(thing, style, i) for i, thing in enumerate(scene.things)]
+        setting = draw_setting(scene.setting, paint)
+    pens = [_Pen(thing, style, i, (looks or {}).get(i, AS_SAID)) for i, thing in enumerate(scene.things)]
     if scene.light == "soft_shadow":
-        layers += [pen.shadow() for pen in pens]
-    layers += [pen.draw() for pen in pens]
-    layers += [_light(scene.light), _frame(style)]
-    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 100">{"".join(layers)}</svg>'
+        setting += "".join(pen.shadow() for pen in pens)
+    return Layers(setting, tuple(pen.draw() for pen in pens), _light(scene.light) + _frame(style))
 
 
-def _sepia(pixels: np.ndarray) -> np.ndarray:
-    grey = pixels.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32) / 255
-    tone = grey[..., None] ** np.array([0.75, 1.0, 1.4], np.float32)
-    return np.rint(255 * tone * np.array([1.0, 0.94, 0.82], np.float32)).astype(np.uint8)
+def svg(scene: Scene, looks: Mapping[int, Look] | None = None) -> str:
+    """The scene as an SVG document; ``looks`` as in :func:`layers`."""
+    parts = layers(scene, looks)
+    return document(parts.setting + "".join(parts.things) + parts.over)
 
 
-def render(scene: Scene, size: int = 64) -> np.ndarray:
+def render(scene: Scene, size: int = 64, looks: Mapping[int, Look] | None = None) -> np.ndarray:
     """The scene as pixels.
 
     Args:
         size: side of the square picture, at least 8.
+        looks: as in :func:`layers`.
 
     Returns:
         (size, size, 3) uint8.
     """
-    raster = PIXEL_GRID if scene.style == "pixel" else size
-    shape: Literal["crisp_edges", "geometric_precision"]
-    shape = "crisp_edges" if scene.style == "pixel" else "geometric_precision"
-    png = resvg_py.svg_to_bytes(
-        svg_string=svg(scene), width=raster, height=raster, skip_system_fonts=True, shape_rendering=shape
-    )
-    with Image.open(io.BytesIO(png), formats=("PNG",)) as drawn:
-        image = drawn.convert("RGB")
-        if raster != size:
-            image = image.resize((size, size), Image.Resampling.NEAREST)
-        pixels = np.asarray(image)
-    return _sepia(pixels) if scene.style == "sepia" else pixels
+    return pixels(svg(scene, looks), scene.style, size)

@@ -80,10 +80,16 @@ def combinations(scene: Scene) -> set[tuple[str, ...]]:
 
 
 def is_unseen(scene: Scene) -> bool:
+    """Does a scene show a combination that is kept for the ``unseen`` split?"""
     return any(held_out(*c) for c in combinations(scene))
 
 
-class _Draw:
+def belongs(scene: Scene, split: str) -> bool:
+    """May a split show this scene?"""
+    return split == "judge" or is_unseen(scene) == (split == "unseen")
+
+
+class Choices:
     """Choices from one random generator."""
 
     def __init__(self, rng: random.Random) -> None:
@@ -140,11 +146,12 @@ def extents(thing: Thing) -> tuple[float, float]:
     return thing.radius * sx, thing.radius * sy
 
 
-def _clear_of(thing: Thing, others: Sequence[Thing], gap: float) -> bool:
+def clear_of(thing: Thing, others: Sequence[Thing], gap: float) -> bool:
+    """Does the box of a thing, grown by ``gap``, touch none of the others?"""
     return not any(overlapping(thing, other, gap) for other in others)
 
 
-def _pair(d: _Draw, relation: str) -> tuple[Thing, Thing] | None:
+def _pair(d: Choices, relation: str) -> tuple[Thing, Thing] | None:
     """(subject, object) of a relation, laid out; None when this draw does not fit."""
     if relation == "inside":
         inner = replace(d.thing(sizes=("small",)), proportion="normal")
@@ -166,22 +173,23 @@ def _pair(d: _Draw, relation: str) -> tuple[Thing, Thing] | None:
         across, along = abs(first.x - second.x), second.y - first.y
         if relation == "left_of":
             across, along = abs(first.y - second.y), second.x - first.x
-        if along > 0.2 and across <= 0.6 * along and _clear_of(first, [second], 0.0):
+        if along > 0.2 and across <= 0.6 * along and clear_of(first, [second], 0.0):
             return first, second
     return None
 
 
-def _told_apart(things: Sequence[Thing], style: str) -> bool:
+def told_apart(things: Sequence[Thing], style: str) -> bool:
+    """Does every thing differ from every other by its kind, or by its colour where that can be seen?"""
     keys = [t.kind if style == "sepia" else (t.kind, t.colour) for t in things]
     return len(set(keys)) == len(keys)
 
 
-def _place_more(d: _Draw, things: list[Thing], new: Sequence[Thing]) -> bool:
+def _place_more(d: Choices, things: list[Thing], new: Sequence[Thing]) -> bool:
     """Add ``new`` to ``things``, each clear of the rest; False when there is no room."""
     for thing in new:
         for _ in range(16):
             placed = d.anywhere(thing)
-            if _clear_of(placed, things, 0.01):
+            if clear_of(placed, things, 0.01):
                 things.append(placed)
                 break
         else:
@@ -190,7 +198,7 @@ def _place_more(d: _Draw, things: list[Thing], new: Sequence[Thing]) -> bool:
 
 
 def _compose(
-    d: _Draw, count: int, grouped: bool, style: str
+    d: Choices, count: int, grouped: bool, style: str
 ) -> tuple[list[Thing], list[Relation], list[tuple[int, ...]]] | None:
     """Things from back to front, their relations and groups; None when this draw does not fit."""
     if count == 1:
@@ -200,7 +208,7 @@ def _compose(
         model = d.thing(sizes=SIZES if alike == 2 else ("small", "medium"))
         other = [d.thing(sizes=("small", "medium"))] if alike < count else []
         things: list[Thing] = []
-        if not _place_more(d, things, [model] * alike + other) or not _told_apart([model, *other], style):
+        if not _place_more(d, things, [model] * alike + other) or not told_apart([model, *other], style):
             return None
         return things, [], [tuple(range(alike)), *[(alike,)] * len(other)]
     relation = d.weighted(_PAIRS)
@@ -210,12 +218,13 @@ def _compose(
     things = [pair[1], pair[0]]  # the object is painted first: an inner or a front thing lies over it
     if not _place_more(d, things, [d.thing(sizes=("small", "medium")) for _ in range(count - 2)]):
         return None
-    if not _told_apart(things, style):
+    if not told_apart(things, style):
         return None
     return things, [Relation(relation, 1, 0)], [(i,) for i in range(count)]
 
 
-def _sample(level: str, d: _Draw) -> Scene | None:
+def sample(level: str, d: Choices) -> Scene | None:
+    """A scene of a level, of any split; None when this draw does not fit."""
     plain = f"plain_{d.of(PLAINS)}"
     if level == "one":
         setting, light, style, count, grouped = plain, "plain", "flat", 1, False
@@ -245,6 +254,6 @@ def scene(level: str, split: str, index: int) -> Scene:
         raise ValueError(f"no split {split!r} of level {level!r}: levels are {LEVELS}, splits {SPLITS}")
     rng = generator(VERSION, level, split, index)
     while True:
-        candidate = _sample(level, _Draw(rng))
-        if candidate is not None and (split == "judge" or is_unseen(candidate) == (split == "unseen")):
+        candidate = sample(level, Choices(rng))
+        if candidate is not None and belongs(candidate, split):
             return candidate

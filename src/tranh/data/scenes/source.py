@@ -24,8 +24,10 @@ from tranh.types import Batch
 from .captions import Density, caption
 from .draw import render
 from .facts import visible
+from .frames import render_frames, sequence
 from .labels import encode, patches
 from .layout import generator, scene
+from .pairs import pair
 from .world import LEVELS, SPLITS, VERSION, Fact, Scene
 
 Tokenize = Callable[[Sequence[str]], tuple[Tensor, Tensor]]
@@ -64,28 +66,60 @@ def say(scene_: Scene, language: str, density: str, *key: object) -> tuple[str, 
     return (strip_diacritics(words) if language.endswith("_unmarked") else words), facts
 
 
-def _draw_chunk(level: str, split: str, size: int, start_stop: tuple[int, int]) -> np.ndarray:
-    return np.stack([render(scene(level, split, i), size) for i in range(*start_stop)])
+Tick = Callable[[int, int], None]
+"""Told how many of how many pictures are drawn."""
 
 
-def drawn(
-    level: str, split: str, size: int, count: int, progress: Callable[[int, int], None] | None = None
-) -> np.ndarray:
-    """The first ``count`` pictures of a split, (count, size, size, 3) uint8; drawn once by all cores, then cached."""
-    path = cache_dir() / f"scenes-v{VERSION}-{level}-{split}-{size}-{count}.npy"
+def cached(name: str, count: int, draw: Callable[[int], np.ndarray], progress: Tick | None = None) -> np.ndarray:
+    """``draw(i)`` for the first ``count`` indices, (count, ...) uint8; drawn once by all cores, then kept.
+
+    Args:
+        name: of the file; everything the pictures depend on must be in it.
+        draw: a function that processes can be sent.
+    """
+    path = cache_dir() / f"{name}-{count}.npy"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(f".{os.getpid()}.part")
-        pictures = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=(count, size, size, 3))
-        chunks = [(i, min(i + 256, count)) for i in range(0, count, 256)]
+        pictures = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=(count, *draw(0).shape))
         with ProcessPoolExecutor(os.cpu_count()) as pool:
-            for chunk, pixels in zip(chunks, pool.map(partial(_draw_chunk, level, split, size), chunks), strict=True):
-                pictures[slice(*chunk)] = pixels
-                if progress is not None:
-                    progress(chunk[1], count)
+            for i, pixels in enumerate(pool.map(draw, range(count), chunksize=256)):
+                pictures[i] = pixels
+                if progress is not None and ((i + 1) % 256 == 0 or i + 1 == count):
+                    progress(i + 1, count)
         pictures.flush()
         os.replace(part, path)
     return np.load(path, mmap_mode="r")
+
+
+def _one(level: str, split: str, size: int, index: int) -> np.ndarray:
+    return render(scene(level, split, index), size)
+
+
+def _both(level: str, split: str, size: int, index: int) -> np.ndarray:
+    one = pair(level, split, index)
+    return np.stack([render(one.before, size), render(one.after, size)])
+
+
+def _all(split: str, size: int, index: int) -> np.ndarray:
+    return render_frames(sequence(split, index), size)
+
+
+def drawn(level: str, split: str, size: int, count: int, progress: Tick | None = None) -> np.ndarray:
+    """The first ``count`` pictures of a split, (count, size, size, 3) uint8, cached."""
+    name = f"scenes-v{VERSION}-{level}-{split}-{size}"
+    return cached(name, count, partial(_one, level, split, size), progress)
+
+
+def drawn_pairs(level: str, split: str, size: int, count: int, progress: Tick | None = None) -> np.ndarray:
+    """The first ``count`` pairs of a split, before and after: (count, 2, size, size, 3) uint8, cached."""
+    name = f"pairs-v{VERSION}-{level}-{split}-{size}"
+    return cached(name, count, partial(_both, level, split, size), progress)
+
+
+def drawn_frames(split: str, size: int, count: int, progress: Tick | None = None) -> np.ndarray:
+    """The first ``count`` sequences of a split, (count, 16, size, size, 3) uint8, cached."""
+    return cached(f"frames-v{VERSION}-{split}-{size}", count, partial(_all, split, size), progress)
 
 
 class Scenes:
@@ -115,7 +149,7 @@ class Scenes:
         dense: float = 0.85,
         patches: int = 0,
         pairs: bool = False,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Tick | None = None,
     ) -> None:
         unknown = [level for level in levels if level not in LEVELS]
         if unknown or split not in SPLITS:

@@ -20,8 +20,13 @@ from tranh.types import TranhError
 TEMPLATES = (
     "one", "many", "the_one", "the_many", "pair", "pair_placed", "clause_one", "clause_many", "join", "both", "last",
     "empty", "picture",
+    "ask.add", "ask.remove", "ask.recolour", "ask.resize", "ask.larger", "ask.smaller", "ask.move", "ask.replace",
+    "ask.style", "ask.light", "ask.setting", "ask.backdrop",
+    "motion.right", "motion.left", "motion.up", "motion.down", "motion.up_right", "motion.up_left",
+    "motion.down_right", "motion.down_left", "motion.grow", "motion.shrink", "motion.appear", "motion.recolour",
 )  # fmt: skip
-"""Sentence patterns every language must give at least one of."""
+"""Sentence patterns every language must give at least one of: captions, what is asked for, what moves. Patterns that
+fit one value only stand beside the others under its name ("ask.style_watercolour") and may be missing."""
 
 _SLOT = re.compile(r"\{(\w+)\}")
 
@@ -215,7 +220,7 @@ def parse(text: str, source: str) -> Lexicon:
     try:
         data: dict[str, Any] = tomllib.loads(text)
         head = data.pop("language")
-        templates = {name: tuple(patterns) for name, patterns in data.pop("template").items()}
+        templates = _templates(data.pop("template"))
         classes = head["classes"]
         return Lexicon(
             language=head["code"],
@@ -236,6 +241,15 @@ def parse(text: str, source: str) -> Lexicon:
         raise TranhError(f"{source} is not TOML: {fault}") from fault
     except KeyError as fault:
         raise TranhError(f"{source} has no {fault.args[0]!r}; compare it with en.toml") from fault
+
+
+def _templates(table: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Templates by name; those of a table in the table are "table.name"."""
+    flat: dict[str, tuple[str, ...]] = {}
+    for name, patterns in table.items():
+        inner = {f"{name}.{k}": v for k, v in patterns.items()} if isinstance(patterns, dict) else {name: patterns}
+        flat |= {key: tuple(value) for key, value in inner.items()}
+    return flat
 
 
 def _word(text: str, classes: Sequence[str], source: str) -> Word:
