@@ -85,7 +85,7 @@ def pixels(result, k=0):
 def test_places_are_said_with_the_subject_and_asked_for_without():
     for i, place in enumerate(places(6)):
         for language in ("en", "vi", "vi_unmarked"):
-            said = place.said("zorgle", i, language=language)
+            said, _ = place.said("zorgle", i, language=language)
             assert "<zorgle>" in said and not {"hexagon", "hexagonal"} & set(WORD.findall(said))
         assert all("zorgle" not in asked for asked in place.asked())
         assert len(place.asked()) == (5 if place.free else 1)

@@ -1,8 +1,8 @@
 """Which of some known figures a picture shows, and where: the concordance of pixels (Lin 1989) over places and sizes.
 
 Nothing is learned, and it knows neither what the figures are nor who drew the picture. A figure is its colours and its
-cover; whatever lies outside the cover does not count. Concordance is 2 cov(a, b) / (var a + var b + (mean a - mean b)^2):
-a correlation that also asks for the same colours, for a horizon correlates with many a figure.
+cover; whatever lies outside the cover does not count. Concordance, 2 cov(a, b) / (var a + var b + (mean a - mean b)^2),
+is a correlation that also asks for the same colours: a horizon correlates with many a figure.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch import Tensor
 
 RADII = tuple(0.1 * 1.07**k for k in range(16))
 """Half the side of a figure's square, as shares of the picture's side."""
+
 
 @dataclass(frozen=True)
 class Match:
@@ -85,16 +86,20 @@ def _sized(x: Tensor, side: int) -> Tensor:
     return F.interpolate(x[None], size=(side, side), mode="bilinear", antialias=True)[0]
 
 
-def figure(on_black: Tensor, on_white: Tensor) -> tuple[Tensor, Tensor]:
-    """Colours and cover of what is drawn over two pictures (3, S, S) in [-1, 1], all black and all white, in the square
-    tightly around it."""
-    cover = 1 - (on_white - on_black).mean(0, keepdim=True) / 2
-    colours = ((on_black + 1) / cover.clamp(min=1e-3) - 1).clamp(-1, 1)
+def figure(drawn: Tensor, ground: Tensor, again: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+    """Colours and cover of what is drawn over two grounds, in the square tightly around it.
+
+    Args:
+        drawn, again: with it, over the first and the second ground; ground, other: without. All (3, S, S) in [-1, 1];
+            the grounds differ everywhere, in every channel.
+    """
+    cover = (1 - (again - drawn) / (other - ground)).mean(0, keepdim=True).clamp(0, 1)
+    colours = ((drawn - (1 - cover) * ground) / cover.clamp(min=1e-3)).clamp(-1, 1)
     rows, cols = torch.where(cover[0] > 0.5)
-    top, left = int(rows.min()), int(cols.min())
-    side = max(int(rows.max()) - top, int(cols.max()) - left) + 1
+    side = int(max(rows.max() - rows.min(), cols.max() - cols.min())) + 1
     # The shorter side is filled up evenly, as far as the picture goes.
-    top = min(max(0, (top + int(rows.max()) + 1 - side) // 2), cover.shape[1] - side)
-    left = min(max(0, (left + int(cols.max()) + 1 - side) // 2), cover.shape[2] - side)
+    top, left = (
+        min(max(0, (int(v.min()) + int(v.max()) + 1 - side) // 2), cover.shape[1] - side) for v in (rows, cols)
+    )
     square = (slice(None), slice(top, top + side), slice(left, left + side))
-    return colours[square], cover[square].clamp(0, 1)
+    return colours[square], cover[square]

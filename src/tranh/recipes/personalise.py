@@ -38,7 +38,7 @@ from tranh.text.subjects import NamingTokenizer, checked_name
 from tranh.text.words import WORD
 from tranh.types import Batch, Event, Family, Phase, Stage, TranhError
 
-STEPS, RANK, VECTORS = 500, 16, 4
+STEPS, RANK, VECTORS = 700, 16, 4
 LAYERS = ("img_qkv_proj", "txt_kv_proj", "to_out.0", "gate_proj", "up_proj", "down_proj")
 """Layers of every block of the decoder that a LoRA stands beside: attention, and the perceptron after it."""
 MINUTES = 10.0

@@ -143,7 +143,7 @@ class Lessons:
         x, y = (v + rng.uniform(-0.015, 0.015) for v in (place.thing.x, place.thing.y))
         side = 2 * place.thing.radius * rng.uniform(0.92, 1.08)
         image, cover = paste(self.drawn[at], self.cuts[int(rng.integers(len(self.cuts)))], x, y, side)
-        return image, 1 + (HEAVY - 1) * (cover > 0.1), place.said(self.name, *key)
+        return image, 1 + (HEAVY - 1) * (cover > 0.1), place.said(self.name, *key)[0]
 
     def _box(self, which: int) -> tuple[int, ...]:
         """Where the subject stands in a given picture, in pixels; nowhere if that is not known."""

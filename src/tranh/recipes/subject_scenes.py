@@ -84,21 +84,24 @@ class Place:
         x, y = (least + draw.random() * (1 - 2 * least) for _ in range(2))
         return replace(self, whole=replace(self.whole, things=(replace(self.thing, size=size, x=x, y=y),)))
 
-    def said(self, name: str, *key: object, language: str | None = None, density: Density | None = None) -> str:
-        """A caption with the subject called ``<name>``; the key chooses language, density and words."""
+    def said(
+        self, name: str, *key: object, language: str | None = None, density: Density | None = None
+    ) -> tuple[str, tuple[Fact, ...]]:
+        """A caption with the subject called ``<name>``, and the facts it says; the key chooses what is left open."""
         draw = generator("said", *key)
         forms, share = list(LANGUAGES.items()), draw.random()
         chosen = next((form for form, most in _running(forms) if share < most), forms[-1][0])
         language = language or chosen
         density = density or ("dense" if draw.random() < DENSE else "short")
         lexicon = _calling(self.thing.kind, name, language.removesuffix("_unmarked"))
+        text, facts = "", ()
         for tried in (*[density] * TRIES, "dense"):  # a short caption may leave the subject out
-            text = caption(self.whole, self.facts(), lexicon, draw, tried)[0]
+            text, facts = caption(self.whole, self.facts(), lexicon, draw, tried)
             if f"<{name}>" in text:
                 break
         if language.endswith("_unmarked"):
             text = strip_diacritics(text).replace(f"<{strip_diacritics(name)}>", f"<{name}>")
-        return text
+        return text, facts
 
     def facts(self) -> tuple[Fact, ...]:
         """What is seen and may be said."""
