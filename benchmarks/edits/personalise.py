@@ -98,7 +98,7 @@ def both(system, recognise, names, args):
 
 
 def main(args):
-    system, judge = models.load(args.model), Judge(models.verifier().verifier)
+    system, judge = models.load(args.model), Judge(models.verifier())
     names, results, recognise = NAMES[: args.count], [], subject_cases.Recogniser()
     right = recognise.on_renders(args.renders, range(len(names)))
     print(f"the matcher is right on renders: {wilson(sum(right), len(right))}", flush=True)

@@ -2,7 +2,9 @@
 
 Nothing is learned, and it knows neither what the figures are nor who drew the picture. A figure is its colours and its
 cover; whatever lies outside the cover does not count. Concordance, 2 cov(a, b) / (var a + var b + (mean a - mean b)^2),
-is a correlation that also asks for the same colours: a horizon correlates with many a figure.
+is a correlation that also asks for the same colours: a horizon correlates with many a figure. Simple figures fit anything
+better than others do; so a score is how far the concordance lies above what the figure reaches in pictures without any,
+in standard deviations (as speakers are told apart, Auckenthaler et al. 2000).
 """
 
 from __future__ import annotations
@@ -20,10 +22,15 @@ RADII = tuple(0.1 * 1.07**k for k in range(16))
 
 @dataclass(frozen=True)
 class Match:
-    """How well each figure fits a picture where it fits best, (n,) in [-1, 1], and where that is: (n, 3) of x, y and
-    radius, as shares of the picture's side."""
+    """How well each figure fits a picture where it fits best.
+
+    Attributes:
+        scores: of each figure, (n,); concordance: there, (n,) in [-1, 1].
+        places: where that is, (n, 3) of x, y and radius, as shares of the picture's side.
+    """
 
     scores: Tensor
+    concordance: Tensor
     places: Tensor
 
     @property
@@ -45,6 +52,7 @@ class Matcher:
     ) -> None:
         self.side, self.radii, self.sizes = side, radii, [max(3, round(2 * radius * side)) for radius in radii]
         self.kernels = [self._kernel(figures, size) for size in self.sizes]
+        self.usual, self.varies = torch.zeros(len(figures)), torch.ones(len(figures))
 
     def _kernel(self, figures: Sequence[tuple[Tensor, Tensor]], size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Of n figures at s pixels: weights (n, 1, s, s), whose sum over channels is 1, the figures without their means
@@ -60,7 +68,7 @@ class Matcher:
     def __call__(self, image: Tensor) -> Match:
         """A picture (3, S, S) in [-1, 1]."""
         x = _sized(image, self.side)[None]
-        best = torch.full((len(self.kernels[0][0]),), -2.0)
+        best = torch.full((len(self.kernels[0][0]),), -1.0)
         places = torch.zeros(len(best), 3)
         for size, radius, (weights, centred, means, variance) in zip(self.sizes, self.radii, self.kernels, strict=True):
             # What lies beyond the picture is its border drawn out: figures may reach over it a little.
@@ -70,14 +78,18 @@ class Matcher:
             mean = F.conv2d(padded.sum(1, keepdim=True), weights)[0]
             square = F.conv2d(padded.square().sum(1, keepdim=True), weights)[0]
             spread, apart = (square - mean.square()).clamp(min=0), (mean - means[:, None, None]).square()
-            score = 2 * product / (variance[:, None, None] + spread + apart)
-            most, at = score.flatten(1).max(1)
-            width = score.shape[-1]
+            most, at = (2 * product / (variance[:, None, None] + spread + apart)).flatten(1).max(1)
+            width = product.shape[-1]
             here = torch.stack([(at % width).float(), (at // width).float()], 1) - pad + size / 2
             place = torch.cat([here / self.side, torch.full((len(best), 1), radius)], 1)
             better = most > best
             best, places = torch.where(better, most, best), torch.where(better[:, None], place, places)
-        return Match(best, places)
+        return Match((best - self.usual) / self.varies, best, places)
+
+    def calibrate(self, images: Tensor) -> None:
+        """Find out what each figure reaches in pictures (B, 3, S, S) that show none of them."""
+        reached = torch.stack([self(image).concordance for image in images])
+        self.usual, self.varies = reached.mean(0), reached.std(0).clamp(min=1e-3)
 
 
 def _sized(x: Tensor, side: int) -> Tensor:

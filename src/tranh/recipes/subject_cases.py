@@ -20,7 +20,7 @@ from tranh.data.scenes.emblems import ASKED, DISTRACTORS, Placed, View, emblem, 
 from tranh.data.scenes.world import Fact, Scene, place_of
 from tranh.metrics.figures import Match, Matcher, figure
 from tranh.nn.pixels import to_images
-from tranh.recipes.judge import SIDE, Judge
+from tranh.recipes.judge import SIDE, Judge, renders
 from tranh.recipes.subject_scenes import Place, generator, places
 from tranh.text.lexicon import Lexicon
 from tranh.text.normalise import strip_diacritics
@@ -66,10 +66,15 @@ class Seen:
 
 
 class Recogniser:
-    """Tells the emblems asked for from the distractors, in pictures (3, S, S) in [-1, 1]."""
+    """Tells the emblems asked for from the distractors, in pictures (3, S, S) in [-1, 1].
 
-    def __init__(self) -> None:
+    Args:
+        without: renders without an emblem, by which figures are calibrated.
+    """
+
+    def __init__(self, without: int = 64) -> None:
         self.matcher = Matcher([shape(i) for i in (*ASKED, *DISTRACTORS)])
+        self.matcher.calibrate(renders("two", "validation", range(without)))
 
     def __call__(self, image: Tensor, index: int) -> tuple[bool, Match]:
         """Whether emblem ``index`` fits better than every distractor, and how well each emblem fits."""
@@ -138,7 +143,7 @@ def seen(judge: Judge, recognise: Recogniser, index: int, one: Asked, image: Ten
     recognised, match = recognise(image, index)
     x, y, _ = (min(max(float(v), 0.0), 1.0) for v in match.places[index])
     placed = None if one.place is None else place_of(x, y) == one.place
-    return Seen(recognised, float(match.scores[index]), placed, facts_right(judge, one, image), len(one.facts))
+    return Seen(recognised, float(match.concordance[index]), placed, facts_right(judge, one, image), len(one.facts))
 
 
 def facts_right(judge: Judge, one: Asked, image: Tensor) -> int:

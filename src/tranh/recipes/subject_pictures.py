@@ -30,13 +30,13 @@ LEAST, MOST = 3, 10
 """Pictures of a subject."""
 READ_AT = 256
 """Side at which given pictures are read at most."""
-SHARES = {"subject": 0.7, "own": 0.2, "untold": 0.1}
+SHARES = {"subject": 0.8, "own": 0.15, "untold": 0.05}
 """Of a batch: pictures with the subject, and those without, told by their captions and untold (for guidance)."""
 WHOLE = 0.15
 """Of the pictures with the subject, those given, as they are; the others have it put into one of the model's own."""
 ALONE = 0.4
 """Of those it is put into, pictures where nothing else stands."""
-HEAVY = 3.0
+HEAVY = 6.0
 """Weight of a pixel that shows the subject, beside 1 for the others."""
 REACH = 1 / 16
 """How far a given picture is moved, as a share of its side."""
