@@ -21,6 +21,7 @@ from tranh.cli import (  # isort: skip  # noqa: F401
     animate,
     moving,
     toolbox,
+    personalise,
     data,
 )
 from tranh.cli.base import app

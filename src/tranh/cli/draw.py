@@ -78,6 +78,10 @@ def generate(
         str | None,
         typer.Option(metavar="DIR", help="An exported `tranh train expander`.", show_default="a shipped one"),
     ] = None,
+    subjects: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where `tranh personalise` kept <names>.", show_default="your own"),
+    ] = None,
     refuse_copies: Annotated[
         bool, typer.Option("--refuse-copies", help="Write no near copy of a training picture; exit code 1 if one was.")
     ] = False,
@@ -99,6 +103,7 @@ def generate(
         ctx.fail(f"{len(prompt)} prompts were given; one is drawn at a time: put all of it into one pair of quotes")
     from tranh.engine.picture import save_picture
     from tranh.recipes.models import load
+    from tranh.recipes.subjects import wearing
     from tranh.types import Request, TranhError
 
     each = _numbers(seeds, int, "--seeds", "3,7,9")
@@ -118,7 +123,7 @@ def generate(
         seeds=each, regions=[_region(one) for one in region or ()],
         guidance_interval=(interval[0], interval[1]) if interval else None,
     )  # fmt: skip
-    system = drawing(model)
+    system = wearing(drawing(model), request, subjects)
     if ranker is not None:
         from tranh.recipes import caption_judge
 

@@ -1,0 +1,143 @@
+"""How well a model learns new subjects: ten emblems no lexicon knows, 20 prompts each, judged among 50 distractors.
+
+Each emblem is learned from ``--pictures`` views of it, without captions, as ``tranh personalise`` learns it. Printed:
+how often the matcher is right on true pictures; in how many drawn pictures the emblem is recognised, and in its place
+where the prompt says one; the prompts' other facts, beside those of the base model, for which a word that it knows
+stands in the emblem's place; and prompts with two subjects. Stopped, the same command goes on.
+
+    python benchmarks/edits/personalise.py --count 10 --out runs/personalise
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import torch
+
+from tranh.engine.sheet import sheet
+from tranh.files import read_json, replacing, write_json
+from tranh.metrics.interval import bootstrap, paired, wilson
+from tranh.nn.pixels import to_images
+from tranh.recipes import models, subject_cases, subjects
+from tranh.recipes.judge import Judge
+from tranh.recipes.personalise import Estimate, personalise
+from tranh.recipes.subject_cases import NAMES
+from tranh.types import Request
+
+AT_ONCE = 16
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("--count", type=int, default=10, help="emblems, at most ten")
+parser.add_argument("--prompts", type=int, default=20, help="for each")
+parser.add_argument("--pictures", type=int, default=8, help="it is learned from, 3 to 10")
+parser.add_argument("--renders", type=int, default=20, help="true pictures of each that the matcher is tried on")
+parser.add_argument("--steps", type=int, default=None, help="of training; the recipe's if not given")
+parser.add_argument("--seed", type=int, default=0, help="of prompts and pictures")
+parser.add_argument("--model", default="tranh-1")
+parser.add_argument("--out", type=Path, default=Path("runs/personalise"))
+
+
+def teach(system, name, index, args):
+    """The subject on the shelf, and how long it took (None if it was there)."""
+    shelf = args.out / "subjects"
+    if (shelf / name).exists():
+        return None, None
+    folder = subject_cases.write_views(args.out / "views" / name, index, args.pictures)
+    begun, estimate = time.perf_counter(), None
+    for event in personalise(system, name, folder, place=shelf, steps=args.steps, seed=args.seed):
+        if isinstance(event.result, Estimate):
+            estimate = event.result
+            print(estimate, flush=True)
+    return time.perf_counter() - begun, estimate
+
+
+def draw(system, texts, seed):
+    """One picture of each prompt at the decoder's own size."""
+    told = [system.understand(text).text for text in texts]
+    drawn = []
+    for start in range(0, len(told), AT_ONCE):
+        part = told[start : start + AT_ONCE]
+        drawn.append(system.generate_batch(part, range(seed + start, seed + start + len(part)), 64, prior="none"))
+    return torch.cat(drawn)
+
+
+def one(system, judge, recognise, name, index, args):
+    """Teach and judge an emblem; its figures as JSON."""
+    seconds, estimate = teach(system, name, index, args)
+    asked = subject_cases.prompts(name, args.prompts, args.seed)
+    taught = subjects.wearing(system, Request(f"<{name}>"), args.out / "subjects")
+    drawn = draw(taught, [a.text for a in asked], args.seed)
+    plain = draw(system, [a.known for a in asked], args.seed)
+    found = [subject_cases.seen(judge, recognise, index, a, x) for a, x in zip(asked, drawn)]
+    base = [subject_cases.facts_right(judge, a, x) for a, x in zip(asked, plain)]
+    given = subject_cases.render_view(subject_cases.view((index,), 0, "train"), 64)
+    words = ["given", *(f"{'+' if s.recognised else '-'} {a.text}"[:70] for s, a in zip(found, asked))]
+    with replacing(args.out / f"{name}.png") as part:
+        sheet(torch.cat([to_images(given[None]), drawn]), words, columns=7, side=128).save(part, "PNG")
+    return {
+        "name": name,
+        "seconds": seconds,
+        "estimate": None if estimate is None else {"seconds": estimate.seconds, "memory": estimate.memory},
+        "prompts": [a.text for a in asked],
+        "seen": [s.json() for s in found],
+        "base": base,
+    }
+
+
+def both(system, recognise, names, args):
+    """Prompts with two subjects: how often each is recognised, and both."""
+    out = []
+    for k, first in enumerate(names[:-1]):
+        texts = subject_cases.pairs(first, names[k + 1])
+        taught = subjects.wearing(system, Request(texts[0]), args.out / "subjects")
+        out += [[recognise(image, index)[0] for index in (k, k + 1)] for image in draw(taught, texts, args.seed)]
+    return out
+
+
+def main(args):
+    system, judge = models.load(args.model), Judge(models.verifier())
+    names, results, recognise = NAMES[: args.count], [], subject_cases.Recogniser()
+    right = recognise.on_renders(args.renders, range(len(names)))
+    print(f"the matcher is right on renders: {wilson(sum(right), len(right))}", flush=True)
+    for index, name in enumerate(names):
+        file = args.out / f"{name}.json"
+        if not file.exists():
+            write_json(file, one(system, judge, recognise, name, index, args))
+        results.append(read_json(file))
+        seen = results[-1]["seen"]
+        print(f"{name}: recognised in {sum(s['recognised'] for s in seen)} of {len(seen)}", flush=True)
+    seen = [s for r in results for s in r["seen"]]
+    base = [b for r in results for b in r["base"]]
+    asked = [s["asked"] for s in seen]
+    with_facts = [k for k, n in enumerate(asked) if n]
+    told = [s["placed"] for s in seen if s["placed"] is not None]
+    two = both(system, recognise, names, args)
+    rows = {
+        "matcher right on renders": wilson(sum(right), len(right)),
+        "recognised among 50 distractors": wilson(sum(s["recognised"] for s in seen), len(seen)),
+        "in its place, where one was said": wilson(sum(told), len(told)),
+        "other facts right": bootstrap([seen[k]["right"] for k in with_facts], [asked[k] for k in with_facts]),
+        "other facts right, base model": bootstrap([base[k] for k in with_facts], [asked[k] for k in with_facts]),
+        "difference to the base model": paired(
+            [base[k] for k in with_facts], [seen[k]["right"] for k in with_facts], [asked[k] for k in with_facts]
+        ),
+    }
+    if two:
+        rows["two subjects: each recognised"] = wilson(sum(map(sum, two)), 2 * len(two))
+        rows["two subjects: both recognised"] = wilson(sum(map(all, two)), len(two))
+    print("\n| | share | n |\n|---|--:|--:|")
+    for name, found in rows.items():
+        print(f"| {name} | {100 * found.value:.1f} % [{100 * found.low:.0f}, {100 * found.high:.0f}] | {found.count} |")
+    seconds = [r["seconds"] for r in results if r["seconds"]]
+    if seconds:
+        print(f"minutes a subject: {min(seconds) / 60:.1f} to {max(seconds) / 60:.1f}")
+    figures = {name: {"value": f.value, "low": f.low, "high": f.high, "count": f.count} for name, f in rows.items()}
+    write_json(args.out / "personalise.json", {"figures": figures, "seconds": seconds, "seed": args.seed})
+    print(json.dumps({"out": str(args.out)}))
+
+
+if __name__ == "__main__":
+    main(parser.parse_args())
