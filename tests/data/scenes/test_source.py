@@ -10,8 +10,8 @@ import pytest
 from tranh.data.scenes.draw import render
 from tranh.data.scenes.frames import render_frames, sequence
 from tranh.data.scenes.layout import scene
-from tranh.data.scenes.pairs import pair
-from tranh.data.scenes.source import cached, drawn, drawn_frames, drawn_pairs
+from tranh.data.scenes.pairs import faulty, pair
+from tranh.data.scenes.source import cached, drawn, drawn_faulty, drawn_frames, drawn_pairs
 
 
 @pytest.fixture(autouse=True)
@@ -27,8 +27,9 @@ def test_kept_pictures_are_those_drawn_on_the_spot(cache: Path) -> None:
     )
     one = pair("two", "test", 1)
     assert np.array_equal(drawn_pairs("two", "test", 16, 2)[1], [render(one.before, 16), render(one.after, 16)])
+    assert np.array_equal(drawn_faulty("two", "test", 16, 2)[1], render(faulty("two", "test", 1).scene, 16))
     assert np.array_equal(drawn_frames("test", 16, 2)[1], render_frames(sequence("test", 1), 16))
-    assert seen == [(3, 3)] and len(list(cache.iterdir())) == 3
+    assert seen == [(3, 3)] and len(list(cache.iterdir())) == 4
 
 
 def _fails(index: int) -> np.ndarray:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, replace
 
+from tranh.types import FAULTS
+
 from .captions import DISTINCTIVE, SILENT
 from .changes import OPS, TARGETED, TRIES, overlaps, singles
 from .facts import canonical, visible
@@ -159,7 +161,7 @@ class Faulty:
     Attributes:
         scene: what is shown when it is given.
         pair: what it was made for: its words are those of this pair, whose own scenes are not shown.
-        why: ``missing``, nothing shown fits its target, or ``ambiguous``, more than one thing does.
+        why: one of ``FAULTS``: ``missing``, nothing shown fits its target, or ``ambiguous``, more than one thing does.
     """
 
     scene: Scene
@@ -172,11 +174,11 @@ def faulty(level: str, split: str, index: int) -> Faulty:
 
     The scene obeys the split as those of :func:`pair` do.
     """
-    why, op = tuple(_FAULTS)[index % len(_FAULTS)], TARGETED[index // len(_FAULTS) % len(TARGETED)]
+    why, op = FAULTS[index % len(FAULTS)], TARGETED[index // len(FAULTS) % len(TARGETED)]
     rng = generator(VERSION, "faulty", level, split, index)
     while True:
         asked = _found(rng, level, split, op)
-        scene = _FAULTS[why](Choices(rng), asked)
+        scene = _SPOILED[why](Choices(rng), asked)
         if scene is not None and (split == "unseen" or belongs(scene, split)):
             return Faulty(scene, asked, why)
 
@@ -219,4 +221,4 @@ def _ambiguous(d: Choices, asked: Pair) -> Scene | None:
     return None
 
 
-_FAULTS = {"missing": _missing, "ambiguous": _ambiguous}
+_SPOILED = dict(zip(FAULTS, (_missing, _ambiguous), strict=True))

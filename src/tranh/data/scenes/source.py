@@ -27,7 +27,7 @@ from .facts import visible
 from .frames import render_frames, sequence
 from .labels import encode, patches
 from .layout import generator, scene
-from .pairs import pair
+from .pairs import faulty, pair
 from .world import LEVELS, SPLITS, VERSION, Fact, Scene
 
 Tokenize = Callable[[Sequence[str]], tuple[Tensor, Tensor]]
@@ -101,6 +101,10 @@ def _both(level: str, split: str, size: int, index: int) -> np.ndarray:
     return np.stack([render(one.before, size), render(one.after, size)])
 
 
+def _spoiled(level: str, split: str, size: int, index: int) -> np.ndarray:
+    return render(faulty(level, split, index).scene, size)
+
+
 def _all(split: str, size: int, index: int) -> np.ndarray:
     return render_frames(sequence(split, index), size)
 
@@ -115,6 +119,12 @@ def drawn_pairs(level: str, split: str, size: int, count: int, progress: Tick | 
     """The first ``count`` pairs of a split, before and after: (count, 2, size, size, 3) uint8, cached."""
     name = f"pairs-v{VERSION}-{level}-{split}-{size}"
     return cached(name, count, partial(_both, level, split, size), progress)
+
+
+def drawn_faulty(level: str, split: str, size: int, count: int, progress: Tick | None = None) -> np.ndarray:
+    """What is shown with the first ``count`` faulty instructions, (count, size, size, 3) uint8, cached."""
+    name = f"faulty-v{VERSION}-{level}-{split}-{size}"
+    return cached(name, count, partial(_spoiled, level, split, size), progress)
 
 
 def drawn_frames(split: str, size: int, count: int, progress: Tick | None = None) -> np.ndarray:
