@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tranh.cli.base import drawing, edit, last
-from tranh.cli.draw import SEED_LIMIT, targets
+from tranh.cli.draw import targets
+from tranh.cli.options import SEED_LIMIT
 
 if TYPE_CHECKING:
     from tranh.recipes.pictures import Pictures

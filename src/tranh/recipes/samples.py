@@ -66,8 +66,8 @@ def made(family: Family, batch: Batch, first: int = 0) -> Tensor:
     x = run(family.draw(batch.tokens, batch.mask, seeds))
     told = batch.labels.get("fault", torch.full((len(batch),), -1)) >= 0
     if isinstance(family, Follows) and told.any():  # what starts from a picture
-        more = {"moment": batch.labels["moment"]} if "moment" in batch.labels else {}
-        changed = run(family.follow(batch.tokens, batch.mask, seeds, batch.labels["before"], **more))
+        moment = batch.labels.get("moment")
+        changed = run(family.follow(batch.tokens, batch.mask, seeds, batch.labels["before"], moment=moment))
         x = torch.where(told.to(x.device)[:, None, None, None], changed, x)
     return x.float().clamp(-1, 1)
 

@@ -18,12 +18,11 @@ from tranh.types import FAULTS, Batch
 
 from . import pairs as paired
 from .depth import depth
-from .draw import render
 from .frame_captions import told
 from .frames import FRAMES, Moving, sequence
 from .instructions import instruction
 from .layout import generator, scene
-from .source import Rows, Scenes, Tokenize, cached, drawn_frames, drawn_pairs
+from .source import Rows, Scenes, Tokenize, cached, drawn_faulty, drawn_frames, drawn_pairs
 from .world import LEVELS, SPLITS, VERSION
 
 PAIRS, FAULTY, MOVING = 1, 2, 3
@@ -38,10 +37,6 @@ OF_STARTS = 0.15
 _pair = lru_cache(maxsize=2**16)(paired.pair)
 _faulty = lru_cache(maxsize=2**14)(paired.faulty)
 _sequence = lru_cache(maxsize=2**13)(sequence)
-
-
-def _draw_faulty(level: str, split: str, size: int, index: int) -> np.ndarray:
-    return render(paired.faulty(level, split, index).scene, size)
 
 
 def _draw_depth(level: str, split: str, size: int, index: int) -> np.ndarray:
@@ -100,8 +95,7 @@ class Instructed(Scenes):
             if what == "pairs":
                 self._changed[key] = drawn_pairs(level, split, S, count, self._progress)
             else:
-                name, draw = f"faulty-v{VERSION}-{level}-{split}-{S}", partial(_draw_faulty, level, split, S)
-                self._changed[key] = cached(name, max(8, count // 4), draw, self._progress)
+                self._changed[key] = drawn_faulty(level, split, S, max(8, count // 4), self._progress)
         return self._changed[key]
 
     def _batch(self, split: str, step: int, size: int, seed: int) -> Batch:
