@@ -31,7 +31,7 @@ VERBS = (
     "reconstruct", "anomalies", "augment", "search", "classify", "retrieve", "attention",
     "forward", "likelihood", "rate", "data", "edit",
 )  # fmt: skip
-EDIT = ("latent", "denoise", "fill", "complete", "inpaint")
+EDIT = ("latent", "denoise", "fill", "complete", "inpaint", "outpaint", "img2img", "instruct")
 DATA = ("inspect", "prepare", "doctor", "preview", "recaption", "statistics")
 GROUPS = {"data": DATA, "edit": EDIT}
 

@@ -239,6 +239,8 @@ class Request:
         candidates: drawn for each picture; the one whose CLIP embedding is nearest to the caption is kept.
         expand: draw what the prompt becomes when all it leaves open is said; the expanded prompt is returned.
         sampler: how noise is walked down to a picture, for systems that have several; None means the system's own.
+        extend: how far a picture is drawn on to the left, top, right and bottom, in sides of it.
+        other: a second picture: what to be like.
     """
 
     prompt: str
@@ -261,6 +263,8 @@ class Request:
     top_k: int | None = None
     top_p: float | None = None
     sampler: str | None = None
+    extend: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    other: Image | None = None
 
     def replace(self, **changes: Any) -> Request:
         return replace(self, **changes)
@@ -350,6 +354,32 @@ class Fills(Protocol):
 
 
 @runtime_checkable
+class Follows(Protocol):
+    """A family that changes pictures as instructions say, and knows which instructions it cannot follow."""
+
+    def follow(
+        self,
+        tokens: Tensor,
+        mask: Tensor,
+        seeds: Sequence[int],
+        images: Tensor,
+        *,
+        steps: int | None = None,
+        guidance: float | None = None,
+    ) -> Iterator[Step]:
+        """As :meth:`Draws.draw`, of instructions (B, T) and the pictures they are about, (B, 3, S, S) in [-1, 1]."""
+        ...
+
+    def faults(self, tokens: Tensor, mask: Tensor, images: Tensor) -> Tensor:
+        """Shares (B, 1 + K) that sum to 1: the instruction can be done, or has fault 1 to K of :data:`FAULTS`."""
+        ...
+
+
+FAULTS = ("missing", "ambiguous")
+"""Why an instruction cannot be followed: what it speaks of is not in the picture, or is there more than once."""
+
+
+@runtime_checkable
 class Denoises(Protocol):
     """Gives the denoiser of a request, with guidance in it; samplers and edits run it."""
 
@@ -435,6 +465,7 @@ CAPABILITIES: Mapping[str, type] = {
     "generates": Generates,
     "draws": Draws,
     "fills": Fills,
+    "follows": Follows,
     "denoises": Denoises,
     "autoencodes": Autoencodes,
     "embeds": Embeds,

@@ -69,8 +69,10 @@ def test_every_pixel_outside_the_mask_stays(glide, side):
 
 def test_what_cannot_be_filled_in_is_refused(glide, system):
     image, hole = picture(16), box(16)
-    with pytest.raises(TranhError, match="cannot fill in"):
+    with pytest.raises(TranhError, match=r"cannot fill in a part \(it .*denoises.*\). Systems that can: glide"):
         list(inpaint(system, Request("a red circle", image=image, mask=hole)))
+    with pytest.raises(TranhError, match="the mask is 8 x 8 and the picture 16 x 16"):
+        list(inpaint(glide, Request("a red circle", image=image, mask=hole.resize((8, 8)))))
     with pytest.raises(TranhError, match="nothing of the mask is white"):
         list(inpaint(glide, Request("a red circle", image=image, mask=Image.new("L", (16, 16)))))
     with pytest.raises(TranhError, match="crop it first"):

@@ -16,6 +16,7 @@ from tranh.cli import (  # isort: skip  # noqa: F401
     edit,
     complete,
     inpaint,
+    instruct,
     upscale,
     animate,
     data,

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from tranh.cli.base import edit, last
-from tranh.cli.draw import SEED_LIMIT, targets
-from tranh.cli.options import Format
+from tranh.cli.draw import targets, written
+from tranh.cli.options import SEED_LIMIT, Format
 
 
 @edit.command()
@@ -48,7 +48,6 @@ def complete(
     """
     from tranh.data.decode import read_picture
     from tranh.edits.complete import complete as completing
-    from tranh.engine.picture import save_picture
     from tranh.recipes import models
     from tranh.types import Request
 
@@ -58,8 +57,4 @@ def complete(
         prompt, count=count, seed=seed, guidance=guidance, temperature=temperature, top_k=top_k, top_p=top_p,
         allow_unknown=allow_unknown,
     )  # fmt: skip
-    made = last(completing(models.load(model), image, request, rows, model))
-    for notice in made.notices:
-        typer.echo(f"note: {notice}", err=True)
-    for one, settings, path in zip(made.images, made.settings, paths, strict=True):
-        typer.echo(save_picture(one, path, settings))
+    written(last(completing(models.load(model), image, request, rows, model)), paths)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from tranh.cli.base import app, drawing, last
-from tranh.cli.options import Format, Prior
-
-SEED_LIMIT = 2**53 - 1
-"""The largest whole number that JSON keeps exactly everywhere."""
+from tranh.cli.options import SEED_LIMIT, Format, Prior
 
 
 @app.command()
@@ -125,6 +122,16 @@ def targets(ctx: typer.Context, output: Path | None, format: Format | None, seed
         ctx.fail(f"{output} names another kind of file than --format {format.value}: leave one of them out")
     seeds = list(seeds)
     return [output] if len(seeds) == 1 else [output.with_stem(f"{output.stem}-{seed}") for seed in seeds]
+
+
+def written(made: Any, paths: Iterable[Path]) -> None:
+    """Say what the user should know of pictures, write each with its settings, and print where."""
+    from tranh.engine.picture import save_picture
+
+    for notice in made.notices:
+        typer.echo(f"note: {notice}", err=True)
+    for image, settings, path in zip(made.images, made.settings, paths, strict=True):
+        typer.echo(save_picture(image, path, settings))
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""The edit ``inpaint``: what a prompt says is drawn into a part of a picture."""
+"""Edits of parts: ``inpaint``, ``outpaint``, and ``img2img`` for the whole."""
 
 from __future__ import annotations
 
@@ -8,42 +8,122 @@ from typing import Annotated
 import typer
 
 from tranh.cli.base import drawing, edit, last
-from tranh.cli.draw import SEED_LIMIT
+from tranh.cli.draw import targets, written
+from tranh.cli.options import Count, Guidance, Model, Negative, Output, Picture, Sampler, Seed, Steps, Unknown
+
+Whole = Annotated[str, typer.Argument(metavar="PROMPT", help="What the whole picture shows afterwards.")]
+WhileSampling = Annotated[
+    bool, typer.Option("--while-sampling", help="Mask a network that never learned to fill in, to compare.")
+]
 
 
 @edit.command()
 def inpaint(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="An exported glide model.")],
-    picture: Annotated[Path, typer.Argument(metavar="PICTURE", help="A square picture.")],
-    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="What the whole picture shows afterwards.")],
-    mask: Annotated[Path, typer.Option(metavar="MASK", help="A picture: white where to draw, black where to keep.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")] = Path("out.png"),
-    seed: Annotated[int, typer.Option(min=0, max=SEED_LIMIT, help="Another seed gives another picture.")] = 0,
-    steps: Annotated[int | None, typer.Option(min=1, help="Denoising steps.", show_default="the model's own")] = None,
-    guidance: Annotated[float | None, typer.Option(help="Guidance scale.", show_default="the model's own")] = None,
-    sampler: Annotated[str | None, typer.Option(help="As for `generate`.", show_default="the model's own")] = None,
-    negative: Annotated[str, typer.Option(help="What the picture should not show.", show_default=False)] = "",
-    allow_unknown: Annotated[
-        bool, typer.Option("--allow-unknown", help="Draw a prompt with words the model was never taught.")
-    ] = False,
+    ctx: typer.Context,
+    picture: Picture,
+    prompt: Whole,
+    mask: Annotated[
+        Path, typer.Option(metavar="MASK", help="A picture: white where to draw, black where to keep.", exists=True)
+    ],
+    output: Output = None,
+    count: Count = 1,
+    seed: Seed = 0,
+    steps: Steps = None,
+    guidance: Guidance = None,
+    sampler: Sampler = None,
+    negative: Negative = "",
+    while_sampling: WhileSampling = False,
+    model: Model = "tranh-1",
+    allow_unknown: Unknown = False,
 ) -> None:
     """Draw what a prompt says into the white part of a mask; every pixel outside stays exactly as it is.
 
     \b
-    tranh edit inpaint my-glide picture.png "a small blue star at the top left" --mask mask.png -o new.png
+    tranh edit inpaint picture.png "a small blue star at the top left" --mask mask.png -o new.png
+    tranh edit inpaint picture.png "một ngôi sao" --mask mask.png --model my-glide
     """
     from tranh.data.decode import read_picture
-    from tranh.engine.picture import check_target, save_picture
     from tranh.recipes.inpaint import inpaint as filling
     from tranh.types import Request
 
-    check_target(output)
-    image, hole = (read_picture(path) for path in (picture, mask))
+    paths = targets(ctx, output, None, range(seed, seed + count))
     request = Request(
-        prompt, negative, seed=seed, steps=steps, guidance=guidance, image=image, mask=hole,
-        allow_unknown=allow_unknown, sampler=sampler,
+        prompt, negative, count=count, seed=seed, steps=steps, guidance=guidance, image=read_picture(picture),
+        mask=read_picture(mask), allow_unknown=allow_unknown, sampler=sampler,
     )  # fmt: skip
-    made = last(filling(drawing(model), request))
-    for notice in made.notices:
-        typer.echo(f"note: {notice}", err=True)
-    typer.echo(save_picture(made.images[0], output, made.settings[0]))
+    written(last(filling(drawing(model), request, while_sampling)), paths)
+
+
+@edit.command()
+def outpaint(
+    ctx: typer.Context,
+    picture: Picture,
+    prompt: Whole,
+    extend: Annotated[
+        str, typer.Option(help="How far to draw on: left,top,right,bottom, in sides of the picture.")
+    ] = "0.25,0.25,0.25,0.25",
+    output: Output = None,
+    count: Count = 1,
+    seed: Seed = 0,
+    steps: Steps = None,
+    guidance: Guidance = None,
+    sampler: Sampler = None,
+    negative: Negative = "",
+    while_sampling: WhileSampling = False,
+    model: Model = "tranh-1",
+    allow_unknown: Unknown = False,
+) -> None:
+    """Draw on beyond the borders of a picture, which stays exactly as it is in the midst of a larger square.
+
+    \b
+    tranh edit outpaint picture.png "a red car in a meadow" -o wide.png
+    tranh edit outpaint picture.png "một chiếc xe trên bãi biển" --extend 0.5,0.5,0,0
+    """
+    from tranh.data.decode import read_picture
+    from tranh.recipes.inpaint import outpaint as drawing_on
+    from tranh.types import Request, TranhError
+
+    paths = targets(ctx, output, None, range(seed, seed + count))
+    try:
+        left, top, right, bottom = (float(share) for share in extend.split(","))
+    except ValueError as error:
+        raise TranhError(f"extend is {extend!r}; it is left,top,right,bottom, such as 0.25,0.25,0.25,0.25") from error
+    request = Request(
+        prompt, negative, count=count, seed=seed, steps=steps, guidance=guidance, image=read_picture(picture),
+        extend=(left, top, right, bottom), allow_unknown=allow_unknown, sampler=sampler,
+    )  # fmt: skip
+    written(last(drawing_on(drawing(model), request, while_sampling)), paths)
+
+
+@edit.command()
+def img2img(
+    ctx: typer.Context,
+    picture: Picture,
+    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="What the new picture shows.")],
+    strength: Annotated[
+        float, typer.Option(min=0, max=1, help="How far to noise and back: more keeps less of the picture.")
+    ] = 0.6,
+    output: Output = None,
+    count: Count = 1,
+    seed: Seed = 0,
+    steps: Steps = None,
+    guidance: Guidance = None,
+    negative: Negative = "",
+    model: Model = "tranh-1",
+    allow_unknown: Unknown = False,
+) -> None:
+    """Draw a picture again as a prompt says, from the middle of its way to noise.
+
+    \b
+    tranh edit img2img sketch.png "a large red house in the snow" --strength 0.7 -o house.png
+    """
+    from tranh.data.decode import read_picture
+    from tranh.recipes.img2img import img2img as beginning
+    from tranh.types import Request
+
+    paths = targets(ctx, output, None, range(seed, seed + count))
+    request = Request(
+        prompt, negative, count=count, seed=seed, steps=steps, guidance=guidance, image=read_picture(picture),
+        strength=strength, allow_unknown=allow_unknown,
+    )  # fmt: skip
+    written(last(beginning(drawing(model), request)), paths)

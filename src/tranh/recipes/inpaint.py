@@ -1,6 +1,6 @@
-"""Text-guided inpainting as in GLIDE: what a caption says is drawn into the hole of a picture, and the rest stays.
+"""Text-guided inpainting and outpainting: what a caption says is drawn into a hole of a picture, and the rest stays.
 
-It knows no family: whoever has ``fill`` is asked.
+It knows no family: a part that has ``fill`` is asked, or a denoiser that is masked while sampling.
 """
 
 from __future__ import annotations
@@ -11,46 +11,65 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
+from tranh.diffusion.sample import euler, seeded
+from tranh.diffusion.schedule import linear
+from tranh.edits.inpaint import around, canvas
 from tranh.nn.pixels import to_images
+from tranh.recipes.beside import able
 from tranh.recipes.pictures import Pictures, check, pictures
-from tranh.recipes.system import Alone
-from tranh.types import Event, Fills, Request, TranhError
+from tranh.types import Denoises, Event, Fills, Request, Step, TranhError
+
+STEPS = 12
+"""Of masking while sampling, where neither request nor model says."""
+
+LAST = 0.08
+"""Last time of its grid, as in :mod:`tranh.recipes.unclip`."""
+
+WHO = "glide (tranh train glide), and models with the words of tranh-1, by the part shipped beside it"
 
 
-def inpaint(system: Any, request: Request) -> Iterator[Event]:
+def inpaint(system: Any, request: Request, while_sampling: bool = False) -> Iterator[Event]:
     """Pictures of ``request.image`` with the white part of ``request.mask`` drawn anew, each from its own seed.
 
     A picture larger than the model's is filled at the model's size; only the hole is taken back, enlarged, so every
     other pixel stays as it is.
 
+    Args:
+        while_sampling: by a network that was never trained to fill in: its estimates are masked.
+
     Yields:
-        One event per step; the last one's ``result`` is :class:`tranh.recipes.system.Pictures`.
+        One event per step; the last one's ``result`` is :class:`tranh.recipes.pictures.Pictures`.
 
     Raises:
         TranhError: the system cannot, or picture and mask do not go together.
     """
     check(request)
-    if not isinstance(system, Alone) or not isinstance(system.drawer, Fills):
-        name = getattr(system, "name", type(system).__name__)
-        raise TranhError(f"{name} cannot fill in a part of a picture; a glide model can: tranh train glide")
+    part: Any = system
+    if not while_sampling or not isinstance(system, Denoises):
+        part, _ = able(system, Denoises if while_sampling else Fills, "fill in a part", WHO)
     sampler = system.checked_sampler(request.sampler)
     image, hole = _square(request)
-    small = image.resize((system.size, system.size), Image.Resampling.BOX) if image.width != system.size else image
+    side = system.side if while_sampling else int(part.config["image_size"])
+    small = image.resize((side, side), Image.Resampling.BOX) if image.width != side else image
     # A place of the small picture is drawn anew if any of its pixels is.
     holes = torch.from_numpy(np.asarray(hole.resize(small.size, Image.Resampling.BOX)).copy() > 0)[None, None]
     known = to_images(np.asarray(small)[None])
     prompt, negative = system.understand(request.prompt, request.allow_unknown), system.negative(request)
-    with torch.no_grad():
-        tokens, mask = system.tokenizer.encode([prompt.text], multiple=8)
-        away = system.tokenizer.encode([negative]) if negative else None
+    steps = request.steps or system.steps
+    guidance = system.guidance if request.guidance is None else request.guidance
     made, settings = [], []
     for k in range(request.count):
         seed, x, total = request.seed + k, known, 1
-        drawn = system.drawer.fill(
-            tokens, mask, [seed], known, holes, steps=request.steps or system.steps, away=away, sampler=sampler,
-            guidance=system.guidance if request.guidance is None else request.guidance,
-        )  # fmt: skip
+        if while_sampling:
+            drawn = _masked(part, request.replace(seed=seed, steps=steps or STEPS), known, holes)
+        else:
+            tokens, mask = system.tokenizer.encode([prompt.text], multiple=8)
+            away = system.tokenizer.encode([negative]) if negative else None
+            drawn = part.fill(
+                tokens, mask, [seed], known, holes, steps=steps, guidance=guidance, away=away, sampler=sampler
+            )
         for step in system.computed(drawn):
             x, total = step.x, step.steps
             yield Event("fill", k * total + step.index, request.count * total)
@@ -60,15 +79,43 @@ def inpaint(system: Any, request: Request) -> Iterator[Event]:
     yield Event("fill", 1, 1, result=Pictures(made, list(prompt.notices), settings))
 
 
+def outpaint(system: Any, request: Request, while_sampling: bool = False) -> Iterator[Event]:
+    """Pictures of ``request.image`` drawn on beyond its borders, as far as ``request.extend`` says, as a larger square.
+
+    Yields:
+        As :func:`inpaint`.
+    """
+    if request.image is None:
+        raise TranhError("there is no picture to draw on: give one")
+    image, mask = canvas(request.image.convert("RGB"), request.extend)
+    for event in inpaint(system, request.replace(image=image, mask=mask), while_sampling):
+        if isinstance(event.result, Pictures):
+            for told in event.result.settings:
+                told |= {"edit": "outpaint", "extend": list(request.extend)}
+        yield event
+
+
+def _masked(system: Denoises, request: Request, known: Tensor, holes: Tensor) -> Iterator[Step]:
+    steps = request.steps or STEPS
+    denoiser = around(system.denoiser(request), known, holes)
+    noise = seeded([request.seed], known.shape[1:])()
+    for step in euler(denoiser, noise, linear(steps, last=LAST if steps > 1 else 1.0)):
+        x = torch.where(holes, step.x.clamp(-1, 1), known) if step.index == steps else step.x
+        yield Step(step.index, step.steps, step.t, x, step.x0)
+
+
 def _square(request: Request) -> tuple[Image.Image, Image.Image]:
-    """The picture in RGB, and the mask as black and white of the same size (0 or 255)."""
+    """The picture in RGB, and the mask as black and white (0 or 255)."""
     if request.image is None or request.mask is None:
         raise TranhError("filling in needs a picture and a mask: white where to draw, black where to keep")
     image, mask = request.image.convert("RGB"), request.mask.convert("L")
     if image.width != image.height:
         raise TranhError(f"the picture is {image.width} x {image.height}; models draw squares: crop it first")
     if mask.size != image.size:
-        mask = mask.resize(image.size, Image.Resampling.NEAREST)
+        raise TranhError(
+            f"the mask is {mask.width} x {mask.height} and the picture {image.width} x {image.height}: they must be of "
+            "one size"
+        )
     hole = mask.point([0] * 128 + [255] * 128)
     if hole.getbbox() is None:
         raise TranhError("nothing of the mask is white, so there is nothing to draw: white is where to draw")

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from tranh.engine.step import computing
 from tranh.engine.weights import fingerprint
+from tranh.recipes.beside import Beside
 from tranh.recipes.caption_judge import PARTS, CaptionJudge, judge_of
 from tranh.recipes.expander import Expansion, for_words_of
 from tranh.recipes.memory import MEMORY, Check, Memory
@@ -42,6 +43,7 @@ class System:
     Attributes:
         size: side of its pictures in pixels, where none is asked for; ``sizes`` are all it makes.
         steps, guidance: its own, None for what the family thinks best.
+        beside: parts that help it to edit, before those shipped; see :mod:`tranh.recipes.beside`.
         writes_codes: it draws code by code, and has a use for temperature, top-k and top-p.
     """
 
@@ -55,6 +57,7 @@ class System:
         self.guidance: float | None = card.get("guidance")
         self.precision = str(card.get("precision", "fp32"))
         self.parts, self._memory = dict(parts), assets.get(MEMORY)
+        self.beside: Beside | None = None
         self._tokenizer, self.size = assets[TOKENIZER], 0
 
     @cached_property
@@ -102,6 +105,16 @@ class System:
         return fingerprint(dict(tensors))
 
     @property
+    def written(self) -> bytes:
+        """Its tokenizer: parts that know the same words can help it."""
+        return self._tokenizer
+
+    @property
+    def side(self) -> int:
+        """Side of the pictures its denoiser walks down to, in pixels."""
+        return self.size
+
+    @property
     def device(self) -> torch.device:
         """Where its parts are."""
         return next(p.device for part in self.parts.values() for p in part.parameters())
@@ -123,6 +136,16 @@ class System:
     def computing(self) -> AbstractContextManager[None]:
         """Products in the precision of the card."""
         return computing(self.device, self.precision)
+
+    @torch.no_grad()
+    def computed(self, drawn: Iterator[Step]) -> Iterator[Step]:
+        """The same steps, computed in the precision of the card."""
+        while True:
+            with self.computing():  # never while a generator rests: others compute in between
+                step = next(drawn, None)
+            if step is None:
+                return
+            yield Step(step.index, step.steps, step.t, step.x.float(), step.x0.float())
 
     def quickly(self, denoise: Denoiser) -> Denoiser:
         """The same denoiser in the precision of the card; pictures stay float32."""
@@ -340,16 +363,6 @@ class Alone(System):
         how = {"sampler": sampler} if sampler is not None else {}
         drawn = self.drawer.draw(tokens, mask, seeds, steps=steps or self.steps, guidance=guidance, away=away, **how)
         yield from self.computed(drawn)
-
-    @torch.no_grad()
-    def computed(self, drawn: Iterator[Step]) -> Iterator[Step]:
-        """The same steps, computed in the precision of the card."""
-        while True:
-            with self.computing():  # never while a generator rests: others compute in between
-                step = next(drawn, None)
-            if step is None:
-                return
-            yield Step(step.index, step.steps, step.t, step.x.float(), step.x0.float())
 
 
 def assemble(parts: dict[str, Family], assets: dict[str, bytes], card: dict[str, Any]) -> Alone:

@@ -185,6 +185,10 @@ class UnClip(System):
         self.size = 256 if self.upsampler is not None else self.decoder.image_size
 
     @property
+    def side(self) -> int:
+        return int(self.decoder.image_size)
+
+    @property
     def sizes(self) -> tuple[int, ...]:
         """Sides of the pictures it makes, in pixels."""
         small = self.decoder.image_size
