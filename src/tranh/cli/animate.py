@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tranh.cli.base import edit, last, words
-from tranh.cli.draw import SEED_LIMIT
+from tranh.cli.options import SEED_LIMIT
 
 
 @edit.command()

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from tranh.cli.base import edit, last
-from tranh.cli.draw import SEED_LIMIT
+from tranh.cli.options import SEED_LIMIT
 
 Picture = Annotated[Path, typer.Argument(metavar="PICTURE", help="The file to begin from.", exists=True)]
 Model = Annotated[
