@@ -46,15 +46,19 @@ def lanczos(small: Tensor) -> Tensor:
     return to_images(np.stack([np.asarray(one) for one in made]))
 
 
-def seam(x: Tensor, side: int, overlap: int) -> float:
-    """Mean absolute difference of neighbouring pixels across the edges of tiles of a picture (1, 3, S, S); over all
-    pixels where there is one tile only."""
+BESIDE = 8
+"""Pixels beside the edge of a tile, where there is none."""
+
+
+def seam(x: Tensor, side: int, overlap: int, beside: int = 0) -> float:
+    """Mean absolute difference of neighbouring pixels across the edges of tiles of a picture (1, 3, S, S), or so many
+    pixels beside them; over all pixels where there is one tile only."""
     begins = starts(x.shape[-1] // FACTOR, side, overlap)
     edges = sorted({FACTOR * at for a in begins for at in (a, a + side)} - {0, x.shape[-1]}) if len(begins) > 1 else []
     down, right = x.diff(dim=2).abs(), x.diff(dim=3).abs()
     if not edges:
         return float((down.mean() + right.mean()) / 2)
-    at = torch.tensor(edges) - 1
+    at = torch.tensor(sorted({edge - 1 + way for edge in edges for way in {-beside, beside}}))
     return float((down[:, :, at].mean() + right[..., at].mean()) / 2)
 
 
@@ -120,6 +124,8 @@ def judged(
 ) -> None:  # fmt: skip
     """Add what there is to say of one large picture."""
     again = F.avg_pool2d(x, FACTOR)
+    to["seam"].append(seam(x, *tile))
+    to["beside"].append(seam(x, *tile, BESIDE))
     to["reduced again"].append(float(psnr(again, small)))
     kept = verdict(judge, case.scene, [], F.adaptive_avg_pool2d(x, 64)[0]).kept
     to["facts right"].append(float(sum(kept)))
@@ -128,7 +134,7 @@ def judged(
         return
     to["psnr"].append(float(psnr(x, true)))
     to["sharpness"].append(float(sharpness_difference(x, true)))
-    to["seam"].append(seam(x, *tile))
+    to["own seam"].append(seam(x, *tile))
     to["seam of true"].append(seam(true, *tile))
 
 
@@ -141,7 +147,8 @@ def figures(found: dict[str, dict[str, list[float]]]) -> dict[str, Any]:
             "sharpness difference, dB": bootstrap(many["sharpness"]),
             "reduced again, dB": bootstrap(many["reduced again"]),
             "facts right": bootstrap(many["facts right"], many["facts"]),
-            "gradient across tile edges / real": bootstrap(many["seam"], many["seam of true"]),
+            "gradient across tile edges / of the true picture there": bootstrap(many["own seam"], many["seam of true"]),
+            "gradient across tile edges / 8 px beside them": bootstrap(many["seam"], many["beside"]),
         }
         if maker != "lanczos":
             plain = found["lanczos"]["psnr"]

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tranh.families.enhancer import Enhancer
+from tranh.families.enhancer import Enhancer, contrast
 from tranh.types import Batch, Phase
 
 
@@ -75,10 +75,10 @@ def test_coefficients_are_those_of_the_paper():
 def test_it_sees_as_far_as_it_says_and_no_farther(changes):
     family = awake(**changes)
     side = 4 * family.reach // family.scale * family.scale
-    poor = torch.zeros(1, 3, side // family.scale, side // family.scale)
+    poor = torch.rand(1, 3, side // family.scale, side // family.scale, generator=torch.Generator().manual_seed(0))
     touched = poor.clone()
     middle = side // 2
-    touched[..., middle // family.scale, middle // family.scale] = 1
+    touched[..., middle // family.scale, middle // family.scale] = -1
     one, zero = torch.ones(1), torch.zeros(1)
     x = torch.zeros(1, 3, side, side)
     with torch.no_grad():
@@ -86,6 +86,17 @@ def test_it_sees_as_far_as_it_says_and_no_farther(changes):
     rows = off.any(1).nonzero().flatten()
     far = max(middle - int(rows[0]), int(rows[-1]) - middle)
     assert family.reach // 2 < far <= family.reach
+
+
+def test_a_flat_ground_stays_flat_and_units_are_those_of_the_contrast():
+    family = awake()
+    x, one, zero = torch.zeros(1, 3, 64, 64), torch.ones(1), torch.zeros(1)
+    flat = torch.full((1, 3, 16, 16), 0.25)
+    torch.testing.assert_close(family.denoise(x, one, flat, zero), torch.full_like(x, 0.25), atol=1e-3, rtol=0)
+    checks = (torch.arange(16)[:, None] + torch.arange(16)) % 2 * 2.0 - 1
+    seen = contrast(checks.expand(1, 3, 16, 16) * torch.tensor([1.0, 0.5, 0.0]).view(3, 1, 1))
+    want = (((1 - 1 / 25**2) * (1 + 0.25)) / 3) ** 0.5  # 13 of 25 are of one kind: the mean is 1 / 25
+    torch.testing.assert_close(seen[..., 2:-2, 2:-2], torch.full((1, 1, 12, 12), want))
 
 
 def test_the_grid_begins_at_the_posterior_mean():

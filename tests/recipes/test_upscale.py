@@ -1,5 +1,7 @@
 """Larger and mended pictures of requests: sizes, seeds, tiles, warnings, refusals; and the recipe that trains them."""
 
+import types
+
 import numpy as np
 import pytest
 import torch
@@ -117,14 +119,19 @@ def test_who_cannot_says_what_it_does(enhancing, system):
         assemble({"upscaler": enhancing.straightener}, {}, {})
 
 
-def test_of_no_name_the_shipped_one_is_taken(monkeypatch):
+def test_of_no_name_the_shipped_one_is_taken(monkeypatch, enhancing):
     monkeypatch.setattr(models, "available", list)
     monkeypatch.setattr(models, "load", lambda name: name)
     assert default() == "tranh-1" and default("mine") == "mine"
     with pytest.raises(TranhError, match="tranh train enhancer"):
         default(None, None)
-    monkeypatch.setattr(models, "available", lambda: [models.ModelInfo("enhancer-1", None, {})])
-    assert default() == default(None, None) == "enhancer-1"
+    monkeypatch.setattr(models, "available", lambda: [models.ModelInfo("edits-1", None, {})])
+    with pytest.raises(TranhError, match="tranh train enhancer"):
+        default(None, None)  # what is shipped has other parts
+    beside = types.SimpleNamespace(parts=enhancing.parts | {"editor": None}, card={"name": "edits-1"})
+    monkeypatch.setattr(models, "load", lambda name: beside)
+    assert capabilities(default()) == capabilities(default(None, None)) == ("enlarges", "restores")
+    assert default().name == "edits-1" and set(default().parts) == set(enhancing.parts)
 
 
 class Knows:

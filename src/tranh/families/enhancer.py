@@ -3,8 +3,9 @@
 It knows neither captions nor where the poor picture comes from. Every pixel depends on a neighbourhood of fixed size,
 so pictures of any size are made, whole or in tiles. At t = 1 nothing is seen of the good picture and the answer is the
 posterior mean E[x_0 | poor] in one step; from below it a sampler draws one of the pictures it may have been.
-It answers with what the enlarged poor picture lacks, which is nothing nearly everywhere. Errors are weighed as by
-Karras et al. 2022; pixels are folded into channels (Shi et al. 2016), so that all the work is done on the small grid.
+It answers with what the enlarged poor picture lacks, in units of the contrast around each place, so that a flat ground
+stays flat to the last bit. Errors are weighed as by Karras et al. 2022; pixels are folded into channels (Shi et al.
+2016), so that all the work is done on the small grid.
 """
 
 from __future__ import annotations
@@ -30,6 +31,16 @@ noise lets it be seen."""
 
 TOLD = 128
 """Features of a time, and of a level of noise."""
+
+
+def contrast(x: Tensor) -> Tensor:
+    """How much pictures (B, C, H, W) vary within two pixels of each place, (B, 1, H, W): standard deviation over all
+    channels of the 5 x 5 pixels around it."""
+
+    def around(y: Tensor) -> Tensor:
+        return F.avg_pool2d(y, 5, stride=1, padding=2, count_include_pad=False)
+
+    return (around(x.square()) - around(x).square()).clamp(min=0).mean(1, keepdim=True).sqrt()
 
 
 class Told(nn.Module):
@@ -132,7 +143,8 @@ class Enhancer(Family):
         h = self.stem(torch.cat(folded, dim=1).contiguous(memory_format=torch.channels_last))  # (B, width, h, w)
         for block in self.blocks:
             h = block(h, told)
-        return base + self.spread * F.pixel_shuffle(self.out(h).float(), self.fold)
+        lacking = F.pixel_shuffle(self.out(h).float(), self.fold)
+        return base + F.interpolate(contrast(poor), xt.shape[-2:], mode="bilinear", align_corners=False) * lacking
 
     def coefficients(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """c_in and lambda of times (B,), for (1 - t) r + t eps with r of standard deviation ``spread``.

@@ -22,8 +22,8 @@ from tranh.families.enhancer import Enhancer
 from tranh.families.straightener import Straightener
 from tranh.types import Family, Recipe, Stage, Step, TranhError
 
-SHIPPED = "enhancer-1"
-"""The enhancer of Scenes, used where no other is named."""
+PARTS = ("upscaler", "restorer", "straightener")
+"""Stages, and parts of the system."""
 
 SIDE = 128
 """Of tiles, in pixels of the small picture."""
@@ -57,7 +57,7 @@ def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
         name="enhancer",
         stages={name: replace(stage, muon_lr=4e-3, decay=0.6) for name, stage in stages.items()},
         system="tranh.recipes.enhancer:assemble",
-        parts=tuple(stages),
+        parts=PARTS,
         cost="two cores: 30 minutes",
         expected="docs/edits/upscale.md says how to measure it against Lanczos",
     )
@@ -138,6 +138,12 @@ class Enhancing:
         part: Straightener = self._need(self.straightener, "finds corners", "straightener")
         with computing(self.device, self.precision):
             return part.corners(images).float()
+
+
+def within(system: Any) -> Any:
+    """The enhancer among the parts of a system, such as those shipped beside tranh-1; the system if there is none."""
+    parts = {name: part for name, part in getattr(system, "parts", {}).items() if name in PARTS}
+    return Enhancing(parts, {}, getattr(system, "card", {})) if parts else system
 
 
 def assemble(parts: dict[str, Family], assets: dict[str, bytes], card: dict[str, Any]) -> Enhancing:

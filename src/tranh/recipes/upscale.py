@@ -15,7 +15,8 @@ from tranh.edits import enhance as mending
 from tranh.edits.enlarge import FACTOR, able, enlarged
 from tranh.nn.pixels import to_images
 from tranh.recipes import models, outside
-from tranh.recipes.enhancer import SHIPPED
+from tranh.recipes.beside import SHIPPED
+from tranh.recipes.enhancer import Enhancing, within
 from tranh.recipes.pictures import Pictures, check, pictures
 from tranh.types import Event, Request, TranhError
 
@@ -27,15 +28,19 @@ STEPS = 4
 
 
 def default(name: str | None = None, otherwise: str | None = models.DEFAULT) -> Any:
-    """The model named; of none the shipped enhancer, or ``otherwise`` where that is not installed.
+    """The model named; of none the enhancer shipped beside tranh-1, or ``otherwise`` where none is.
 
     Raises:
         TranhError: there is none.
     """
-    shipped = SHIPPED in {info.name for info in models.available()}
-    if name is None and not shipped and otherwise is None:
+    if name is not None:
+        return within(models.load(name))
+    shipped = within(models.load(SHIPPED)) if SHIPPED in {info.name for info in models.available()} else None
+    if isinstance(shipped, Enhancing):
+        return shipped
+    if otherwise is None:
         raise TranhError("no enhancer is here: tranh train enhancer --run RUN, tranh export RUN DIR, then --model DIR")
-    return models.load(name or (SHIPPED if shipped else str(otherwise)))
+    return models.load(otherwise)
 
 
 def world(name: str | None = None) -> Any:
