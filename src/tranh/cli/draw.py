@@ -96,7 +96,7 @@ def generate(
     tranh "a small blue cat" --candidates 8
     tranh "a sleepy cat" --expander my-expander --count 4
     tranh "a (large:1.5) red circle" --seeds 3,7,9
-    tranh "a snowy meadow" --region "0,0,0.5,1: a red circle" --region "0.5,0,1,1: a blue star"
+    tranh "in a meadow" --region "0,0,0.5,1: a red circle" --region "0.5,0,1,1: a blue star"
     """
     if len(prompt) > 1 and any(" " in word for word in prompt):
         ctx.fail(f"{len(prompt)} prompts were given; one is drawn at a time: put all of it into one pair of quotes")

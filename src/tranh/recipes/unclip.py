@@ -173,6 +173,8 @@ class UnClip(System):
             ``precision`` (fp32, or bf16 for matrix products: twice as fast) are read from it.
     """
 
+    takes_away = True
+
     def __init__(self, parts: Mapping[str, Family], assets: Mapping[str, bytes], card: Mapping[str, Any]) -> None:
         super().__init__(parts, assets, {"name": "unclip", "steps": 16, "guidance": 2.0, **card})
         self.decoder = _part(parts, "decoder", Decoder)
