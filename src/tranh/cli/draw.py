@@ -118,7 +118,7 @@ def generate(
         " ".join(prompt), negative_prompt=negative, count=count, seed=seed, steps=steps, guidance=guidance, size=size,
         prior=prior and prior.value, allow_unknown=allow_unknown, refuse_copies=refuse_copies, candidates=candidates,
         expand=expand or expander is not None, sampler=sampler, temperature=temperature, top_k=top_k, top_p=top_p,
-        seeds=each, regions=[_region(one) for one in region or ()],
+        seeds=each, regions=tuple(_region(one) for one in region or ()),
         guidance_interval=(interval[0], interval[1]) if interval else None,
     )  # fmt: skip
     system = drawing(model)
