@@ -113,7 +113,7 @@ def test_generate_takes_seeds_regions_and_an_interval(asked):
     assert done.stdout.split() == ["out-7.png", "out-3.png"]
     call("generate", "a red circle")
     request = asked["generate"][0]
-    assert request.seeds == () and list(request.regions) == [] and request.guidance_interval is None
+    assert request.seeds == request.regions == () and request.guidance_interval is None
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ Half of the prompts are English, half Vietnamese. Told are, with 95 % intervals:
 - negative: dense captions leave a fact open; the value that a first set of pictures shows most often is named in the
   negative prompt. Its rate in other pictures, without and with the negative prompt, from the same noise; and what of
   the caption is right in both,
-- weights: the rate of a named fact at weights 0 to 2, from the same noise,
+- weights: a word of a dense caption is weighed; the rate of its fact at weights 0 to 2, from the same noise,
 - regions: two things are asked for in two boxes; each fact of a thing is right if a thing in that box shows it,
 - interval: facts right of dense captions, guided at all times and at some.
 """
@@ -16,6 +16,7 @@ Half of the prompts are English, half Vietnamese. Told are, with 95 % intervals:
 from __future__ import annotations
 
 import argparse
+import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,7 +30,7 @@ from tranh.data.scenes.captions import caption
 from tranh.data.scenes.facts import visible
 from tranh.data.scenes.layout import generator, scene
 from tranh.data.scenes.source import say
-from tranh.data.scenes.world import COLOURS, KINDS, MATERIALS, SIZES
+from tranh.data.scenes.world import COLOURS, KINDS
 from tranh.engine.sheet import sheet
 from tranh.families.verifier import Reading
 from tranh.files import replacing, write_json
@@ -39,6 +40,7 @@ from tranh.recipes import models
 from tranh.recipes.judge import Judge
 from tranh.recipes.seen_scene import scene_of
 from tranh.text.lexicon import Lexicon
+from tranh.text.normalise import normalise
 from tranh.types import Region, Request
 
 PARTS = ("negative", "weights", "regions", "interval")
@@ -51,16 +53,15 @@ BOXES = (
     ((0.5, 0.0, 1.0, 0.5), (0.0, 0.5, 0.5, 1.0)),
 )
 SETTINGS = ("plain_grey", "plain_green", "beach", "meadow", "plain_blue", "desert")
-OPEN = {"colour": COLOURS, "material": MATERIALS, "size": SIZES}
+OPEN = ("colour", "material", "size")
 LANGUAGES = ("en", "vi")
 SHOWN = 48
 
 
-def phrase(lexicon: Lexicon, kind: str, marks: tuple[str, str] = ("", ""), **words: str) -> str:
-    """A thing in words: ``a large red circle``; ``marks`` go around the words before or behind the kind."""
+def phrase(lexicon: Lexicon, kind: str, colour: str) -> str:
+    """A thing in words: ``a red circle``."""
     noun = lexicon.words("kind", kind)[0]
-    said = [lexicon.words(group, value)[0].form(noun.noun_class) for group, value in words.items()]
-    said = [f"{marks[0]}{word}{marks[1]}" for word in said]
+    said = [lexicon.words("colour", colour)[0].form(noun.noun_class)]
     article = lexicon.article.form(noun.noun_class)
     order = [article, *said, str(noun)] if lexicon.language == "en" else [article, str(noun), *said]
     return lexicon.finish(" ".join(order))
@@ -114,15 +115,21 @@ class Bench:
             self.show("negative", x[0], f"{prompt}, not {named}" if how else prompt)
 
     def weights(self, number: int, lexicon: Lexicon) -> None:
-        rng = generator("weights", number)
-        group = tuple(OPEN)[number // 2 % len(OPEN)]
-        kind = KINDS[int(rng.random() * len(KINDS))]
-        value = OPEN[group][int(rng.random() * len(OPEN[group]))]
-        for weight in WEIGHTS:
-            prompt = phrase(lexicon, kind, ("(", f":{weight})"), **{group: value})
-            x = self.draw(prompt, 1000 * number)
-            self.add(f"weight {weight:g}", [shows(one, group, value) for one in self.judge.read(x)])
-            self.show("weights", x[0], prompt)
+        """A caption that says everything; a word of one of its facts is weighed."""
+        true = scene("one", "test", number)
+        said = normalise(say(true, lexicon.language, "dense", "weights", number)[0])
+        for group in (OPEN[number // 2 % len(OPEN) :] + OPEN)[: len(OPEN)]:
+            value = getattr(true.things[0], group)
+            forms = sorted((form for word in lexicon.words(group, value) for form in word.forms), key=len, reverse=True)
+            found = re.search(rf"\b({'|'.join(map(re.escape, forms))})\b", said)
+            if found is None:
+                continue
+            for weight in WEIGHTS:
+                prompt = f"{said[: found.start()]}({found[0]}:{weight}){said[found.end() :]}"
+                x = self.draw(prompt, 1000 * number)
+                self.add(f"weight {weight:g}", [shows(one, group, value) for one in self.judge.read(x)])
+                self.show("weights", x[0], prompt)
+            return
 
     def regions(self, number: int, lexicon: Lexicon) -> None:
         rng = generator("regions", number)

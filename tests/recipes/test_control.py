@@ -53,8 +53,10 @@ def test_weights_are_found_again_in_what_was_understood(system):
 
 def test_a_weight_of_one_is_no_weight_and_others_move_the_picture_evenly(system):
     how = {"guidance": 2.0, "seed": 3}
-    base = drawn(system, **how)
+    base = drawn(system, prior="none", **how)
     assert far(drawn(system, "a (red:1) circle", **how), base) <= 1
+    unsaid = drawn(system, "a (red:0) circle", **how)
+    assert far(unsaid, drawn(system, "a circle", prior="none", **how)) <= 1 and unsaid.settings[0]["prior"] == "none"
     apart = [np.abs(pixels(drawn(system, f"a (red:{w}) circle", **how)) - pixels(base)).mean() for w in (1.5, 2, 3)]
     assert 0 < apart[0] < apart[1] < apart[2]
 

@@ -97,7 +97,7 @@ def generate(
     tranh "a small blue cat" --candidates 8
     tranh "a sleepy cat" --expander my-expander --count 4
     tranh "a (large:1.5) red circle" --seeds 3,7,9
-    tranh "a snowy meadow" --region "0,0,0.5,1: a red circle" --region "0.5,0,1,1: a blue star"
+    tranh "in a meadow" --region "0,0,0.5,1: a red circle" --region "0.5,0,1,1: a blue star"
     """
     if len(prompt) > 1 and any(" " in word for word in prompt):
         ctx.fail(f"{len(prompt)} prompts were given; one is drawn at a time: put all of it into one pair of quotes")
@@ -120,7 +120,7 @@ def generate(
         " ".join(prompt), negative_prompt=negative, count=count, seed=seed, steps=steps, guidance=guidance, size=size,
         prior=prior and prior.value, allow_unknown=allow_unknown, refuse_copies=refuse_copies, candidates=candidates,
         expand=expand or expander is not None, sampler=sampler, temperature=temperature, top_k=top_k, top_p=top_p,
-        seeds=each, regions=[_region(one) for one in region or ()],
+        seeds=each, regions=tuple(_region(one) for one in region or ()),
         guidance_interval=(interval[0], interval[1]) if interval else None,
     )  # fmt: skip
     system = wearing(drawing(model), request, subjects)

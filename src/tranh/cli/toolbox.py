@@ -118,8 +118,10 @@ def textdiff(
     """Move a picture along the difference of two captions: from --source to the prompt.
 
     \b
-    tranh edit textdiff circle.png "a blue circle" --source "a red circle"
-    tranh edit textdiff tron.png "một hình tròn xanh dương" --source "một hình tròn đỏ" -o xanh.png
+    tranh edit textdiff star.png "a pink star on the left" --source "a red star on the left"
+    tranh edit textdiff sao.png "một ngôi sao hồng ở mép trái" --source "một ngôi sao đỏ ở mép trái" -o hong.png
+
+    The decoder is told both captions: what they say alike stays, what neither says may change.
     """
     from tranh.data.decode import read_picture
     from tranh.recipes import toolbox

@@ -27,6 +27,10 @@ FIRST, TOP = 0.1, 0.99
 
 ROUNDS = 2
 
+PUT_IN = 1.012
+"""Standard deviation of the fresh noise: a little of it is taken for picture on the way up, and without this the noise
+found had a variance of 0.965 to 0.985, by how much a picture shows."""
+
 
 def times(steps: int | None = None) -> Tensor:
     """The grid of both ways: 1, then from ``TOP`` to ``FIRST`` evenly in log((1 - t) / t), then 0.
@@ -71,7 +75,7 @@ def invert(denoiser: Denoiser, images: Tensor, noise: Tensor, ts: Tensor, rounds
     """
     rising = ts.flip(0).tolist()[1:]
     x0 = seen(denoiser, images)
-    x = corrupt(x0, noise, torch.full((len(images),), rising[0], device=images.device))
+    x = corrupt(x0, PUT_IN * noise, torch.full((len(images),), rising[0], device=images.device))
     for index, (s, t) in enumerate(pairwise(rising), start=1):
         below, at = x, torch.full((len(x),), t, device=x.device)
         x = _up(below, x0, s, t)

@@ -46,9 +46,11 @@ class System:
         steps, guidance: its own, None for what the family thinks best.
         beside: parts that help it to edit, before those shipped; see :mod:`tranh.recipes.beside`.
         writes_codes: it draws code by code, and has a use for temperature, top-k and top-p.
+        takes_away: what a negative prompt would add is taken away as well, see :meth:`Control.denoiser`.
     """
 
     writes_codes: ClassVar[bool] = False
+    takes_away: ClassVar[bool] = False
 
     def __init__(self, parts: Mapping[str, Family], assets: Mapping[str, bytes], card: Mapping[str, Any]) -> None:
         self.tokenizer, self.words = Tokenizer.load(assets[TOKENIZER]), Words.load(assets[WORDS])
@@ -270,7 +272,7 @@ class System:
         memory = self.memory if request.refuse_copies else None
         ranker = self.ranker if request.candidates > 1 else None
         control, seeds = self.checked_control(request), seeds_of(request)
-        steered = bool(control.names or (control.negative and self.can_be_steered))
+        steered = bool(control.names or (control.negative and self.takes_away))
         prompt, how = control.whole.prompt, (request.size, request.steps, request.guidance, request.prior)
         images, settings, refused = [], [], []
         for k, seed in enumerate(seeds):

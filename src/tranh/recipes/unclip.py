@@ -29,6 +29,7 @@ from tranh.recipes.beside import parts_of
 from tranh.recipes.control import Control
 from tranh.recipes.system import System
 from tranh.text.prompt import Prompt
+from tranh.text.weights import parse
 from tranh.types import Denoiser, Family, Recipe, Request, Stage, Step, TranhError
 
 LAST = 0.08
@@ -177,6 +178,8 @@ class UnClip(System):
             ``precision`` (fp32, or bf16 for matrix products: twice as fast) are read from it.
     """
 
+    takes_away = True
+
     def __init__(self, parts: Mapping[str, Family], assets: Mapping[str, bytes], card: Mapping[str, Any]) -> None:
         super().__init__(parts, assets, {"name": "unclip", "steps": 16, "guidance": 2.0, **card})
         self.decoder = _part(parts, "decoder", Decoder)
@@ -243,10 +246,10 @@ class UnClip(System):
         found = (part for part, _ in parts_of(self) if isinstance(part, Editor) and part.clip_in is not None)
         return next(found, self.decoder)
 
-    def _prior(self, prior: str | None, negative: str) -> str | None:
-        """The prior that is meant. A prior is told the prompt alone, so its embedding would bring back what a negative
-        prompt takes away: beside one there is no embedding, unless it is asked for."""
-        return "none" if negative and prior is None else prior
+    def _prior(self, prior: str | None, alone: bool) -> str | None:
+        """The prior that is meant. A prior is told the whole prompt, so its embedding would bring back what a negative
+        prompt or a weight takes away: beside these the caption is ``alone``, unless an embedding is asked for."""
+        return "none" if alone and prior is None else prior
 
     def _clip(self) -> Clip:
         if self.clip is None:
@@ -274,7 +277,7 @@ class UnClip(System):
         """The guided denoiser of one picture of a request, for samplers and edits."""
         tokens, mask = self.tokenizer.encode([self.understand(request.prompt).text], multiple=8)
         with torch.no_grad():
-            clip = self.embed(tokens, mask, [request.seed], self._prior(request.prior, request.negative_prompt))
+            clip = self.embed(tokens, mask, [request.seed], self._prior(request.prior, bool(request.negative_prompt)))
             return self.guided(tokens, mask, clip, request.guidance, self.negative(request))
 
     @torch.no_grad()
@@ -297,7 +300,7 @@ class UnClip(System):
         """
         size = self.checked_size(size)
         tokens, mask = self.tokenizer.encode(prompts, multiple=8)
-        clip = self.embed(tokens, mask, seeds, self._prior(prior, negative))
+        clip = self.embed(tokens, mask, seeds, self._prior(prior, bool(negative)))
         yield from self._walked(self.guided(tokens, mask, clip, guidance, negative), seeds, size, steps)
 
     @property
@@ -317,7 +320,7 @@ class UnClip(System):
     ) -> Iterator[Step]:
         def told(words: str, embedded: bool) -> Denoiser:
             tokens, mask = self.tokenizer.encode([words] * len(seeds), multiple=8)
-            chosen = self._prior(prior, control.negative)
+            chosen = self._prior(prior, bool(control.negative) or "weights" in control.names)
             clip = self.embed(tokens, mask, seeds, chosen) if embedded else None
             return self.guided(tokens, mask, clip, 1.0)
 
@@ -370,7 +373,9 @@ class UnClip(System):
 
     def settings(self, request: Request, prompt: Prompt, seed: int) -> dict[str, Any]:
         told = super().settings(request, prompt, seed)
-        prior = self._prior(request.prior, request.negative_prompt) or self.prior
+        prompts = (request.prompt, *(region.prompt for region in request.regions))
+        alone = bool(request.negative_prompt) or any(parse(text).spans for text in prompts)
+        prior = self._prior(request.prior, alone) or self.prior
         return told | {"prior": prior if self.clip is not None else None}
 
 
