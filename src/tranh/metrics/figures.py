@@ -2,9 +2,9 @@
 
 Nothing is learned, and it knows neither what the figures are nor who drew the picture. A figure is its colours and its
 cover; whatever lies outside the cover does not count. Concordance, 2 cov(a, b) / (var a + var b + (mean a - mean b)^2),
-is a correlation that also asks for the same colours: a horizon correlates with many a figure. Simple figures fit anything
-better than others do; so a score is how far the concordance lies above what the figure reaches in pictures without any,
-in standard deviations (as speakers are told apart, Auckenthaler et al. 2000).
+is a correlation that also asks for the same colours: a horizon correlates with many a figure. Simple figures fit
+anything better than others do; so a score is how far the concordance lies above what the figure reaches in pictures
+without any, in standard deviations (as speakers are told apart, Auckenthaler et al. 2000).
 """
 
 from __future__ import annotations

@@ -194,7 +194,7 @@ def of_decoder(system: Any, name: str, shown: list[Shown]) -> Ground:
             "embedding": "decoder.text.tokens", "vocab": first, "dim": decoder.config["text_dim"],
             "vectors": VECTORS, "rank": RANK, "alpha": float(RANK),
         },
-        steps=STEPS, batch=32, lr=2e-3, warmup=20, decay=0.5, ema=(), sample_every=10**6, save_every=100,
+        steps=STEPS, batch=32, lr=4e-3, warmup=20, decay=0.5, ema=(), sample_every=10**6, save_every=100,
     )  # fmt: skip
 
     def begin(vectors: Tensor) -> None:
