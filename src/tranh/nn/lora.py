@@ -59,7 +59,7 @@ class Lora(nn.Module):
         """Add the maps to the network's own weights, for good."""
         for name, a, b in zip(self.names, self.A, self.B, strict=True):
             weight = network.get_parameter(f"{name}.weight")
-            weight += (self.scale * (b @ a)).to(weight)
+            weight.add_((self.scale * (b @ a)).to(weight))
 
     def tensors(self, prefix: str = "") -> dict[str, Tensor]:
         """The maps by their names in peft's and diffusers' files; ``prefix`` comes before each."""

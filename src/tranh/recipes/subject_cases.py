@@ -17,11 +17,13 @@ from PIL import Image
 from torch import Tensor
 
 from tranh.data.scenes.emblems import ASKED, DISTRACTORS, Placed, View, emblem, render_view, view
+from tranh.data.scenes.captions import Density
+from tranh.data.scenes.layout import generator
 from tranh.data.scenes.world import Fact, Scene, place_of
 from tranh.metrics.figures import Match, Matcher, figure
 from tranh.nn.pixels import to_images
 from tranh.recipes.judge import SIDE, Judge, renders
-from tranh.recipes.subject_scenes import Place, generator, places
+from tranh.recipes.subject_scenes import Place, places
 from tranh.text.lexicon import Lexicon
 from tranh.text.normalise import strip_diacritics
 
@@ -118,7 +120,7 @@ def prompts(name: str, count: int, seed: int = 0) -> list[Asked]:
 def asked(place: Place, name: str, turn: int, key: Sequence[object]) -> Asked:
     """A place as a prompt."""
     language = LANGUAGES[turn // 2 % len(LANGUAGES)]
-    density = "short" if turn // 2 % 4 == 3 else "dense"
+    density: Density = "short" if turn // 2 % 4 == 3 else "dense"
     text, facts = place.said(name, *key, language=language, density=density)
     kind = next(kind for kind in KNOWN if all(thing.kind != kind for thing in place.whole.things))
     word = str(Lexicon.load(language.removesuffix("_unmarked")).words("kind", kind)[0])

@@ -94,7 +94,7 @@ class Place:
         language = language or chosen
         density = density or ("dense" if draw.random() < DENSE else "short")
         lexicon = _calling(self.thing.kind, name, language.removesuffix("_unmarked"))
-        text, facts = "", ()
+        text, facts = "", tuple[Fact, ...]()
         for tried in (*[density] * TRIES, "dense"):  # a short caption may leave the subject out
             text, facts = caption(self.whole, self.facts(), lexicon, draw, tried)
             if f"<{name}>" in text:
