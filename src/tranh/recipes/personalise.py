@@ -248,9 +248,10 @@ def drawing_seconds(system: Any, around: list[Place]) -> float:
     if not around:
         return 0.0
     captions = [caption for place in around for caption in place.asked()]
+    some = captions[-AT_ONCE:]
     begun = time.perf_counter()
-    system.generate_batch(captions[-AT_ONCE:], range(AT_ONCE), system.decoder.image_size, 1, prior="none")
-    return (time.perf_counter() - begun) * float(system.card["steps"]) * len(captions) / AT_ONCE
+    system.generate_batch(some, range(len(some)), system.decoder.image_size, 1, prior="none")
+    return (time.perf_counter() - begun) * float(system.card["steps"]) * len(captions) / len(some)
 
 
 def _stable(system: Foreign, name: str, shown: list[Shown]) -> Ground:

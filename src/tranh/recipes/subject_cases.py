@@ -16,8 +16,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from tranh.data.scenes.emblems import ASKED, DISTRACTORS, Placed, View, emblem, render_view, view
 from tranh.data.scenes.captions import Density
+from tranh.data.scenes.emblems import ASKED, DISTRACTORS, Placed, View, emblem, render_view, view
 from tranh.data.scenes.layout import generator
 from tranh.data.scenes.world import Fact, Scene, place_of
 from tranh.metrics.figures import Match, Matcher, figure
