@@ -17,6 +17,7 @@ import foreign_toys as toys
 
 from tranh import cli
 from tranh.recipes import foreign, personalise, personalise_stable, subject_scenes, subjects
+from tranh.recipes import shelf as shelves
 from tranh.recipes.personalise import Estimate, of_decoder, own_pictures
 from tranh.recipes.personalise_stable import Network
 from tranh.recipes.subject_pictures import HEAVY, Lessons, read_folder
@@ -246,7 +247,7 @@ def test_stopped_it_leaves_no_subject_and_goes_on_to_the_same_one(system, tmp_pa
         if "loss" in event.figures and event.done == 2:
             events.close()
             break
-    assert subjects.learned(broken) == {} and (broken / "zorgle.training").is_dir()
+    assert shelves.learned(broken) == {} and (broken / "zorgle.training").is_dir()
     with pytest.raises(TranhError, match="another recipe"):
         taught(system, "zorgle", pictures(folder, 4), broken, steps=4)
     (folder / "3.png").unlink()

@@ -86,7 +86,7 @@ def generate(
         ctx.fail(f"{len(prompt)} prompts were given; one is drawn at a time: put all of it into one pair of quotes")
     from tranh.engine.picture import save_picture
     from tranh.recipes.models import load
-    from tranh.recipes.subjects import wearing
+    from tranh.recipes.shelf import names_one
     from tranh.types import Request, TranhError
 
     paths = targets(ctx, output, format, [seed] if count == 1 else range(seed, seed + count))
@@ -95,7 +95,11 @@ def generate(
         prior=prior and prior.value, allow_unknown=allow_unknown, refuse_copies=refuse_copies, candidates=candidates,
         expand=expand or expander is not None, sampler=sampler, temperature=temperature, top_k=top_k, top_p=top_p,
     )  # fmt: skip
-    system = wearing(drawing(model), request, subjects)
+    system = drawing(model)
+    if names_one(request, subjects):
+        from tranh.recipes.subjects import wearing
+
+        system = wearing(system, request, subjects)
     if ranker is not None:
         from tranh.recipes import caption_judge
 

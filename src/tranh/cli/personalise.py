@@ -64,7 +64,7 @@ def subjects(
     tranh subjects
     tranh subjects --remove zorgle
     """
-    from tranh.recipes import subjects as shelf
+    from tranh.recipes import shelf
 
     where = shelf.shelf(place)
     if remove is not None:

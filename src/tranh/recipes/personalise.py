@@ -31,9 +31,10 @@ from tranh.files import read_tensors, write_tensors
 from tranh.nn.lora import linear_layers
 from tranh.nn.pixels import to_images, to_pixels
 from tranh.recipes.foreign import Foreign
+from tranh.recipes.shelf import TRAINING, shelf
 from tranh.recipes.subject_pictures import Lessons, Shown, read_folder
 from tranh.recipes.subject_scenes import Place, places
-from tranh.recipes.subjects import TRAINING, Subject, base_hash, decoder_of, save, shelf
+from tranh.recipes.subjects import Subject, base_hash, decoder_of, save
 from tranh.text.subjects import NamingTokenizer, checked_name
 from tranh.text.words import WORD
 from tranh.types import Batch, Event, Family, Phase, Stage, TranhError
