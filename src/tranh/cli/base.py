@@ -26,12 +26,12 @@ NEAR = 0.75
 """How alike (0 to 1) a lone word and a verb are when the word is taken for a slip and not for a prompt."""
 
 
-NO_SLIP = frozenset({"plain", "sea"})
+NO_SLIP = frozenset({"plain", "sea", "objects"})
 """Words a picture is asked for by that look like a verb (a test compares them with every word of the world)."""
 
 GIVEN = "tranh.given"
 
-RESUMED = ("train", "evaluate", "compare", "rate")
+RESUMED = ("train", "evaluate", "compare", "rate", "personalise")
 """Verbs whose same command goes on where it was stopped."""
 
 

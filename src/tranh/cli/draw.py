@@ -103,7 +103,7 @@ def generate(
         ctx.fail(f"{len(prompt)} prompts were given; one is drawn at a time: put all of it into one pair of quotes")
     from tranh.engine.picture import save_picture
     from tranh.recipes.models import load
-    from tranh.recipes.subjects import wearing
+    from tranh.recipes.shelf import names_one
     from tranh.types import Request, TranhError
 
     each = _numbers(seeds, int, "--seeds", "3,7,9")
@@ -123,7 +123,11 @@ def generate(
         seeds=each, regions=tuple(_region(one) for one in region or ()),
         guidance_interval=(interval[0], interval[1]) if interval else None,
     )  # fmt: skip
-    system = wearing(drawing(model), request, subjects)
+    system = drawing(model)
+    if names_one(request, subjects):
+        from tranh.recipes.subjects import wearing
+
+        system = wearing(system, request, subjects)
     if ranker is not None:
         from tranh.recipes import caption_judge
 

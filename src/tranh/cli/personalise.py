@@ -58,8 +58,13 @@ def subjects(
     remove: Annotated[str | None, typer.Option(metavar="NAME", help="Forget this one.", show_default=False)] = None,
     place: Shelf = None,
 ) -> None:
-    """List the subjects that were taught, or forget one."""
-    from tranh.recipes import subjects as shelf
+    """List the subjects that were taught, or forget one.
+
+    \b
+    tranh subjects
+    tranh subjects --remove zorgle
+    """
+    from tranh.recipes import shelf
 
     where = shelf.shelf(place)
     if remove is not None:

@@ -31,9 +31,10 @@ from tranh.files import read_tensors, write_tensors
 from tranh.nn.lora import linear_layers
 from tranh.nn.pixels import to_images, to_pixels
 from tranh.recipes.foreign import Foreign
+from tranh.recipes.shelf import TRAINING, shelf
 from tranh.recipes.subject_pictures import Lessons, Shown, read_folder
 from tranh.recipes.subject_scenes import Place, places
-from tranh.recipes.subjects import TRAINING, Subject, base_hash, decoder_of, save, shelf
+from tranh.recipes.subjects import Subject, base_hash, decoder_of, save
 from tranh.text.subjects import NamingTokenizer, checked_name
 from tranh.text.words import WORD
 from tranh.types import Batch, Event, Family, Phase, Stage, TranhError
@@ -194,7 +195,7 @@ def of_decoder(system: Any, name: str, shown: list[Shown]) -> Ground:
             "embedding": "decoder.text.tokens", "vocab": first, "dim": decoder.config["text_dim"],
             "vectors": VECTORS, "rank": RANK, "alpha": float(RANK),
         },
-        steps=STEPS, batch=32, lr=2e-3, warmup=20, decay=0.5, ema=(), sample_every=10**6, save_every=100,
+        steps=STEPS, batch=32, lr=4e-3, warmup=20, decay=0.5, ema=(), sample_every=10**6, save_every=100,
     )  # fmt: skip
 
     def begin(vectors: Tensor) -> None:
@@ -248,9 +249,10 @@ def drawing_seconds(system: Any, around: list[Place]) -> float:
     if not around:
         return 0.0
     captions = [caption for place in around for caption in place.asked()]
+    some = captions[-AT_ONCE:]
     begun = time.perf_counter()
-    system.generate_batch(captions[-AT_ONCE:], range(AT_ONCE), system.decoder.image_size, 1, prior="none")
-    return (time.perf_counter() - begun) * float(system.card["steps"]) * len(captions) / AT_ONCE
+    system.generate_batch(some, range(len(some)), system.decoder.image_size, 1, prior="none")
+    return (time.perf_counter() - begun) * float(system.card["steps"]) * len(captions) / len(some)
 
 
 def _stable(system: Foreign, name: str, shown: list[Shown]) -> Ground:

@@ -27,8 +27,8 @@ from tranh.text.subjects import name_pattern
 from tranh.types import Batch, Event, Family, Phase, Stage, TranhError
 
 STEPS, BATCH, RANK, VECTORS = 400, 4, 8, 2
-LAYERS = ("to_q", "to_k", "to_v", "to_out.0")
-"""Of every attention of the U-Net."""
+LAYERS = ("to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2")
+"""Of every attention of the U-Net, and the perceptron after it."""
 NAMING = ("a {}", "a picture of a {}", "a photo of one {}", "a {} in the middle", "một {}")
 OTHERS = ("a thing", "a picture", "a photo", "a place", "một bức tranh", "")
 """Captions of the subject, and of anything else."""
@@ -137,7 +137,7 @@ def of_pipeline(system: Foreign, name: str, shown: list[Shown]) -> Ground:
             "network": "unet", "layers": linear_layers(pipeline.unet, LAYERS), "embedding": embedding, "vocab": first,
             "dim": table.embedding_dim, "vectors": VECTORS, "rank": RANK, "alpha": float(RANK), "vector_rate": 10.0,
         },
-        steps=STEPS, batch=BATCH, lr=5e-4, warmup=20, decay=0.5, ema=(), precision="fp32", sample_every=10**6,
+        steps=STEPS, batch=BATCH, lr=1e-3, warmup=20, decay=0.5, ema=(), precision="fp32", sample_every=10**6,
         save_every=100,
     )  # fmt: skip
 

@@ -25,6 +25,7 @@ from tranh.nn.lora import Lora
 from tranh.recipes.foreign import Foreign
 from tranh.recipes.memory import MEMORY
 from tranh.recipes.own import TOKENIZER, WORDS
+from tranh.recipes.shelf import CARD, learned, shelf, those
 from tranh.recipes.unclip import UnClip
 from tranh.text.normalise import normalise
 from tranh.text.prompt import Prompt
@@ -32,13 +33,11 @@ from tranh.text.subjects import NamingTokenizer, bracketed, spoken_of, with_name
 from tranh.types import Request, TranhError
 
 FORMAT = 1
-CARD, VECTORS, LORA = "subject.json", "learned_embeds.safetensors", "pytorch_lora_weights.safetensors"
+VECTORS, LORA = "learned_embeds.safetensors", "pytorch_lora_weights.safetensors"
 METADATA = "lora_adapter_metadata"
 """Where diffusers looks for a LoRA's rank and alpha in the header of its file."""
 UNET = "unet."
 """Before the names of layers in the file of a LoRA."""
-TRAINING = ".training"
-"""Ends the name of the folder in which a subject is being learned."""
 
 
 @dataclass(frozen=True)
@@ -57,34 +56,6 @@ class Subject:
     lora: Lora
     card: Mapping[str, Any]
     folder: Path | None = None
-
-
-def shelf(folder: Path | None = None) -> Path:
-    """Where subjects are kept: the folder given, ``$TRANH_SUBJECTS``, or ``~/.local/share/tranh/subjects``."""
-    if folder is not None:
-        return Path(folder)
-    if given := os.environ.get("TRANH_SUBJECTS"):
-        return Path(given)
-    data = os.environ.get("XDG_DATA_HOME")
-    return (Path(data) if data else Path.home() / ".local" / "share") / "tranh" / "subjects"
-
-
-def learned(place: Path) -> dict[str, dict[str, Any]]:
-    """The cards of all subjects on a shelf, by name."""
-    return {file.parent.name: read_json(file) for file in sorted(place.glob(f"*/{CARD}"))}
-
-
-def remove(place: Path, name: str) -> None:
-    """Take a subject off the shelf, and what a training of it has left.
-
-    Raises:
-        TranhError: there is none of that name.
-    """
-    found = [folder for folder in (place / name, place / f"{name}{TRAINING}") if folder.is_dir()]
-    if not found or not name or Path(name).name != name:
-        raise TranhError(f"there is no subject {name!r} in {place}{_there(learned(place))}")
-    for folder in found:
-        shutil.rmtree(folder)
 
 
 def save(place: Path, subject: Subject) -> Path:
@@ -161,7 +132,7 @@ def wearing(system: Any, request: Request, place: Path | None = None) -> Any:
     known = learned(place) if place.is_dir() else {}
     if missing := [name for name in bracketed(text) if name not in known and not isinstance(system, Foreign)]:
         raise TranhError(
-            f"no subject is called {missing[0]!r}{_there(known)}. Teach it from pictures: "
+            f"no subject is called {missing[0]!r}{those(known)}. Teach it from pictures: "
             f"tranh personalise {missing[0]} FOLDER"
         )
     names = bracketed(text) if isinstance(system, Foreign) else spoken_of(text, _new_to(system, known))
@@ -236,7 +207,3 @@ def _new_to(system: Any, known: Mapping[str, Any]) -> list[str]:
     """Names that are no words of the model: a word it knows stays that word unless it stands in brackets."""
     words = getattr(system, "words", ())
     return [name for name in known if name not in words]
-
-
-def _there(known: Mapping[str, Any]) -> str:
-    return f"; there are: {', '.join(known)}" if known else ""
