@@ -228,8 +228,7 @@ def own_pictures(system: Any, around: list[Place]) -> Iterator[Event]:
         return
     asked = [place.asked() for place in around]
     captions = [caption for one in asked for caption in one]
-    key = hashlib.sha256("\n".join([base_hash(system), *captions]).encode()).hexdigest()[:24]
-    file = cache_dir() / f"own-{key}.safetensors"
+    file = _own_file(system, captions)
     if not file.exists():
         drawn = []
         for start in range(0, len(captions), AT_ONCE):
@@ -244,11 +243,18 @@ def own_pictures(system: Any, around: list[Place]) -> Iterator[Event]:
     yield Event("draw", len(captions), len(captions), result=to_images(read_tensors(file)["images"].numpy()))
 
 
+def _own_file(system: Any, captions: list[str]) -> Path:
+    key = hashlib.sha256("\n".join([base_hash(system), *captions]).encode()).hexdigest()[:24]
+    return cache_dir() / f"own-{key}.safetensors"
+
+
 def drawing_seconds(system: Any, around: list[Place]) -> float:
     """What :func:`own_pictures` will take, by the time of one step."""
     if not around:
         return 0.0
     captions = [caption for place in around for caption in place.asked()]
+    if _own_file(system, captions).exists():
+        return 0.0
     some = captions[-AT_ONCE:]
     begun = time.perf_counter()
     system.generate_batch(some, range(len(some)), system.decoder.image_size, 1, prior="none")
