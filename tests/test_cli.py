@@ -32,8 +32,8 @@ VERBS = (
     "forward", "likelihood", "rate", "personalise", "subjects", "data", "edit",
 )  # fmt: skip
 EDIT = (
-    "latent", "denoise", "fill", "complete", "inpaint", "outpaint", "img2img", "instruct", "upscale", "enhance",
-    "animate", "motion", "turn", "variation", "interpolate", "textdiff", "sweep", "reconstruct",
+    "latent", "denoise", "fill", "complete", "inpaint", "outpaint", "img2img", "instruct", "restyle", "upscale",
+    "enhance", "animate", "motion", "turn", "variation", "interpolate", "textdiff", "sweep", "reconstruct",
 )  # fmt: skip
 DATA = ("inspect", "prepare", "doctor", "preview", "recaption", "statistics")
 GROUPS = {"data": DATA, "edit": EDIT}

@@ -13,6 +13,7 @@ from tranh.recipes.img2img import img2img
 from tranh.recipes.inpaint import inpaint, outpaint
 from tranh.recipes.instruct import instruct
 from tranh.recipes.moving import moving
+from tranh.recipes.restyle import restyle
 from tranh.recipes.turn import turn
 from tranh.recipes.unclip import assemble
 from tranh.text.tokenizer import Tokenizer
@@ -188,3 +189,21 @@ def test_a_picture_is_turned_in_its_layers(filming):
         list(turn(filming, Request("")))
     with pytest.raises(TranhError, match="a shift of 0.9"):
         next(turn(filming, Request("", image=picture()), shift=0.9))
+
+
+def test_a_style_is_asked_for_in_the_language_of_its_words_or_by_a_picture(able, editor, monkeypatch):
+    asked = []
+    encode = able.tokenizer.encode
+    monkeypatch.setattr(able.tokenizer, "encode", lambda texts, **how: asked.append(texts) or encode(texts, **how))
+    monkeypatch.setattr(editor, "faults", lambda tokens, mask, images: torch.eye(3)[:1], raising=False)
+    for style, words in (("in watercolour", "it in watercolour"), ("màu nước", "thành màu nước")):
+        asked.clear()
+        made = result(restyle(able, Request(style, image=picture(), allow_unknown=True)))
+        assert made.settings[0]["edit"] == "restyle" and made.settings[0]["prompt"] == style
+        assert any(words in text for texts in asked for text in texts)
+    request = Request("", image=picture(), other=picture(seed=1), steps=4)
+    near, far = (result(restyle(able, request.replace(strength=s))).images[0] for s in (0.0, 1.0))
+    assert not np.array_equal(pixels(near), pixels(far))
+    for wrong in (Request("", image=picture()), request.replace(prompt="in neon")):
+        with pytest.raises(TranhError, match="one of the two"):
+            next(restyle(able, wrong))

@@ -22,9 +22,7 @@ def inpaint(
     ctx: typer.Context,
     picture: Picture,
     prompt: Whole,
-    mask: Annotated[
-        Path, typer.Option(metavar="MASK", help="A picture: white where to draw, black where to keep.", exists=True)
-    ],
+    mask: Annotated[Path, typer.Option(metavar="MASK", help="A picture: white where to draw, black where to keep.")],
     output: Output = None,
     count: Count = 1,
     seed: Seed = 0,

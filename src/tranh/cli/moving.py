@@ -19,7 +19,7 @@ def motion(
     prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="What moves, and how.")],
     begin: Annotated[
         Path | None,
-        typer.Option("--from", metavar="PICTURE", help="The first frame.", exists=True, show_default="drawn"),
+        typer.Option("--from", metavar="PICTURE", help="The first frame.", show_default="drawn"),
     ] = None,
     output: Film = Path("motion.webp"),
     frames: Annotated[int, typer.Option(min=2, max=64, help="How many.")] = 16,

@@ -11,7 +11,7 @@ import typer
 SEED_LIMIT = 2**53 - 1
 """The largest whole number that JSON keeps exactly everywhere."""
 
-Picture = Annotated[Path, typer.Argument(metavar="PICTURE", help="The file to begin from.", exists=True)]
+Picture = Annotated[Path, typer.Argument(metavar="PICTURE", help="The file to begin from.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="The file to write.", show_default="out.png")]
 Count = Annotated[int, typer.Option(min=1, max=1000, help="How many pictures; each is named by its seed.")]
 Seed = Annotated[int, typer.Option(min=0, max=SEED_LIMIT, help="Of the first picture; the next has seed + 1.")]

@@ -10,7 +10,7 @@ import typer
 from tranh.cli.base import edit, last
 from tranh.cli.options import SEED_LIMIT
 
-Picture = Annotated[Path, typer.Argument(metavar="PICTURE", help="The file to begin from.", exists=True)]
+Picture = Annotated[Path, typer.Argument(metavar="PICTURE", help="The file to begin from.")]
 Model = Annotated[
     str | None,
     typer.Option(metavar="MODEL", help="An export of `tranh train enhancer`.", show_default="the shipped one"),

@@ -170,6 +170,21 @@ def interpolate(system: object, request: Request) -> Iterator[Event]:
     yield from _given(asked, made)
 
 
+def likened(system: object, request: Request) -> Iterator[Event]:
+    """``request.image`` with its embedding brought nearer to that of ``request.other``, by ``strength`` (0.5), drawn
+    from its own noise: the layout stays as far as noise decides it."""
+    asked = _asked(system, request, other=True)
+    strength, (image, other) = _strength(request, 0.5), asked.images
+    towards = asked.system.embed_images(other)
+
+    def made(seed: int) -> Iterator[Step]:
+        latent = yield from latent_of(asked.system, image, asked.source.text, seed, asked.ts)
+        embedding = walks.slerp(latent.embedding, towards, strength)
+        yield from invert.decode(asked.system.unclip(embedding, [latent.words], 1.0), latent.noise, asked.ts)
+
+    yield from _best(asked, made, towards, {"edit": "restyle", "strength": strength})
+
+
 def swept(system: object, request: Request, component: int = 1, folder: Path | None = None) -> Iterator[Event]:
     """``request.image`` with less and more of a principal component of the embeddings: ``frames`` pictures.
 
