@@ -13,7 +13,6 @@ that were refused.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,20 +28,13 @@ from tranh.files import write_json
 from tranh.metrics.interval import wilson
 from tranh.nn.pixels import to_images
 from tranh.recipes import models
-from tranh.recipes.edit_cases import SPLITS, Tally, cases, verdict, write_sheet
+from tranh.recipes.edit_cases import SPLITS, Tally, cases, result, verdict, write_sheet
 from tranh.recipes.instruct import instruct
 from tranh.recipes.judge import Judge, shrunk
 from tranh.recipes.pictures import pictures
-from tranh.types import Event, Request, TranhError
+from tranh.types import Request, TranhError
 
 SHOWN = 24
-
-
-def last(events: Iterator[Event]) -> Any:
-    result = None
-    for event in events:
-        result = event.result
-    return result
 
 
 def main() -> None:
@@ -71,10 +63,10 @@ def main() -> None:
         request = Request(words, image=pictures(case.image[None])[0], seed=case.seed, guidance=told.guidance)
         asked += 1
         try:
-            made = last(instruct(system, request)).images[0]
+            made = result(instruct(system, request)).images[0]
         except TranhError:
             refused += 1
-            made = last(instruct(system, request.replace(allow_unknown=True))).images[0]
+            made = result(instruct(system, request.replace(allow_unknown=True))).images[0]
         after = to_images(np.asarray(made)[None])[0]
         edited = verdict(judge, pair.after, pair.asked, shrunk(after[None])[0], _before(pair))
         for name in (op, "all"):

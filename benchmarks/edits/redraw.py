@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import random
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -37,12 +36,12 @@ from tranh.files import write_json
 from tranh.metrics.interval import bootstrap, wilson
 from tranh.nn.pixels import to_images
 from tranh.recipes import models
-from tranh.recipes.edit_cases import Case, Edited, cases, verdict, write_sheet
+from tranh.recipes.edit_cases import Case, Edited, cases, result, verdict, write_sheet
 from tranh.recipes.img2img import img2img
 from tranh.recipes.inpaint import inpaint, outpaint
 from tranh.recipes.judge import Judge, shrunk
 from tranh.recipes.pictures import pictures
-from tranh.types import Event, Request
+from tranh.types import Request
 
 MARGIN = 0.03
 """Around the box of a thing, in canvas units."""
@@ -57,13 +56,6 @@ class Task:
     mask: np.ndarray
     target: Scene
     asked: tuple[Fact, ...]
-
-
-def last(events: Iterator[Event]) -> Any:
-    result = None
-    for event in events:
-        result = event.result
-    return result
 
 
 def box(scene: Scene, index: int, size: int) -> np.ndarray:
@@ -187,7 +179,7 @@ def main() -> None:
             caption = say(task.target, case.language, "dense", "redraw", case.key)[0]
             hole = Image.fromarray(task.mask.astype(np.uint8) * 255)
             request = Request(caption, image=image, mask=hole, seed=case.seed)
-            after = to_images(np.asarray(last(inpaint(system, request, told.while_sampling)).images[0])[None])[0]
+            after = to_images(np.asarray(result(inpaint(system, request, told.while_sampling)).images[0])[None])[0]
             edited, mask = verdict(judge, task.target, task.asked, shrunk(after[None])[0], case.scene), task.mask
         kept[name].append(edited)
         if mask is not None:
@@ -212,7 +204,7 @@ def begun_again(system: Any, judge: Judge, case: Case, image: Image.Image) -> tu
     made = another(case.scene, generator("again", case.key), "recolour") or (case.scene, ())
     caption = say(made[0], case.language, "dense", "again", case.key)[0]
     request = Request(caption, image=image, seed=case.seed, strength=0.7)
-    after = to_images(np.asarray(last(img2img(system, request)).images[0])[None])[0]
+    after = to_images(np.asarray(result(img2img(system, request)).images[0])[None])[0]
     return verdict(judge, made[0], made[1], after, case.scene), after, None
 
 
@@ -221,7 +213,7 @@ def beyond(
 ) -> tuple[Edited, Tensor, np.ndarray | None]:
     """Outpainting by a quarter at every side: the setting must go on, so it is asked of the whole new picture."""
     request = Request(case.caption, image=image, seed=case.seed, extend=(0.25, 0.25, 0.25, 0.25))
-    after = to_images(np.asarray(last(outpaint(system, request, masked)).images[0])[None])[0]
+    after = to_images(np.asarray(result(outpaint(system, request, masked)).images[0])[None])[0]
     asked = [f for f in visible(case.scene) if f.group == "setting"]
     small = torch.nn.functional.interpolate(after[None], size=(64, 64), mode="area")
     right = judge.check(judge.read(small)[0], case.scene, asked)

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import argparse
 from collections import defaultdict
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,11 +43,11 @@ from tranh.metrics.interval import bootstrap, wilson
 from tranh.metrics.psnr import psnr
 from tranh.nn.pixels import to_images
 from tranh.recipes import models, toolbox
-from tranh.recipes.edit_cases import Case, Tally, cases, verdict, write_sheet
+from tranh.recipes.edit_cases import Case, Tally, cases, result, verdict, write_sheet
 from tranh.recipes.judge import Judge
 from tranh.recipes.pictures import pictures
 from tranh.recipes.toolbox import Latent
-from tranh.types import Event, Request
+from tranh.types import Request
 
 CHANGES = {
     "colour": COLOURS,
@@ -57,13 +57,6 @@ CHANGES = {
 }
 PARTS = ("reconstruct", "variation", "textdiff", "walks")
 SHOWN = 24
-
-
-def last(events: Iterator[Event]) -> Any:
-    """The result of long work."""
-    for event in events:
-        result = event.result
-    return result
 
 
 def tensor(made: Any) -> Tensor:
@@ -119,7 +112,7 @@ class Bench:
 
     def reconstruct(self, case: Case) -> None:
         """Nothing is said of the picture: embedding and noise alone."""
-        made = last(toolbox.reconstruct(self.system, self.asked(case, source="")))
+        made = result(toolbox.reconstruct(self.system, self.asked(case, source="")))
         found = made.settings[0]
         error = float(psnr(tensor(made), case.image[None]))
         for name, value in (("psnr", error), *((n, found[n]) for n in ("noise_mean", "noise_variance"))):
@@ -138,7 +131,7 @@ class Bench:
         self.embeddings.append(own)
 
     def variation(self, case: Case) -> None:
-        x = tensor(last(toolbox.vary(self.system, self.asked(case, count=self.each))))
+        x = tensor(result(toolbox.vary(self.system, self.asked(case, count=self.each))))
         facts = [fact for fact in visible(case.scene) if fact.group in ("kind", "setting")]
         for reading in self.judge.read(x):
             right = self.judge.check(reading, case.scene, facts)
@@ -159,7 +152,7 @@ class Bench:
         after, new = found
         key = ("textdiff", number)
         before, wanted = (say(one, case.language, "dense", *key)[0] for one in (case.scene, after))
-        x = tensor(last(toolbox.diff(self.system, self.asked(case, source=before, prompt=wanted))))
+        x = tensor(result(toolbox.diff(self.system, self.asked(case, source=before, prompt=wanted))))
         edited = verdict(self.judge, after, new, x[0], case.scene)
         self.tally.add(case, edited)
         told = f"{new[0].group} {new[0].value}" + ("" if edited.done else " (no)")
@@ -169,11 +162,11 @@ class Bench:
         """An interpolation of two cases and a sweep of the first."""
         other = pictures(b.image[None])[0]
         prompt = b.caption if self.told else ""
-        made = last(toolbox.interpolate(self.system, self.asked(a, other=other, prompt=prompt)))
+        made = result(toolbox.interpolate(self.system, self.asked(a, other=other, prompt=prompt)))
         self.rows["interpolate"] += [
             (a, x, f"{told['share']:.2f}") for x, told in zip(tensor(made), made.settings, strict=True)
         ]
-        made = last(toolbox.swept(self.system, self.asked(a, frames=7), component=1))
+        made = result(toolbox.swept(self.system, self.asked(a, frames=7), component=1))
         self.rows["sweep"] += [
             (a, x, f"{told['amount']:+.1f}") for x, told in zip(tensor(made), made.settings, strict=True)
         ]

@@ -15,23 +15,27 @@ from tranh.edits.invert import decode
 from tranh.types import Denoiser, Step, Unclips
 
 
-def slerp(a: Tensor, b: Tensor, share: float) -> Tensor:
-    """From each row of a towards that of b along the great circle, by a share of the angle; lengths go over evenly.
+def slerp(a: Tensor, b: Tensor, share: float | Tensor) -> Tensor:
+    """From each row of a towards that of b along the great circle, by a share of the angle; lengths go over evenly
+    (Shoemake 1985).
 
     Two normal samples thus give one, where a straight line would pass through samples too short.
 
     Args:
         a, b: (B, ...), no row all zeros.
+        share: one, or one per row (B,).
     """
     u, v = a.flatten(1).double(), b.flatten(1).double()
+    s = torch.as_tensor(share, dtype=u.dtype, device=u.device).expand(len(u))[:, None]
     length_u, length_v = u.norm(dim=1, keepdim=True), v.norm(dim=1, keepdim=True)
-    u, v = u / length_u, v / length_v
-    cosine = (u * v).sum(1, keepdim=True).clamp(-1, 1)
-    angle = torch.acos(cosine)
-    across = v - cosine * u
-    across = across / across.norm(dim=1, keepdim=True).clamp(min=1e-12)
-    out = torch.cos(share * angle) * u + torch.sin(share * angle) * across
-    return ((1 - share) * length_u + share * length_v).mul(out).view_as(a).to(a.dtype)
+    u, v = u / length_u.clamp(min=1e-12), v / length_v.clamp(min=1e-12)
+    angle = torch.acos((u * v).sum(1, keepdim=True).clamp(-1, 1))
+    sine = angle.sin()
+    near = sine < 1e-4  # the same, or opposite: any great circle or none leads there
+    safe = torch.where(near, torch.ones_like(sine), sine)
+    first = torch.where(near, 1 - s, ((1 - s) * angle).sin() / safe)
+    second = torch.where(near, s, (s * angle).sin() / safe)
+    return torch.lerp(length_u, length_v, s).mul(first * u + second * v).view_as(a).to(a.dtype)
 
 
 def between(model: Unclips, embedding: Tensor, words: tuple[str, str], share: float) -> Denoiser:

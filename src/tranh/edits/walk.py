@@ -14,6 +14,7 @@ from torch import Tensor
 
 from tranh.diffusion.loss import rows
 from tranh.diffusion.sample import euler
+from tranh.edits.interpolate import slerp
 from tranh.types import Autoencodes, Denoiser, TranhError, Unclips
 
 ROWS = 8
@@ -21,25 +22,6 @@ ROWS = 8
 
 Draw = Callable[[Tensor], Iterator[Tensor]]
 """Places (N,) -> frames in [-1, 1], some at a time, (n, 3, S, S); each the same whatever others are asked with it."""
-
-
-def slerp(a: Tensor, b: Tensor, w: Tensor) -> Tensor:
-    """From a (w = 0) to b (w = 1) along the great circle, row by row (Shoemake 1985); lengths change evenly.
-
-    What lies between two draws of noise is then as likely a draw as they are, which a straight line's middle is not.
-
-    Args:
-        a, b: (N, ...); w: (N,).
-    """
-    (na, nb), w = (x.flatten(1).norm(dim=1).clamp(min=1e-12) for x in (a, b)), w.to(a)
-    ua, ub = a / rows(na, a), b / rows(nb, b)
-    angle = (ua * ub).flatten(1).sum(1).clamp(-1, 1).acos()
-    sine = angle.sin()
-    near = sine < 1e-4  # the same, or opposite: any great circle or none leads there
-    safe = torch.where(near, torch.ones_like(sine), sine)
-    first = torch.where(near, 1 - w, ((1 - w) * angle).sin() / safe)
-    second = torch.where(near, w, (w * angle).sin() / safe)
-    return rows(torch.lerp(na, nb, w), a) * (rows(first, a) * ua + rows(second, a) * ub)
 
 
 def between(count: int, at: Tensor) -> tuple[Tensor, Tensor, Tensor]:

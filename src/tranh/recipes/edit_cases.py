@@ -6,7 +6,7 @@ It knows Scenes and the verifier; an edit knows neither, and gets pixels and wor
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,19 @@ from tranh.metrics.interval import Interval, bootstrap, wilson
 from tranh.recipes.evaluate import System
 from tranh.recipes.judge import SIDE, Judge, phrase, renders
 from tranh.recipes.seen_scene import scene_of
+from tranh.types import Event
 
 ORIGINS = ("render", "generated")
 SPLITS = ("test", "unseen")
 LANGUAGES = ("en", "vi")
+
+
+def result(events: Iterable[Event]) -> Any:
+    """What the last event of long work carries."""
+    found = None
+    for event in events:
+        found = event.result
+    return found
 
 
 @dataclass(frozen=True)
