@@ -70,6 +70,15 @@ def test_a_hierarchy_fills_in_by_the_part_beside_it_or_masked_while_sampling(abl
     assert made.settings[1] == alone.settings[0] and alone.settings[0]["edit"] == "inpaint"
 
 
+def test_without_a_part_that_learned_it_a_denoiser_is_masked_and_that_is_said(system, able):
+    request = Request("a red circle", image=picture(), mask=Image.new("L", (64, 64), 255), seed=3)
+    made = result(inpaint(system, request))
+    assert any("no part that learned to fill in" in notice for notice in made.notices)
+    masked = result(inpaint(system, request, while_sampling=True))
+    assert np.array_equal(pixels(made.images[0]), pixels(masked.images[0]))
+    assert not any("learned" in notice for notice in [*masked.notices, *result(inpaint(able, request)).notices])
+
+
 def test_a_part_that_knows_other_words_is_no_help(parts, assets, editor):
     system = assemble(parts, assets, {"name": "tiny"})
     other = Tokenizer.train(["a b c d"]).save()

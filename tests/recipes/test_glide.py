@@ -7,6 +7,7 @@ from PIL import Image
 
 from tranh.families.glide import Glide
 from tranh.recipes import run
+from tranh.recipes.beside import Beside
 from tranh.recipes.inpaint import inpaint
 from tranh.recipes.system import assemble
 from tranh.text.tokenizer import Tokenizer
@@ -67,10 +68,10 @@ def test_every_pixel_outside_the_mask_stays(glide, side):
     assert np.array_equal(pixels(again.result.images[0]), second)
 
 
-def test_what_cannot_be_filled_in_is_refused(glide, system):
+def test_what_cannot_be_filled_in_is_refused(glide, assets):
     image, hole = picture(16), box(16)
-    with pytest.raises(TranhError, match=r"cannot fill in a part \(it .*denoises.*\). Systems that can: glide"):
-        list(inpaint(system, Request("a red circle", image=image, mask=hole)))
+    with pytest.raises(TranhError, match=r"cannot fill in a part \(it does nothing\). Systems that can: glide"):
+        list(inpaint(Beside({}, assets, {}), Request("a red circle", image=image, mask=hole)))
     with pytest.raises(TranhError, match="the mask is 8 x 8 and the picture 16 x 16"):
         list(inpaint(glide, Request("a red circle", image=image, mask=hole.resize((8, 8)))))
     with pytest.raises(TranhError, match="nothing of the mask is white"):

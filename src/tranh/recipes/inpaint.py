@@ -31,6 +31,12 @@ LAST = 0.08
 WHO = "glide (tranh train glide), and models with the words of tranh-1, by the part shipped beside it"
 
 
+UNTAUGHT = (
+    "there is no part that learned to fill in, so the model's estimates are masked while it draws: what it draws may "
+    "not go with what is around it. A part that learned: tranh train editor"
+)
+
+
 def inpaint(system: Any, request: Request, while_sampling: bool = False) -> Iterator[Event]:
     """Pictures of ``request.image`` with the white part of ``request.mask`` drawn anew, each from its own seed.
 
@@ -38,7 +44,8 @@ def inpaint(system: Any, request: Request, while_sampling: bool = False) -> Iter
     other pixel stays as it is.
 
     Args:
-        while_sampling: by a network that was never trained to fill in: its estimates are masked.
+        while_sampling: by a network that was never trained to fill in: its estimates are masked. So it is done, and
+            said, where no part can fill in but the system has a denoiser.
 
     Yields:
         One event per step; the last one's ``result`` is :class:`tranh.recipes.pictures.Pictures`.
@@ -47,9 +54,8 @@ def inpaint(system: Any, request: Request, while_sampling: bool = False) -> Iter
         TranhError: the system cannot, or picture and mask do not go together.
     """
     check(request)
-    part: Any = system
-    if not while_sampling or not isinstance(system, Denoises):
-        part, _ = able(system, Denoises if while_sampling else Fills, "fill in a part", WHO)
+    part, untaught = _who(system, while_sampling)
+    while_sampling = while_sampling or untaught
     sampler = system.checked_sampler(request.sampler)
     image, hole = _square(request)
     side = system.side if while_sampling else int(part.config["image_size"])
@@ -77,8 +83,20 @@ def inpaint(system: Any, request: Request, while_sampling: bool = False) -> Iter
         filled = pictures(x)[0].resize(image.size, Image.Resampling.BICUBIC)
         made.append(Image.composite(filled, image, hole))
         settings.append(system.settings(request, prompt, seed) | {"edit": "inpaint"})
-    notices = [*prompt.notices, *outside.warning(system, image)]
+    notices = [*prompt.notices, *([UNTAUGHT] if untaught else []), *outside.warning(system, image)]
     yield Event("fill", 1, 1, result=Pictures(made, notices, settings))
+
+
+def _who(system: Any, while_sampling: bool) -> tuple[Any, bool]:
+    """Who fills in, and whether it is a denoiser only because nobody learned to."""
+    if while_sampling and isinstance(system, Denoises):
+        return system, False
+    try:
+        return able(system, Denoises if while_sampling else Fills, "fill in a part", WHO)[0], False
+    except TranhError:
+        if not isinstance(system, Denoises):
+            raise
+        return system, True
 
 
 def outpaint(system: Any, request: Request, while_sampling: bool = False) -> Iterator[Event]:
