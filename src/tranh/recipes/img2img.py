@@ -8,16 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 
-from tranh.data.fit import square
 from tranh.diffusion.sample import seeded
 from tranh.edits.img2img import again, times
-from tranh.nn.pixels import to_images
 from tranh.recipes import outside
-from tranh.recipes.pictures import Pictures, check, pictures
+from tranh.recipes.pictures import Pictures, check, pictures, tensor_of
 from tranh.recipes.system import System
 from tranh.types import Denoises, Event, Request, TranhError, capabilities
 
@@ -42,7 +39,7 @@ def img2img(system: Any, request: Request) -> Iterator[Event]:
         raise TranhError("there is no picture to begin from: give one")
     strength = STRENGTH if request.strength is None else request.strength
     ts = times(strength, request.steps or system.steps or STEPS)
-    image = to_images(np.asarray(square(request.image.convert("RGB"), system.side))[None])
+    image = tensor_of(request.image, system.side)
     prompt = system.understand(request.prompt, request.allow_unknown)
     made: list[Image.Image] = []
     settings = []

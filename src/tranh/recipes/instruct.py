@@ -8,14 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import torch
 
-from tranh.data.fit import square
-from tranh.nn.pixels import to_images
 from tranh.recipes import outside
 from tranh.recipes.beside import able
-from tranh.recipes.pictures import Pictures, check, pictures
+from tranh.recipes.pictures import Pictures, check, pictures, tensor_of
 from tranh.text.prompt import understand
 from tranh.types import FAULTS, Event, Follows, Request, TranhError
 
@@ -46,7 +43,7 @@ def instruct(system: Any, request: Request) -> Iterator[Event]:
     if request.image is None:
         raise TranhError("there is no picture to change: give one")
     side = int(part.config["image_size"])
-    image = to_images(np.asarray(square(request.image.convert("RGB"), side))[None])
+    image = tensor_of(request.image, side)
     prompt = understand(request.prompt, system.lexicons, words, allow_unknown=request.allow_unknown)
     with torch.no_grad(), system.computing():
         tokens, mask = system.tokenizer.encode([prompt.text], multiple=8)

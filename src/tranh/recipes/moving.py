@@ -8,14 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import torch
 
-from tranh.data.fit import square
-from tranh.nn.pixels import to_images
 from tranh.recipes import outside
 from tranh.recipes.beside import able
-from tranh.recipes.pictures import Pictures, check, pictures
+from tranh.recipes.pictures import Pictures, check, pictures, tensor_of
 from tranh.text.prompt import understand
 from tranh.types import Event, Follows, Request, TranhError
 
@@ -50,7 +47,7 @@ def moving(system: Any, request: Request) -> Iterator[Event]:
     total = steps * (-(-(count - 1) // TILE) + (request.image is None))
     done = 0
     if request.image is not None:
-        first = to_images(np.asarray(square(request.image.convert("RGB"), side))[None])
+        first = tensor_of(request.image, side)
         notices += outside.warning(system, request.image)
     else:
         first = torch.empty(0)

@@ -12,11 +12,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from tranh.data.fit import square
 from tranh.diffusion.loss import corrupt
 from tranh.diffusion.sample import seeded
 from tranh.nn.degrade import blur
-from tranh.nn.pixels import to_images
+from tranh.recipes.pictures import tensor_of
 from tranh.types import Unclips
 
 LEAST = 1.6
@@ -38,7 +37,7 @@ def warning(world: object, image: Image.Image) -> list[str]:
     """
     if not isinstance(world, Unclips):
         return []
-    gain = familiar(world, to_images(np.asarray(square(image.convert("RGB"), SIDE))[None]))
+    gain = familiar(world, tensor_of(image, SIDE))
     if gain >= LEAST:
         return []
     return [

@@ -8,10 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from tranh.nn.pixels import to_pixels
+from tranh.data.fit import square
+from tranh.nn.pixels import to_images, to_pixels
 from tranh.types import Request, TranhError
 
 
@@ -36,6 +38,11 @@ def pictures(x: Tensor) -> list[Image.Image]:
 def seeds_of(request: Request) -> list[int]:
     """The seed of each picture of a request."""
     return list(request.seeds) or list(range(request.seed, request.seed + request.count))
+
+
+def tensor_of(picture: Image.Image, side: int) -> Tensor:
+    """The middle square of a PIL picture, brought to a side: (1, 3, side, side) in [-1, 1]."""
+    return to_images(np.asarray(square(picture.convert("RGB"), side))[None])
 
 
 def check(request: Request) -> None:

@@ -23,7 +23,7 @@ from tranh.edits import invert, sweep, textdiff, variation
 from tranh.families.ar_prior import ArPrior
 from tranh.metrics.psnr import psnr
 from tranh.nn.pixels import to_images
-from tranh.recipes.pictures import Pictures, check, pictures, seeds_of
+from tranh.recipes.pictures import Pictures, check, pictures, seeds_of, tensor_of
 from tranh.recipes.system import candidates
 from tranh.text.prompt import Prompt
 from tranh.text.tokenizer import Tokenizer
@@ -257,7 +257,7 @@ def _asked(system: Any, request: Request, other: bool = False) -> Asked:
     for image in given:
         if image.width != image.height:
             notices.append(f"the picture is {image.width} x {image.height}: its middle square is taken")
-        images.append(to_images(np.asarray(square(image.convert("RGB"), able.sizes[0]))[None]))
+        images.append(tensor_of(image, able.sizes[0]))
     with torch.no_grad():
         for x in images:
             found = float(psnr(_own(able, x).clamp(-1, 1), x))

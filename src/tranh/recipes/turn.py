@@ -9,18 +9,15 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from tranh.data.fit import square
 from tranh.diffusion.sample import run
 from tranh.edits.turn import Plate, plates, view
-from tranh.nn.pixels import to_images
 from tranh.recipes import outside
 from tranh.recipes.beside import able
 from tranh.recipes.inpaint import WHO as FILLING
-from tranh.recipes.pictures import Pictures, check, pictures
+from tranh.recipes.pictures import Pictures, check, pictures, tensor_of
 from tranh.text.prompt import understand
 from tranh.types import Event, Fills, Layers, Request, TranhError
 
@@ -41,7 +38,7 @@ def layers(system: Any, request: Request) -> tuple[list[Plate], list[str]]:
     if request.image is None:
         raise TranhError("there is no picture to turn: give one")
     side = int(part.config["image_size"])
-    image = to_images(np.asarray(square(request.image.convert("RGB"), side))[None])[0]
+    image = tensor_of(request.image, side)[0]
     text, notices = "", outside.warning(system, request.image)
     if request.prompt:
         prompt = understand(request.prompt, system.lexicons, words, allow_unknown=request.allow_unknown)

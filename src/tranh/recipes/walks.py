@@ -8,19 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
-from tranh.data.fit import square
 from tranh.diffusion.sample import seeded
 from tranh.diffusion.schedule import linear
 from tranh.edits import walk
 from tranh.edits.enlarge import FACTOR, enlarged
-from tranh.nn.pixels import to_images
 from tranh.recipes import outside
-from tranh.recipes.pictures import Pictures, check, pictures
+from tranh.recipes.pictures import Pictures, check, pictures, tensor_of
 from tranh.recipes.reconstruct import coder
 from tranh.recipes.unclip import LAST
 from tranh.types import Autoencodes, Enlarges, Event, Request, TranhError, Unclips, capabilities
@@ -121,7 +117,7 @@ def _through_embeddings(
             else:
                 notices += [notice for notice in outside.warning(system, key) if notice not in notices]
                 prompts.append("")
-                embeddings.append(system.embed_images(_pixels(key, side)))
+                embeddings.append(system.embed_images(tensor_of(key, side)))
     if any(one is None for one in embeddings):
         raise TranhError(f"{system.name} has no prior that gives embeddings of prompts: walk between pictures, or name "
                          "a hierarchy with one")  # fmt: skip
@@ -143,7 +139,7 @@ def _through_latents(system: Any, keys: Sequence[Key]) -> tuple[walk.Draw, int, 
         raise TranhError(f"{name} walks between pictures: give files, or name a hierarchy such as tranh-1 for prompts")
     found = coder(system, name)
     with torch.no_grad():
-        latents = [found.part.encode(_pixels(key, found.size)) for key in keys if not isinstance(key, str)]
+        latents = [found.part.encode(tensor_of(key, found.size)) for key in keys if not isinstance(key, str)]
     return walk.decoded(found.part, torch.cat(latents).float()), found.size, []
 
 
@@ -159,8 +155,3 @@ def _enlarging(system: Any, size: int | None, side: int) -> bool:
         return True
     raise TranhError(f"frames of {side} px are drawn here" + (
         f", or of {FACTOR * side}" if isinstance(system, Enlarges) else "") + f"; {size} was asked for")  # fmt: skip
-
-
-def _pixels(image: Image.Image, side: int) -> Tensor:
-    """The middle square of a picture, (1, 3, side, side)."""
-    return to_images(np.asarray(square(image.convert("RGB"), side))[None])
