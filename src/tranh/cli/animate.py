@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tranh.cli.base import edit, last, words
+from tranh.cli.draw import filmed
 from tranh.cli.options import SEED_LIMIT
 
 
@@ -46,7 +47,7 @@ def animate(
     tranh edit animate a.png b.png --model my-vae -o latents.webp
     """
     from tranh.data.decode import read_picture
-    from tranh.engine.animated import check_animation, check_rate, write
+    from tranh.engine.animated import check_animation, check_rate
     from tranh.engine.picture import SUFFIXES
     from tranh.recipes import models
     from tranh.recipes.walks import animate as walking
@@ -63,6 +64,4 @@ def animate(
         "", seed=seed, frames=frames, steps=steps, guidance=guidance, size=size, allow_unknown=allow_unknown
     )  # fmt: skip
     made = last(walking(models.load(model), request, passed, chosen, loop=loop, rounds=2 if even else 0))
-    for notice in made.notices:
-        typer.echo(f"note: {notice}", err=True)
-    typer.echo(last(write(made.images, output, made.settings[0], fps=fps, loop=loop)))
+    filmed(made, output, fps, loop)

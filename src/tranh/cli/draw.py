@@ -135,8 +135,7 @@ def generate(
     if expander is not None:
         system.expander = load(expander)
     pictures = last(system.generate_events(request))
-    for notice in pictures.notices:
-        typer.echo(f"note: {notice}", err=True)
+    noted(pictures)
     path_of = dict(zip(drawn, paths, strict=True))
     for image, settings in zip(pictures.images, pictures.settings, strict=True):
         if request.expand:
@@ -185,12 +184,25 @@ def targets(ctx: typer.Context, output: Path | None, format: Format | None, seed
     return [output] if len(seeds) == 1 else [output.with_stem(f"{output.stem}-{seed}") for seed in seeds]
 
 
+def noted(made: Any) -> None:
+    """Say what the user should know of pictures."""
+    for notice in made.notices:
+        typer.echo(f"note: {notice}", err=True)
+
+
+def filmed(made: Any, path: Path, fps: float, loop: bool = True) -> None:
+    """Say what the user should know of frames, write them as one animation, and print where."""
+    from tranh.engine.animated import write
+
+    noted(made)
+    typer.echo(last(write(made.images, path, made.settings[0], fps=fps, loop=loop)))
+
+
 def written(made: Any, paths: Iterable[Path]) -> None:
     """Say what the user should know of pictures, write each with its settings, and print where."""
     from tranh.engine.picture import save_picture
 
-    for notice in made.notices:
-        typer.echo(f"note: {notice}", err=True)
+    noted(made)
     for image, settings, path in zip(made.images, made.settings, paths, strict=True):
         typer.echo(save_picture(image, path, settings))
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tranh.cli.base import drawing, edit, last
+from tranh.cli.draw import filmed
 from tranh.cli.options import SEED_LIMIT, Guidance, Model, Picture, Seed, Steps, Unknown
 
 Film = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="A .webp, .gif or .mp4.")]
@@ -38,7 +39,7 @@ def motion(
     tranh edit motion "một ngôi sao vàng lớn dần lên" -o sao.gif
     """
     from tranh.data.decode import read_picture
-    from tranh.engine.animated import check_animation, check_rate, write
+    from tranh.engine.animated import check_animation, check_rate
     from tranh.recipes.moving import moving
     from tranh.types import Request
 
@@ -49,9 +50,7 @@ def motion(
         prompt, image=image, seed=seed, frames=frames, steps=steps, guidance=guidance, allow_unknown=allow_unknown
     )  # fmt: skip
     made = last(moving(drawing(model), request))
-    for notice in made.notices:
-        typer.echo(f"note: {notice}", err=True)
-    typer.echo(last(write(made.images, output, made.settings[0], fps=fps, loop=True)))
+    filmed(made, output, fps)
 
 
 @edit.command()
@@ -77,7 +76,7 @@ def turn(
     tranh edit turn picture.png --behind "a beach at sunset" -o turn.webp
     """
     from tranh.data.decode import read_picture
-    from tranh.engine.animated import check_animation, check_rate, write
+    from tranh.engine.animated import check_animation, check_rate
     from tranh.recipes.turn import turn as turning
     from tranh.types import Request
 
@@ -87,6 +86,4 @@ def turn(
         behind, image=read_picture(picture), seed=seed, frames=frames, steps=steps, allow_unknown=allow_unknown
     )  # fmt: skip
     made = last(turning(drawing(model), request, shift))
-    for notice in made.notices:
-        typer.echo(f"note: {notice}", err=True)
-    typer.echo(last(write(made.images, output, made.settings[0], fps=fps, loop=True)))
+    filmed(made, output, fps)

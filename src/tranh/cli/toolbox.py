@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tranh.cli.base import drawing, edit, last
-from tranh.cli.draw import targets
+from tranh.cli.draw import noted, targets, written
 from tranh.cli.options import SEED_LIMIT
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def reconstruct(
     told = made.settings[0]
     noise = f"mean {told['noise_mean']:+.3f} and variance {told['noise_variance']:.3f}"
     typer.echo(f"PSNR {told['psnr']:.1f} dB; noise of {noise}", err=True)
-    _write(made, [output])
+    written(made, [output])
 
 
 @edit.command()
@@ -93,7 +93,7 @@ def variation(
         "", image=read_picture(picture), source=source, strength=1 - keep, count=count, seed=seed,
         candidates=candidates, guidance=guidance, steps=steps, size=size, allow_unknown=allow_unknown,
     )  # fmt: skip
-    _write(last(toolbox.vary(drawing(model), request)), paths)
+    written(last(toolbox.vary(drawing(model), request)), paths)
 
 
 @edit.command()
@@ -132,7 +132,7 @@ def textdiff(
         prompt, image=read_picture(picture), source=source, strength=strength, count=count, seed=seed,
         candidates=candidates, guidance=guidance, steps=steps, size=size, allow_unknown=allow_unknown,
     )  # fmt: skip
-    _write(last(toolbox.diff(drawing(model), request)), paths)
+    written(last(toolbox.diff(drawing(model), request)), paths)
 
 
 @edit.command()
@@ -205,14 +205,6 @@ def sweep(
     _write_strip(made, [f"{told['amount']:+.1f}" for told in made.settings], output)
 
 
-def _write(made: Pictures, paths: list[Path]) -> None:
-    from tranh.engine.picture import save_picture
-
-    _note(made)
-    for image, path, told in zip(made.images, paths, made.settings, strict=True):
-        typer.echo(save_picture(image, path, told))
-
-
 def _write_strip(made: Pictures, words: list[str], path: Path) -> None:
     import numpy as np
 
@@ -220,12 +212,7 @@ def _write_strip(made: Pictures, words: list[str], path: Path) -> None:
     from tranh.engine.sheet import sheet
     from tranh.nn.pixels import to_images
 
-    _note(made)
+    noted(made)
     images = to_images(np.stack([np.asarray(image) for image in made.images]))
     strip = sheet(images, words, len(words), max(128, images.shape[-1]))
     typer.echo(save_picture(strip, path, made.settings[0] | {"frames": len(words)}))
-
-
-def _note(made: Pictures) -> None:
-    for notice in made.notices:
-        typer.echo(f"note: {notice}", err=True)

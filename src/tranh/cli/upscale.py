@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from tranh.cli.base import edit, last
+from tranh.cli.draw import written
 from tranh.cli.options import SEED_LIMIT
 
 Picture = Annotated[Path, typer.Argument(metavar="PICTURE", help="The file to begin from.")]
@@ -50,7 +51,7 @@ def upscale(
     check_target(output)
     request = Request("", seed=seed, steps=steps, size=to, image=read_picture(picture))
     system, world = making.default(model), making.world(model)
-    _write(last(making.upscale(system, request, factor, sampled, world)), output)
+    written(last(making.upscale(system, request, factor, sampled, world)), [output])
 
 
 @edit.command()
@@ -74,12 +75,4 @@ def enhance(
     check_target(output)
     request = Request("", image=read_picture(picture))
     system, world = making.default(model, None), making.world(model)
-    _write(last(making.enhance(system, request, straighten, world)), output)
-
-
-def _write(made: Any, output: Path) -> None:
-    from tranh.engine.picture import save_picture
-
-    for notice in made.notices:
-        typer.echo(f"note: {notice}", err=True)
-    typer.echo(save_picture(made.images[0], output, made.settings[0]))
+    written(last(making.enhance(system, request, straighten, world)), [output])

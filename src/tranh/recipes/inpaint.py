@@ -20,13 +20,11 @@ from tranh.nn.pixels import to_images
 from tranh.recipes import outside
 from tranh.recipes.beside import able
 from tranh.recipes.pictures import Pictures, check, pictures
+from tranh.recipes.unclip import LAST
 from tranh.types import Denoises, Event, Fills, Request, Step, TranhError
 
 STEPS = 12
 """Of masking while sampling, where neither request nor model says."""
-
-LAST = 0.08
-"""Last time of its grid, as in :mod:`tranh.recipes.unclip`."""
 
 WHO = "glide (tranh train glide), and models with the words of tranh-1, by the part shipped beside it"
 
@@ -70,7 +68,7 @@ def inpaint(system: Any, request: Request, while_sampling: bool = False) -> Iter
     for k in range(request.count):
         seed, x, total = request.seed + k, known, 1
         if while_sampling:
-            drawn = _masked(part, request.replace(seed=seed, steps=steps or STEPS), known, holes)
+            drawn = _masked(part, request.replace(seed=seed), known, holes, steps or STEPS)
         else:
             tokens, mask = system.tokenizer.encode([prompt.text], multiple=8)
             away = system.tokenizer.encode([negative]) if negative else None
@@ -115,8 +113,7 @@ def outpaint(system: Any, request: Request, while_sampling: bool = False) -> Ite
         yield event
 
 
-def _masked(system: Denoises, request: Request, known: Tensor, holes: Tensor) -> Iterator[Step]:
-    steps = request.steps or STEPS
+def _masked(system: Denoises, request: Request, known: Tensor, holes: Tensor, steps: int) -> Iterator[Step]:
     denoiser = around(system.denoiser(request), known, holes)
     noise = seeded([request.seed], known.shape[1:])()
     for step in euler(denoiser, noise, linear(steps, last=LAST if steps > 1 else 1.0)):
