@@ -22,7 +22,7 @@ def configured(name: str, settings: Sequence[str]) -> Recipe:
     """
     told = dict(s.split("=", 1) for s in settings if s.startswith(("data=", "init=")))
     source = told.get("data", "scenes")
-    if Path(source).exists():
+    if source != "scenes" and Path(source).exists():  # a folder of that name is ./scenes
         source = str(Path(source).absolute())  # the run is taken up again from anywhere
     recipe = find(name, None if source == "scenes" else {"source": source})
     begin = _trained(told["init"]) if "init" in told else None

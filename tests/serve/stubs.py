@@ -1,0 +1,57 @@
+"""A model that draws one colour in no time, for tests of what is around a model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from PIL import Image
+
+from tranh.recipes.pictures import Pictures
+from tranh.serve.orders import Order, Work
+from tranh.types import Event, TranhError
+
+
+class Stub:
+    """Its picture's colour is made of the prompt and the seed. A prompt with "unknownword" is refused, "fail" fails.
+
+    Args:
+        pause: seconds each step takes.
+    """
+
+    created = 1_700_000_000
+
+    def __init__(self, name: str = "stub", pause: float = 0.0) -> None:
+        self.name, self.pause = name, pause
+        self.about: Mapping[str, Any] = {"sizes": [64], "steps": 4}
+        self.begun = 0
+
+    def ready(self, order: Order, pictures: Callable[[str], Image.Image]) -> Work:
+        told = dict(order.request)
+        prompt, steps, count = str(told.get("prompt", "")), int(told.get("steps") or 4), int(told.get("count") or 1)
+        if "unknownword" in prompt:
+            raise TranhError("the model was never taught 'unknownword'")
+        side = int(told.get("size") or 64)
+        if told.get("image"):
+            pictures(str(told["image"]))
+
+        def events() -> Iterator[Event]:
+            self.begun += 1
+            made, settings = [], []
+            for k in range(count):
+                seed = int(told.get("seed") or 0) + k
+                for step in range(steps):
+                    time.sleep(self.pause)
+                    yield Event("draw", k * steps + step + 1, count * steps)
+                    if "fail" in prompt:
+                        raise RuntimeError("secret details")
+                colour = (len(prompt) % 256, seed % 256, steps % 256)
+                made.append(Image.new("RGB", (side, side), colour))
+                settings.append({"prompt": prompt, "seed": seed, "steps": steps, "size": side, "model": self.name})
+            yield Event("draw", count * steps, count * steps, result=Pictures(made, [], settings))
+
+        return Work(count * steps, events)
+
+    def understand(self, prompt: str) -> Mapping[str, Any]:
+        return {"understood": prompt.lower(), "language": "en", "notices": [], "unknown": []}
