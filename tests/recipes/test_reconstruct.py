@@ -93,6 +93,10 @@ def test_words_of_scenes_and_captions_name_groups():
     _, said = latent_edits.groups({"source": "scenes"}, "màu đỏ", 16, count=120)
     assert bool((said <= red).all()) and said.any()
     assert not latent_edits.groups({"source": "scenes"}, "zebra", 16, count=120)[1].any()
+    some, large = latent_edits.groups({"source": "scenes"}, "large", 16, count=120, against="small")
+    assert len(some) == len(large) < 120 and 0 < int(large.sum()) < len(large)
+    _, other = latent_edits.groups({"source": "scenes"}, "small", 16, count=120, against="large")
+    assert torch.equal(large, ~other)
 
 
 def test_a_box_is_a_mask():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tranh.cli.base import edit
+from tranh.cli.base import edit, last
 
 if TYPE_CHECKING:
     from tranh.recipes.reconstruct import Coder
@@ -35,6 +35,9 @@ def latent(
     attribute: Annotated[
         str | None, typer.Option(metavar="WORD", help="Give it less and more of this.", show_default=False)
     ] = None,
+    against: Annotated[
+        str, typer.Option(metavar="WORD", help="The opposite of the attribute.", show_default="all without it")
+    ] = "",
     data: Annotated[
         str | None, typer.Option(metavar="PATH", help="Where the attribute is learned.", show_default="Scenes")
     ] = None,
@@ -45,27 +48,32 @@ def latent(
     """Walk through the latent space: from one picture to another, or along an attribute.
 
     An attribute's direction is the difference of two means: of the latents of pictures that have it and of those that
-    have not. On Scenes any word of a fact or caption will do, on own pictures a label or a caption's word.
+    have not, or have its opposite. On Scenes any word of a fact or caption will do, on own pictures a label or a
+    caption's word. A hierarchy (tranh-1) moves along it in the space of CLIP's embeddings, other models in their own.
 
     \b
     tranh edit latent my-vae a.png --to b.png -o walk.png
     tranh edit latent my-vae a.png --attribute red -o redder.png
+    tranh edit latent tranh-1 a.png --attribute large --against small -o larger.png
     tranh edit latent my-digits-vae one.png --attribute 7 --data digits -o seven.png
     """
     from tranh.edits.latent import interpolate
-    from tranh.recipes import latent_edits
+    from tranh.recipes import latent_edits, models
     from tranh.types import TranhError
 
     if (to is None) == (attribute is None):
         raise TranhError("give either --to PICTURE or --attribute WORD")
-    coder = _coder(model)
-    image = latent_edits.load(picture, coder.size)
     if to is not None:
+        coder = _coder(model)
+        image = latent_edits.load(picture, coder.size)
         made = interpolate(coder.part, image, latent_edits.load(to, coder.size), steps)
         names = [picture.stem, *[""] * (steps - 2), to.stem]
     else:
+        from tranh.data.decode import read_picture
+
         source = {"source": "scenes", "levels": {level: 1.0}} if data is None else {"source": data}
-        made = latent_edits.attribute(coder, image, source, str(attribute))
+        slide = latent_edits.slider(models.load(model), Path(model).name, source, str(attribute), against)
+        made = last(slide(read_picture(picture)))
         names = [f"{strength:+g} {attribute}" for strength in latent_edits.STRENGTHS]
     typer.echo(latent_edits.strip(made, names, output))
 

@@ -57,5 +57,9 @@ def sweep(embedding: Tensor, found: Components, component: int, amounts: Sequenc
     """
     if not 1 <= component <= len(found.directions):
         raise TranhError(f"component is {component}; allowed: 1 to {len(found.directions)}")
-    step = found.spread[component - 1] * found.directions[component - 1]
-    return F.normalize(embedding + torch.tensor(list(amounts))[:, None] * step, dim=-1)
+    return slide(embedding, found.spread[component - 1] * found.directions[component - 1], amounts)
+
+
+def slide(embedding: Tensor, along: Tensor, amounts: Sequence[float]) -> Tensor:
+    """One embedding (1, D) moved along a direction (D,) by some multiples of it; (len(amounts), D), unit length."""
+    return F.normalize(embedding + torch.tensor(list(amounts))[:, None] * along, dim=-1)

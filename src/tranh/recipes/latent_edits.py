@@ -5,13 +5,14 @@ It knows where pictures come from; what is done to them, ``edits.latent`` knows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from tranh.data.decode import BrokenPicture, decode
@@ -24,16 +25,19 @@ from tranh.edits import latent
 from tranh.engine.sheet import sheet
 from tranh.files import replacing, write_json
 from tranh.nn.pixels import to_images
-from tranh.recipes import own
+from tranh.recipes import own, toolbox
 from tranh.recipes.judge import renders
-from tranh.recipes.reconstruct import TILE, Coder
+from tranh.recipes.pictures import tensor_of
+from tranh.recipes.reconstruct import TILE, Coder, coder
 from tranh.text.normalise import normalise
-from tranh.types import Event, TranhError
+from tranh.types import Event, Request, TranhError, Unclips
 
 STRENGTHS = (-1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5)
 """How far an attribute is moved, in differences of the two means."""
-LOOKED_AT = 1500
-"""Training pictures that an attribute is learned from."""
+LOOKED_AT = 10_000
+"""Training pictures that are looked through for an attribute."""
+ENOUGH = 400
+"""Pictures with an attribute, and without, that its direction is learned from."""
 ROUNDS = 30
 SHOWN = 16
 
@@ -59,35 +63,69 @@ def _pixels(data: bytes, side: int) -> Tensor:
     return to_images(np.asarray(square(decode(data).image, side))[None])
 
 
-def groups(data: Mapping[str, Any], word: str, size: int, count: int = LOOKED_AT) -> tuple[Tensor, Tensor]:
-    """Training pictures, and which of them have an attribute.
+def groups(
+    data: Mapping[str, Any], word: str, size: int, count: int = LOOKED_AT, against: str = ""
+) -> tuple[Tensor, Tensor]:
+    """Training pictures, and which of them have an attribute; at most ``ENOUGH`` with it and as many without.
 
     Args:
         data: Scenes with its level, or ``{"source": PATH}``.
         word: of Scenes a word of a fact (``red``, ``star``, ``large``) or of a caption in English or Vietnamese; of own
             pictures the label of a class or a word of a caption.
+        count: pictures looked at.
+        against: the opposite word: only pictures that have one of the two are given; empty for whatever has not the
+            first.
 
     Returns:
         (N, 3, size, size) and bool (N,).
     """
-    wanted = normalise(word).lower()
-    if data["source"] == "scenes":
-        level = next(iter(data.get("levels", {"one": 1.0})))
-        said = []
-        for i in range(count):
-            one = scene(level, "train", i)
-            spoken = " ".join(say(one, language, "dense", level, i)[0] for language in ("en", "vi"))
-            said.append({fact.value for fact in visible(one)} | {spoken})
-        has = [_names(words, wanted) for words in said]
-        return renders(level, "train", range(count), size), torch.tensor(has)
-    found = own.untold(data, size)
-    rows = found.prepared.of("train")[:count].tolist()
-    has = []
-    for row in rows:
-        record = found.prepared.record(row)
-        captions = " ".join(caption for caption, _ in found.captions(row))
-        has.append(str(record.get("label")).lower() == wanted or _names({captions}, wanted))
-    return found.images(rows), torch.tensor(has)
+    wanted, other = (normalise(one).lower() for one in (word, against))
+    pictures = _Scenes(data, size) if data["source"] == "scenes" else _Own(data, size)
+    found: dict[int, bool] = {}
+    for i in range(min(count, len(pictures))):
+        said = pictures.said(i)
+        has = _names(said, wanted)
+        if (not other or has != _names(said, other)) and sum(one == has for one in found.values()) < ENOUGH:
+            found[i] = has
+        if len(found) == 2 * ENOUGH:
+            break
+    return pictures.images(list(found)), torch.tensor(list(found.values()), dtype=torch.bool)
+
+
+class _Scenes:
+    """Training scenes of a level: values of their facts and whole captions, in lower case, and their pictures."""
+
+    def __init__(self, data: Mapping[str, Any], size: int) -> None:
+        self.level, self.size = str(next(iter(data.get("levels", {"one": 1.0})))), size
+
+    def __len__(self) -> int:
+        return 10**6  # there is no end of them
+
+    def said(self, i: int) -> set[str]:
+        one = scene(self.level, "train", i)
+        spoken = " ".join(say(one, language, "dense", self.level, i)[0] for language in ("en", "vi"))
+        return {fact.value for fact in visible(one)} | {spoken}
+
+    def images(self, indices: Sequence[int]) -> Tensor:
+        return renders(self.level, "train", indices, self.size)
+
+
+class _Own:
+    """The same of own pictures: labels and captions."""
+
+    def __init__(self, data: Mapping[str, Any], size: int) -> None:
+        self.pictures = own.untold(data, size)
+        self.rows = self.pictures.prepared.of("train").tolist()
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def said(self, i: int) -> set[str]:
+        label = str(self.pictures.prepared.record(self.rows[i]).get("label")).lower()
+        return {label, " ".join(caption for caption, _ in self.pictures.captions(self.rows[i]))}
+
+    def images(self, indices: Sequence[int]) -> Tensor:
+        return self.pictures.images([self.rows[i] for i in indices])
 
 
 def _names(said: set[str], wanted: str) -> bool:
@@ -95,11 +133,45 @@ def _names(said: set[str], wanted: str) -> bool:
     return any(wanted == one or f" {wanted} " in f" {one.lower().replace(',', ' ').replace('.', ' ')} " for one in said)
 
 
-def attribute(model: Coder, image: Tensor, data: Mapping[str, Any], word: str) -> Tensor:
-    """One picture with less and more of an attribute, (len(STRENGTHS), 3, S, S)."""
-    images, has = groups(data, word, model.size)
-    along = latent.direction(latent.latents_of(model.part, images.split(TILE)), has)
-    return latent.move(model.part, image, along, STRENGTHS)
+def attribute(model: Coder, data: Mapping[str, Any], word: str, against: str = "") -> Tensor:
+    """The direction of an attribute among the latents of a model, see :func:`groups`."""
+    images, has = groups(data, word, model.size, against=against)
+    return latent.direction(latent.latents_of(model.part, images.split(TILE)), has)
+
+
+def meaning(system: toolbox.Hierarchy, data: Mapping[str, Any], word: str, side: int, against: str = "") -> Tensor:
+    """The same among CLIP embeddings, (D,)."""
+    images, has = groups(data, word, side, against=against)
+    return latent.direction(torch.cat([system.embed_images(tile) for tile in images.split(TILE)]), has)
+
+
+def slider(
+    model: Any, name: str, data: Mapping[str, Any], word: str, against: str = ""
+) -> Callable[[Image.Image], Iterator[Event]]:
+    """What gives a picture less and more of an attribute: a hierarchy moves it in the space of CLIP's embeddings, any
+    other model that encodes and decodes in its own.
+
+    Returns:
+        a function of a picture, whose last event's ``result`` is (len(STRENGTHS), 3, S, S).
+    """
+    if isinstance(model, Unclips):
+        hierarchy: toolbox.Hierarchy = model  # type: ignore[assignment]
+        meant = meaning(hierarchy, data, word, hierarchy.sizes[0], against)
+
+        def drawn(picture: Image.Image) -> Iterator[Event]:
+            for event in toolbox.slid(model, Request("", image=picture), meant, STRENGTHS):
+                made = event.result
+                stack = None if made is None else torch.cat([tensor_of(one, one.width) for one in made.images])
+                yield replace(event, result=stack)
+
+        return drawn
+    found = coder(model, name)
+    along = attribute(found, data, word, against)
+
+    def moved(picture: Image.Image) -> Iterator[Event]:
+        yield Event("move", 1, 1, result=latent.move(found.part, tensor_of(picture, found.size), along, STRENGTHS))
+
+    return moved
 
 
 def missing(side: int, box: Sequence[float]) -> Tensor:

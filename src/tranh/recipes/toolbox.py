@@ -199,12 +199,26 @@ def swept(system: object, request: Request, component: int = 1, folder: Path | N
     embedding = asked.system.embed_images(asked.images[0])
     amounts = torch.linspace(-REACH, REACH, frames).tolist()
     embeddings = sweep.sweep(embedding, found, component, amounts)
+    told = [{"edit": "sweep", "component": component, "amount": amount} for amount in amounts]
+    yield from _each(asked, embeddings, seed, told)
+
+
+def slid(system: object, request: Request, along: Tensor, amounts: Sequence[float]) -> Iterator[Event]:
+    """``request.image`` with its embedding moved along a direction (D,) by each of some amounts of it."""
+    asked = _asked(system, request)
+    embeddings = sweep.slide(asked.system.embed_images(asked.images[0]), along, amounts)
+    told = [{"edit": "latent", "amount": amount} for amount in amounts]
+    yield from _each(asked, embeddings, seeds_of(request)[0], told)
+
+
+def _each(asked: Asked, embeddings: Tensor, seed: int, told: Sequence[Mapping[str, Any]]) -> Iterator[Event]:
+    """The picture with each of some embeddings (K, D) in the place of its own, drawn from its own noise."""
     latent = yield from _told("invert", latent_of(asked.system, asked.images[0], asked.source.text, seed, asked.ts))
     made = []
-    for k, amount in enumerate(amounts):
+    for k, how in enumerate(told):
         denoiser = asked.system.unclip(embeddings[k : k + 1], [latent.words], 1.0)
         x = yield from _drawn(invert.decode(denoiser, latent.noise, asked.ts))
-        made.append((seed, x, {"edit": "sweep", "component": component, "amount": amount}))
+        made.append((seed, x, how))
     yield from _given(asked, made)
 
 
