@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fastapi import FastAPI
 
 from tranh import __version__
-from tranh.serve import errors, native
+from tranh.serve import errors, native, studio
 from tranh.serve.desk import Desk
 
 
@@ -32,4 +32,5 @@ def create_app(desk: Desk, settings: Settings | None = None) -> FastAPI:
     app.state.desk, app.state.settings = desk, settings
     errors.install(app)
     app.include_router(native.router)
+    app.include_router(studio.router)
     return app

@@ -1,0 +1,30 @@
+// What a file tells of where it comes from: its marks, as the server finds them, and its settings.
+
+import { call } from "./api.js";
+import { make } from "./dom.js";
+
+async function marks(file) {
+  const body = new FormData();
+  body.append("file", file, file.name);
+  return (await call("v1/content_provenance_checks", { method: "POST", body })).results;
+}
+
+/** Ask, and write the answer into a node. */
+export async function check(node, file) {
+  node.replaceChildren(make("p", { className: "quiet", text: "check.busy" }));
+  try {
+    const found = await marks(file);
+    node.replaceChildren(make("h3", { text: "check.title" }), ...found.map(line));
+  } catch (fault) {
+    node.replaceChildren(make("p", { text: fault.status === 404 ? "check.none" : "fault.said", values: { why: fault.message } }));
+  }
+}
+
+function line({ type, outcome, validation_state: state, issuer, model, generated_at: when }) {
+  const told = [issuer, model, when].filter(Boolean).join(" · ");
+  return make("p", { className: "mark-found", data: { outcome } },
+    make("b", { text: `check.${type}`, values: { otherwise: type } }), " ",
+    make("span", { text: `check.${outcome}`, values: { otherwise: outcome } }),
+    state && state !== "not_present" ? make("span", { className: "quiet", text: `check.${state}`, values: { otherwise: state } }) : null,
+    told && make("span", { className: "quiet", textContent: told }));
+}
