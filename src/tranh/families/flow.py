@@ -19,6 +19,7 @@ from tranh.nn.asked import Questions
 from tranh.nn.groups import split_matrices
 from tranh.nn.invertible import AutoregressiveBlock, Details, coarse_to_fine, gaussian, haar, unhaar
 from tranh.nn.sequence import TextEncoder
+from tranh.nn.teacher import PatchTeacher, tapping
 from tranh.nn.transformer import patchify, unpatchify
 from tranh.types import Batch, Family, ParamGroup, Phase, Step
 
@@ -45,6 +46,8 @@ class Flow(Family):
         drop: share of examples without caption, for guidance.
         blind: share, at first, of the noisy examples whose patches are told by the caption alone, none by another; it
             falls to 0. What the caption says is a thousandth of what patches say of one another.
+        label_sizes: number of values of each label of a patch's thing, which the deep transformer is asked for before it
+            sees the patch (see :class:`tranh.nn.teacher.PatchTeacher`). Empty for data without labels.
         guidance, temperature: of drawing, where nothing else is asked; z is drawn from N(0, temperature^2 I).
     """
 
@@ -73,12 +76,13 @@ class Flow(Family):
         clean: float = 0.25,
         drop: float = 0.1,
         blind: float = 0.8,
+        label_sizes: Sequence[int] = (),
         guidance: float = 2.0,
         temperature: float = 0.8,
     ) -> None:
         super().__init__()
         self.config = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
-        self.config["depths"] = list(depths)
+        self.config |= {"depths": list(depths), "label_sizes": list(label_sizes)}
         self.side, self.patch, self.halvings = image_size >> halvings, patch_size, halvings
         self.noise, self.clean, self.drop, self.blind = noise, clean, drop, blind
         self.guidance, self.temperature = guidance, temperature
@@ -103,6 +107,7 @@ class Flow(Family):
             for k, depth in enumerate(depths)
         )  # fmt: skip
         self.details = nn.ModuleList(Details(detail_width, detail_depth, hidden_size) for _ in range(halvings))
+        self.teacher = PatchTeacher(hidden_size, label_sizes)
 
     def condition(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """Captions (B, T) as context tokens (B, K, hidden_size)."""
@@ -185,15 +190,19 @@ class Flow(Family):
         grain = torch.randn(images.shape, generator=g, device=g.device).to(images.device)
         x = images + LEVEL * (rand(*images.shape) - 0.5) + self.noise * kind.view(-1, 1, 1, 1) * grain
         blind = (rand(B) < self.blind * (1 - phase.progress)) & (kind == NOISY)
-        zs, logs = self.forward_map(x, context, kind, blind)
+        with tapping(self.flows[self.deep].transformer) as seen:
+            zs, logs = self.forward_map(x, context, kind, blind)
+        tokens = seen[0][:, context.shape[1] :]  # (B, N, hidden_size): what is known of each patch before it is seen
+        grid = tokens.transpose(1, 2).unflatten(2, (self.side // self.patch, -1))
         sizes = [z[0].numel() for z in zs]
         each = torch.stack([_bits(gaussian(z) + log, n) for z, log, n in zip(zs, logs, sizes, strict=True)], dim=1)
         pull = torch.where(kind == CLEAN, LEVEL / math.sqrt(12) / self.noise, 1.0)
         of_noise = math.log2(math.sqrt(2 * math.pi * math.e * (self.noise**2 + LEVEL**2 / 12)) / LEVEL)
+        # The small picture counts as much as the many details. Gradients grow as noise falls: without the factor
+        # clean pictures would leave nothing of what the noisy ones teach.
+        bits = (pull * each.mean(1)).mean()
         return {
-            # The small picture counts as much as the many details. Gradients grow as noise falls: without the factor
-            # clean pictures would leave nothing of what the noisy ones teach.
-            "loss": (pull * each.mean(1)).mean(),
+            "loss": self.teacher.loss(bits, [grid], batch.labels.get("patches"), ~dropped, phase.progress),
             "bits": ((each * each.new_tensor(sizes)).sum(1) / sum(sizes))[:share].mean().detach(),
             "excess": (each[share:, 0] - of_noise).mean().detach(),
         }

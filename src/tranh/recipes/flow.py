@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from tranh.data.scenes.labels import PATCH_SIZES
 from tranh.recipes import words
 from tranh.types import Recipe, Stage
 
@@ -30,8 +31,11 @@ def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
     )
     stages = {"flow": flow}
     if data["source"] == "scenes":
-        reader = words.reader(data, steps=250, share=0.12)
-        stages = {"reader": reader, "flow": replace(flow, init="reader", model={"context": words.QUESTIONS})}
+        told = {"context": words.QUESTIONS, "label_sizes": list(PATCH_SIZES)}
+        stages = {
+            "reader": words.reader(data, steps=250, share=0.12),
+            "flow": replace(flow, init="reader", model=told, data=data | {"patches": 8}),
+        }
     return Recipe(
         name="flow",
         stages=stages,
