@@ -190,7 +190,9 @@ class Flow(Family):
         grain = torch.randn(images.shape, generator=g, device=g.device).to(images.device)
         x = images + LEVEL * (rand(*images.shape) - 0.5) + self.noise * kind.view(-1, 1, 1, 1) * grain
         blind = (rand(B) < self.blind * (1 - phase.progress)) & (kind == NOISY)
-        with tapping(self.flows[self.deep].transformer) as seen:
+        deep = self.flows[self.deep]
+        assert isinstance(deep, AutoregressiveBlock)
+        with tapping(deep.transformer) as seen:
             zs, logs = self.forward_map(x, context, kind, blind)
         tokens = seen[0][:, context.shape[1] :]  # (B, N, hidden_size): what is known of each patch before it is seen
         grid = tokens.transpose(1, 2).unflatten(2, (self.side // self.patch, -1))

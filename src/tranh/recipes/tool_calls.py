@@ -6,6 +6,7 @@ It knows no table of tools; see :mod:`tranh.recipes.tools`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -108,20 +109,33 @@ def coder(system: Any) -> Coder:
     return found_coder(system, _name(system))
 
 
-def latent(system: Any, request: Request, attribute: str | None = None, level: str = "one") -> Iterator[Event]:
+def moves(system: Any) -> None:
+    """Refuse what has neither latents nor embeddings to move in."""
+    if not isinstance(system, Unclips):
+        coder(system)
+
+
+def latent(
+    system: Any, request: Request, attribute: str | None = None, against: str = "", level: str = "one"
+) -> Iterator[Event]:
     """From ``request.image`` to ``request.other`` in ``frames`` pictures, or with less and more of an attribute of
     Scenes."""
-    found, image = coder(system), _given(request)
+    image = _given(request)
     if (request.other is None) == (not attribute):
         raise TranhError("give either another picture to walk to, or an attribute")
-    start = tensor_of(image, found.size)
     yield Event("walk", 0, 1)
     if request.other is not None:
+        found = coder(system)
+        start = tensor_of(image, found.size)
         made = latents.interpolate(found.part, start, tensor_of(request.other, found.size), request.frames or 8)
         told = [{"share": k / (len(made) - 1)} for k in range(len(made))]
     else:
-        made = latent_edits.attribute(found, start, {"source": "scenes", "levels": {level: 1.0}}, str(attribute))
-        told = [{"attribute": attribute, "amount": amount} for amount in latent_edits.STRENGTHS]
+        data = {"source": "scenes", "levels": {level: 1.0}}
+        slide = latent_edits.slider(system, _name(system), data, str(attribute), against)
+        for event in slide(image):
+            yield replace(event, result=None)
+            made = event.result
+        told = [{"attribute": attribute, "against": against, "amount": amount} for amount in latent_edits.STRENGTHS]
     yield _made(system, request, made, "latent", told)
 
 

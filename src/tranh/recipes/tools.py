@@ -268,12 +268,12 @@ _TOOLS = (
         "latent",
         _titled("Walk through the latent space of a model", "Đi dạo trong không gian ẩn của mô hình"),
         f"{EDITS}:latent",
-        f"{EDITS}:coder",
+        f"{EDITS}:moves",
         (
-            IMAGE, OTHER, Field("attribute", "text", high=100),
+            IMAGE, OTHER, Field("attribute", "text", high=100), Field("against", "text", high=100),
             Field("level", "choice", "one", choices=("one", "two", "full")), _frames(8, 64),
         ),
-        ("attribute", "level"),
+        ("attribute", "against", "level"),
     ),
     Tool(
         "denoise",

@@ -164,14 +164,21 @@ def _comfy(text: str) -> Settings | None:
     nodes = _object(text)
     if nodes is None:
         return None
-    graph = {key: node for key, node in nodes.items() if isinstance(node, dict) and isinstance(node.get("inputs"), dict)}
+    graph = {
+        key: node for key, node in nodes.items() if isinstance(node, dict) and isinstance(node.get("inputs"), dict)
+    }
     sampler = next((node for node in graph.values() if {"steps", "positive"} <= node["inputs"].keys()), None)
     if sampler is None:
         return None
     given = sampler["inputs"]
     positive, negative, latent, model = (
         _followed(graph, given.get(name), wanted)
-        for name, wanted in (("positive", "text"), ("negative", "text"), ("latent_image", "width"), ("model", "ckpt_name"))
+        for name, wanted in (
+            ("positive", "text"),
+            ("negative", "text"),
+            ("latent_image", "width"),
+            ("model", "ckpt_name"),
+        )
     )
     said = {"prompt": positive.get("text"), "negative_prompt": negative.get("text"), "model": model.get("ckpt_name")}
     out = _named(said, {name: name for name in said}) | _named(given, COMFY)
