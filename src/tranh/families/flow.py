@@ -46,8 +46,8 @@ class Flow(Family):
         drop: share of examples without caption, for guidance.
         blind: share, at first, of the noisy examples whose patches are told by the caption alone, none by another; it
             falls to 0. What the caption says is a thousandth of what patches say of one another.
-        label_sizes: number of values of each label of a patch's thing, which the deep transformer is asked for before it
-            sees the patch (see :class:`tranh.nn.teacher.PatchTeacher`). Empty for data without labels.
+        label_sizes: number of values of each label of a patch's thing, which the deep transformer is asked for before
+            it sees the patch (see :class:`tranh.nn.teacher.PatchTeacher`). Empty for data without labels.
         guidance, temperature: of drawing, where nothing else is asked; z is drawn from N(0, temperature^2 I).
     """
 
