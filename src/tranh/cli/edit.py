@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="An exported folder that encodes and decodes pictures.")]
-Picture = Annotated[Path, typer.Argument(metavar="PICTURE", help="The file to begin from.", exists=True)]
+Picture = Annotated[Path, typer.Argument(metavar="PICTURE", help="The file to begin from.")]
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="FILE.png", help="The sheet to write.")]
 
 
@@ -29,9 +29,7 @@ def _coder(model: str) -> Coder:
 def latent(
     model: Model,
     picture: Picture,
-    to: Annotated[
-        Path | None, typer.Option(metavar="PICTURE", help="Walk to this one.", exists=True, show_default=False)
-    ] = None,
+    to: Annotated[Path | None, typer.Option(metavar="PICTURE", help="Walk to this one.", show_default=False)] = None,
     attribute: Annotated[
         str | None, typer.Option(metavar="WORD", help="Give it less and more of this.", show_default=False)
     ] = None,
@@ -114,7 +112,7 @@ def fill(
     picture: Picture,
     mask: Annotated[
         Path | None,
-        typer.Option(metavar="PICTURE", help="White where a part is missing.", exists=True, show_default=False),
+        typer.Option(metavar="PICTURE", help="White where a part is missing.", show_default=False),
     ] = None,
     box: Annotated[str, typer.Option(help="Or the missing part: left,top,right,bottom from 0 to 1.")] = "0.5,0,1,1",
     rounds: Annotated[int, typer.Option(min=1, max=1000, help="How often it is rebuilt.")] = 30,
