@@ -27,7 +27,12 @@ from tranh.types import TranhError
 MOST_PIXELS = 2**25
 """33 million: larger pictures are refused by what their header says."""
 
-SYNTHETIC = ("trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia", "compositeSynthetic", "algorithmicMedia")
+SYNTHETIC = (
+    "trainedAlgorithmicMedia",
+    "compositeWithTrainedAlgorithmicMedia",
+    "compositeSynthetic",
+    "algorithmicMedia",
+)
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,9 @@ class Found:
             created_at: when it was checked, in unix seconds; None for now.
         """
         manifest = self.manifest
-        told = {"issuer": manifest.issuer, "model": manifest.model, "generated_at": manifest.created} if manifest else {}
+        told = (
+            {"issuer": manifest.issuer, "model": manifest.model, "generated_at": manifest.created} if manifest else {}
+        )
         outcome = "detected" if self.state in ("trusted", "valid") else "not_detected"
         c2pa_result = {"type": "c2pa", "outcome": outcome, "validation_state": self.state}
         ours = self.as_dict()
@@ -112,7 +119,9 @@ def provenance(source: Path | str | bytes, keys: Keys | None = None) -> Found:
     path = Path(source)
     try:
         if path.stat().st_size > MOST_BYTES:
-            raise TranhError(f"{path}: the file has {path.stat().st_size >> 20} MiB; at most {MOST_BYTES >> 20} are read")
+            raise TranhError(
+                f"{path}: the file has {path.stat().st_size >> 20} MiB; at most {MOST_BYTES >> 20} are read"
+            )
         return _found(path.read_bytes(), str(path), keys or known_keys())
     except OSError as error:
         raise TranhError(f"{path} cannot be read: {error.strerror}") from error
