@@ -8,7 +8,6 @@ from __future__ import annotations
 import html
 import io
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -38,7 +37,8 @@ XMP = (
     '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
     '<rdf:Description rdf:about=""{}/></rdf:RDF></x:xmpmeta>'
 )
-XMP_SETTINGS = ' xmlns:tranh="urn:tranh:1" tranh:settings="{}"'
+SETTINGS_ATTRIBUTE = 'tranh:settings="'
+XMP_SETTINGS = ' xmlns:tranh="urn:tranh:1" ' + SETTINGS_ATTRIBUTE + '{}"'
 XMP_SOURCE = ' xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" Iptc4xmpExt:DigitalSourceType="{}"'
 XMP_KEY = "XML:com.adobe.xmp"
 
@@ -162,16 +162,23 @@ def read_settings(path: Path) -> dict[str, Any]:
     path = Path(path)
     try:
         with Image.open(path, formats=sorted(set(SUFFIXES.values()))) as image:
-            value, xmp = image.info.get(KEY), image.info.get("xmp", b"")
+            value = settings_text(image.info)
     except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as error:
         raise TranhError(f"{path} cannot be read as PNG, WebP or JPEG ({error}).") from error
-    if value is None and isinstance(xmp, bytes):
-        found = re.search(rb'\btranh:settings="([^"]*)"', xmp)
-        value = html.unescape(found[1].decode("utf-8", "replace")) if found else None
     try:
-        settings = json.loads(str(value)) if value is not None else None
+        settings = json.loads(value) if value is not None else None
     except ValueError:
         settings = None
     if not isinstance(settings, dict):
         raise TranhError(f"{path} holds no settings of Tranh: it was made or saved again by another program.")
     return settings
+
+
+def settings_text(info: Mapping[str, Any]) -> str | None:
+    """The JSON of :func:`encoded` among the texts of a file (Pillow's ``image.info``), or None."""
+    if KEY in info:
+        return str(info[KEY])
+    packet = info.get("xmp", b"")
+    packet = packet.decode("utf-8", "replace") if isinstance(packet, bytes) else str(packet)
+    value, closed, _ = packet.partition(SETTINGS_ATTRIBUTE)[2].partition('"')
+    return html.unescape(value) if closed else None

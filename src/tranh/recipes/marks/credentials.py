@@ -1,7 +1,7 @@
-"""Content Credentials: C2PA manifests that say a model made a picture, signed and read by ``c2pa-python`` without a network.
+"""Content Credentials: C2PA manifests that say a model made a picture, signed and read without a network.
 
-It knows no watermark. Signatures are ES256 without a time stamp of others (nobody is asked), without thumbnails; a
-signature by an authority among the anchors is ``trusted``, any other whole one ``valid``.
+It knows no watermark. Signatures (by ``c2pa-python``) are ES256, without thumbnails and without a time stamp of others:
+nobody is asked. One by an authority among the anchors is ``trusted``, any other whole one ``valid``.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def signed(
 def read(data: bytes, mime: str, keys: Keys | None) -> Manifest | None:
     """The manifest of a file, or None where there is none.
 
-    What cannot be made sense of is an ``invalid`` manifest, never an error: who tampers with a file must not gain a crash.
+    What cannot be made sense of is an ``invalid`` manifest, never an error: who tampers must not gain a crash.
 
     Args:
         keys: whose authorities are trusted.

@@ -1,8 +1,8 @@
 """The keys of an installation: what signs its pictures, and the secret of its watermark. Made once, when first needed.
 
-It does not know what is signed. The folder is the one given, ``$TRANH_KEYS`` or ``~/.local/share/tranh/keys``; it holds
-``authority.pem`` (a certificate authority of its own, whose private key is forgotten once it has signed), ``signer.pem``
-and ``signer.key`` (ES256), ``watermark.key``, and may hold ``trusted/*.pem``, authorities of others to trust.
+It does not know what is signed. The folder is the one given, ``$TRANH_KEYS`` or ``~/.local/share/tranh/keys``. It holds
+``authority.pem`` (a certificate authority of its own, whose private key is forgotten once it has signed),
+``signer.pem`` and ``signer.key`` (ES256), ``watermark.key``, and may hold ``trusted/*.pem``, authorities of others.
 """
 
 from __future__ import annotations
@@ -90,8 +90,8 @@ def _read(at: Path) -> Keys:
         trusted = "".join(path.read_text("ascii").rstrip() + "\n" for path in anchors)
     except (OSError, ValueError) as error:
         raise TranhError(
-            f"the keys in {at} cannot be read ({error}): restore them from a copy, or move the folder away and new ones "
-            "are made; pictures of before are then no longer told by their watermark"
+            f"the keys in {at} cannot be read ({error}): restore them from a copy, or move the folder away and new "
+            "ones are made; pictures of before are then no longer told by their watermark"
         ) from error
     if len(mark) != MARK_BYTES:
         raise TranhError(f"{at / WATERMARK_KEY} holds {len(mark)} bytes in hex; it must be {MARK_BYTES}")

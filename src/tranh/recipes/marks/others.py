@@ -1,4 +1,4 @@
-"""Settings inside a picture, whoever wrote them: ours, AUTOMATIC1111's, Fooocus', InvokeAI's and ComfyUI's, in our words.
+"""Settings inside a picture, in our words: ours, AUTOMATIC1111's, Fooocus', InvokeAI's and ComfyUI's.
 
 It knows the keys those programs write and opens no file. What is not understood is left out; a text that is none of
 these is no settings.
@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import html
 import json
+import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tranh.engine.picture import EXIF_IFD, KEY, TEXT, UNICODE, USER_COMMENT
+from tranh.engine.picture import EXIF_IFD, TEXT, UNICODE, USER_COMMENT, settings_text
 
 Settings = dict[str, Any]
 
-MOST = 2**20
-"""Characters of a text that are looked at: a workflow is long, and no longer than this."""
+MOST, MOST_LINE = 2**20, 2**13
+"""Characters of a text that are looked at, and of a line of figures: a workflow is long, and no longer than this."""
 
 DEPTH = 16
 """Nodes of a workflow that are followed from the sampler to the words."""
@@ -34,12 +35,14 @@ INVOKE = {
     "positive_prompt": "prompt", "negative_prompt": "negative_prompt", "steps": "steps", "scheduler": "sampler",
     "cfg_scale": "guidance", "seed": "seed",
 }  # fmt: skip
+COMFY_LINKS = (("positive", "text"), ("negative", "text"), ("latent_image", "width"), ("model", "ckpt_name"))
 COMFY = {"seed": "seed", "noise_seed": "seed", "steps": "steps", "cfg": "guidance", "sampler_name": "sampler"}
 
 NUMBERS: Mapping[str, Callable[[Any], int | float]] = {
     "steps": int, "seed": int, "width": int, "height": int, "guidance": float, "strength": float,
 }  # fmt: skip
-FIGURES = re.compile(r'\s*([\w ]+):\s*("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)')
+FIGURES = re.compile(r'(?:^|,)\s*([\w ]{1,40}):\s*("(?:\\.|[^\\"])*"|[^,]*)')
+SOURCE_TYPE = re.compile(r'DigitalSourceType(?:="([^"]{0,200})"|[^>]{0,200}>([^<]{0,200})<)')
 LAST_LINE = re.compile(r"(?:^|\n)(Steps: \d+|Seed: \d+|CFG scale: |Size: \d+x\d+).*\Z")
 
 
@@ -56,7 +59,7 @@ def settings_in(info: Mapping[str, Any], exif: Mapping[int, Any]) -> tuple[str, 
     """
     text = _text(info.get(TEXT)) or _comment(exif)
     readers: tuple[tuple[str, Callable[[str], Settings | None], str | None], ...] = (
-        ("Tranh", _object, _text(info.get(KEY)) or _in_xmp(info.get("xmp"))),
+        ("Tranh", _object, _text(settings_text(info))),
         ("InvokeAI", _invoke, _text(info.get("invokeai_metadata"))),
         ("Fooocus", _fooocus, text),
         ("AUTOMATIC1111", _a1111, text),
@@ -72,7 +75,7 @@ def settings_in(info: Mapping[str, Any], exif: Mapping[int, Any]) -> tuple[str, 
 def source_type_in(info: Mapping[str, Any]) -> str | None:
     """The IPTC DigitalSourceType that XMP tells, as an attribute or an element, or None."""
     xmp = _text(info.get("xmp")) or ""
-    found = re.search(r'DigitalSourceType(?:="([^"]*)"|[^>]*>([^<]*)<)', xmp)
+    found = SOURCE_TYPE.search(xmp)
     return html.unescape(found[1] or found[2] or "").strip() or None if found else None
 
 
@@ -80,11 +83,6 @@ def _text(value: Any) -> str | None:
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
     return str(value)[:MOST] if isinstance(value, str) else None
-
-
-def _in_xmp(value: Any) -> str | None:
-    found = re.search(r'\btranh:settings="([^"]*)"', _text(value) or "")
-    return html.unescape(found[1]) if found else None
 
 
 def _comment(exif: Mapping[int, Any]) -> str | None:
@@ -103,24 +101,33 @@ def _comment(exif: Mapping[int, Any]) -> str | None:
 
 
 def _object(text: str) -> Settings | None:
+    """A JSON object that can be sent on: no number that is none, no half of a letter."""
     try:
-        found = json.loads(text)
+        found = json.loads(json.dumps(json.loads(text), ensure_ascii=False, allow_nan=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
 
 
 def _named(found: Mapping[str, Any], names: Mapping[str, str]) -> Settings:
-    """What is known of somebody's settings, by our names; a number that is none is left out."""
+    """What is known of somebody's settings, by our names; a number that is none, or an empty word, is left out."""
     out: Settings = {}
     for theirs, ours in names.items():
         value = found.get(theirs)
-        if isinstance(value, str | int | float) and not isinstance(value, bool) and value != "":
-            try:
-                out[ours] = NUMBERS[ours](value) if ours in NUMBERS else str(value)
-            except (ValueError, OverflowError):
-                continue
+        said = _number(value, NUMBERS[ours]) if ours in NUMBERS else value if isinstance(value, str) else None
+        if said not in (None, ""):
+            out[ours] = said
     return out
+
+
+def _number(value: Any, kind: Callable[[Any], int | float]) -> int | float | None:
+    if not isinstance(value, str | int | float) or isinstance(value, bool):
+        return None
+    try:
+        number = kind(value)
+        return number if math.isfinite(number) else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def _sized(out: Settings, width: Any, height: Any) -> Settings:
@@ -128,15 +135,15 @@ def _sized(out: Settings, width: Any, height: Any) -> Settings:
 
 
 def _a1111(text: str) -> Settings | None:
-    """``prompt``, ``Negative prompt: ..``, and a last line of figures; values in quotation marks are JSON."""
+    """``prompt``, ``Negative prompt: ..``, and a last line of figures; a value with a comma stands in quotation marks."""
     last = LAST_LINE.search(text)
     if last is None:
         return None
-    said, line = text[: last.start()], text[last.start() :].strip()
+    said, line = text[: last.start()], text[last.start() :].strip()[:MOST_LINE]
     prompt, _, negative = said.partition("\nNegative prompt: ")
     if said.startswith("Negative prompt: "):
         prompt, negative = "", said.removeprefix("Negative prompt: ")
-    figures = {name.strip(): value.strip() for name, value in FIGURES.findall(line)}
+    figures = {name.strip(): value.strip().strip('"') for name, value in FIGURES.findall(line)}
     width, _, height = figures.get("Size", "").partition("x")
     words = {"prompt": prompt.strip(), "negative_prompt": negative.strip()}
     return _sized({k: v for k, v in words.items() if v} | _named(figures, A1111), width, height)
@@ -164,22 +171,13 @@ def _comfy(text: str) -> Settings | None:
     nodes = _object(text)
     if nodes is None:
         return None
-    graph = {
-        key: node for key, node in nodes.items() if isinstance(node, dict) and isinstance(node.get("inputs"), dict)
-    }
+    found = {key: node for key, node in nodes.items() if isinstance(node, dict)}
+    graph = {key: node for key, node in found.items() if isinstance(node.get("inputs"), dict)}
     sampler = next((node for node in graph.values() if {"steps", "positive"} <= node["inputs"].keys()), None)
     if sampler is None:
         return None
     given = sampler["inputs"]
-    positive, negative, latent, model = (
-        _followed(graph, given.get(name), wanted)
-        for name, wanted in (
-            ("positive", "text"),
-            ("negative", "text"),
-            ("latent_image", "width"),
-            ("model", "ckpt_name"),
-        )
-    )
+    positive, negative, latent, model = (_followed(graph, given.get(name), wanted) for name, wanted in COMFY_LINKS)
     said = {"prompt": positive.get("text"), "negative_prompt": negative.get("text"), "model": model.get("ckpt_name")}
     out = _named(said, {name: name for name in said}) | _named(given, COMFY)
     return _sized(out, latent.get("width"), latent.get("height"))

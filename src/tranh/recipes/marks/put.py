@@ -1,7 +1,7 @@
 """The one function that marks a picture when it is written or sent: watermark, then settings, then signature.
 
-It does not know who asked for the picture. In this order because each covers what stands before it: the file's texts are
-beside the marked pixels, and the signature is over both.
+It does not know who asked for the picture. In this order because each covers what stands before it: the file's texts
+are beside the marked pixels, and the signature is over both.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
 """A keyed invisible watermark: it says that this installation made a picture, as a z-score with an exact null.
 
 It knows no file format and carries no message. The pattern is a tile of 64 x 64 pixels, repeated over the picture: in
-each 8 x 8 block the luminance has 14 low frequencies (DCT), and each of the tile's 896 coefficients has a sign drawn from
-the key. Embedding moves coefficients that are near zero to their sign's side and leaves the strong ones alone, which
-costs little and is where texture hides it (informed spread spectrum, after Cox et al. 1997 and Malvar & Florencio 2003).
+each 8 x 8 block the luminance has 14 low frequencies (DCT), and each of the tile's 896 coefficients has a sign drawn
+from the key. Embedding moves coefficients that are near zero to their sign's side and leaves the strong ones alone,
+which costs little (informed spread spectrum, after Cox et al. 1997 and Malvar & Florencio 2003).
 
 The detector asks how well the limited coefficients g agree with the signs s: ``z = sum(s g) / norm(g)``. Whatever the
-picture is, flat or periodic or noise, a picture that does not know the key gives a weighted sum of independent signs, of
-mean 0 and variance 1, and ``P(z >= x) <= 3.18 Q(x)`` with the normal tail Q (Bentkus & Dzindzalieta 2015): no picture has
-to behave for the false-positive rate to hold.
+picture is, flat or periodic or noise, one that does not know the key gives a weighted sum of independent signs, of mean
+0 and variance 1, and ``P(z >= x) <= 3.18 Q(x)`` with the normal tail Q (Bentkus & Dzindzalieta 2015): no picture has to
+behave for the false-positive rate to hold.
 """
 
 from __future__ import annotations
