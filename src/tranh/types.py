@@ -291,13 +291,17 @@ class Request:
 
 @dataclass(frozen=True)
 class Event:
-    """One report of long work: ``done`` of ``total`` in ``stage``, with the figures worth showing."""
+    """One report of long work: ``done`` of ``total`` in ``stage``, with the figures worth showing.
+
+    ``preview`` makes the picture as it would be if work ended here; it costs nothing until somebody calls it.
+    """
 
     stage: str
     done: int
     total: int
     figures: Mapping[str, float] = field(default_factory=dict)
     result: Any = None
+    preview: Callable[[], Image] | None = None
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from PIL import Image
 
 from tranh.engine.doors import Left
 from tranh.engine.jobs import Engine
-from tranh.serve.orders import ENDS, Fault, Kind, Model, Order, Picture, Record, Refused, Update
+from tranh.serve.orders import ENDS, Fault, Kind, Model, Order, Picture, Record, Refused, Status, Update
 from tranh.types import Event, TranhError
 
 
@@ -33,11 +33,15 @@ class Desk:
     Args:
         models: the first is drawn with where none is named.
         engine: runs the work.
+
+    Attributes:
+        on_end: is told of every job that has ended, and of how many pictures it made.
     """
 
     def __init__(self, models: Sequence[Model], engine: Engine) -> None:
         self.models: Mapping[str, Model] = {model.name: model for model in models}
         self.engine = engine
+        self.on_end: Callable[[Status, int], None] = lambda status, pictures: None
         self._records: dict[str, Record] = {}
         self._updates: dict[str, list[Update]] = {}
         self._jobs: dict[str, Any] = {}
@@ -208,6 +212,10 @@ class Desk:
                 result = event.result if event.result is not None else result
                 self._records[id] = replace(self._records[id], step=event.done, steps=event.total)
                 self._say(id, "progress", {"step": event.done, "steps": event.total})
+                if event.preview is not None and self._watchers.get(id):
+                    count = int(self._records[id].order.request.get("count") or 1)
+                    index = max(0, event.done - 1) * count // max(1, event.total)
+                    self._say(id, "preview", {"b64_json": as_preview(event.preview()), "index": index})
                 yield event
             made = [self._keep(id, k, *one) for k, one in enumerate(zip(result.images, result.settings, strict=True))]
             done = replace(self._records[id], pictures=tuple(made), notices=tuple(result.notices))
@@ -237,6 +245,7 @@ class Desk:
 
     def _end(self, id: str, status: Any, fault: Fault | None = None) -> None:
         self._records[id] = replace(self._records[id], status=status, fault=fault, completed_at=time.time())
+        self.on_end(status, len(self._records[id].pictures))
         self._say(id, "job", {"status": status})
         self._say(id, "end", {"status": status})
 

@@ -14,6 +14,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from tranh.serve.desk import Desk
+from tranh.serve.keys import From
 from tranh.serve.orders import Order, Picture, Record
 
 router = APIRouter(prefix="/api")
@@ -65,47 +66,49 @@ def shown(record: Record) -> dict[str, Any]:
 
 @router.post("/jobs", status_code=202)
 def submit(
-    sent: Submitted, desk: AtDesk, idempotency_key: Annotated[str | None, Header(max_length=255)] = None
+    sent: Submitted, desk: AtDesk, by: From, idempotency_key: Annotated[str | None, Header(max_length=255)] = None
 ) -> dict[str, Any]:
     """Order pictures; they are drawn whether or not anybody waits for them."""
     order = Order(sent.tool, desk.model(sent.model).name, sent.request)
-    return shown(desk.submit(order, idempotency=idempotency_key))
+    by.pays(order)
+    return shown(desk.submit(order, by.owner, idempotency=idempotency_key))
 
 
 @router.get("/jobs")
 def jobs(
     desk: AtDesk,
+    by: From,
     status: str | None = None,
     cursor: str | None = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> dict[str, Any]:
     """Jobs, newest first."""
-    found, following = desk.jobs(status=status, cursor=cursor, limit=limit)
+    found, following = desk.jobs(by.owner, status=status, cursor=cursor, limit=limit)
     return {"object": "list", "data": [shown(record) for record in found], "next": following}
 
 
 @router.get("/jobs/{id}")
-def job(id: str, desk: AtDesk) -> dict[str, Any]:
+def job(id: str, desk: AtDesk, by: From) -> dict[str, Any]:
     """Where a job stands."""
-    return shown(desk.job(id))
+    return shown(desk.job(id, by.owner))
 
 
 @router.post("/jobs/{id}/cancel")
-def cancel(id: str, desk: AtDesk) -> dict[str, Any]:
+def cancel(id: str, desk: AtDesk, by: From) -> dict[str, Any]:
     """Stop a job."""
-    return shown(desk.cancel(id))
+    return shown(desk.cancel(id, by.owner))
 
 
 @router.get("/jobs/{id}/events")
 def events(
-    id: str, desk: AtDesk, after: int = 0, last_event_id: Annotated[str | None, Header()] = None
+    id: str, desk: AtDesk, by: From, after: int = 0, last_event_id: Annotated[str | None, Header()] = None
 ) -> StreamingResponse:
     """Watch a job, from the last event that was seen."""
-    desk.job(id)
+    desk.job(id, by.owner)
     seen = int(last_event_id) if last_event_id and last_event_id.isdecimal() else after
 
     async def told() -> AsyncIterator[str]:
-        async for update in desk.watch(id, after=seen):
+        async for update in desk.watch(id, by.owner, after=seen):
             yield f"id: {update.number}\nevent: {update.kind}\ndata: {json.dumps(dict(update.data))}\n\n"
 
     return StreamingResponse(told(), media_type="text/event-stream")
