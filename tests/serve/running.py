@@ -46,3 +46,4 @@ def running(
         finally:
             served.should_exit = True
             thread.join()
+            desk.close()

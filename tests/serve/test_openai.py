@@ -36,7 +36,7 @@ def picture(data: str | None) -> Image.Image:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Running]:
-    with running([Able("first"), Able("of/many parts", tools=("generate",))]) as found:
+    with running([Able("first"), Able("of/many parts", 0.01, ("generate",))]) as found:
         yield found
 
 
@@ -257,7 +257,13 @@ def test_provenance(client: openai.OpenAI) -> None:
 def test_streaming(client: openai.OpenAI) -> None:
     events = list(
         client.images.generate(
-            prompt="a cat", stream=True, partial_images=2, n=2, quality="high", extra_body={"seed": 5}
+            model="of/many parts",
+            prompt="a cat",
+            stream=True,
+            partial_images=2,
+            n=2,
+            quality="high",
+            extra_body={"seed": 5},
         )
     )
     told = [(event.type.rpartition(".")[2], event.image_index) for event in events]

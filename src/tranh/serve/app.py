@@ -8,10 +8,8 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
 
 from tranh import __version__
 from tranh.serve import errors, native, openai, session, status
@@ -20,6 +18,7 @@ from tranh.serve.guard import Guard
 from tranh.serve.keys import Entrance, Key, Keys, pictures_of
 from tranh.serve.logs import Requests
 from tranh.serve.openai.calls import Calls
+from tranh.serve.openai.told import Rewrite, rewritten
 from tranh.serve.signed import Signer
 from tranh.serve.status import Figures
 
@@ -37,6 +36,7 @@ class Settings:
         seconds: a synchronous call waits at most.
         most: bytes of a body; most_json: of one in JSON.
         linger: seconds that the job of a client who is gone goes on where that client is known to come again.
+        rewrite: a finished picture's file in another format (JPEG, WEBP) and quality (0 to 100).
     """
 
     title: str = "Tranh"
@@ -48,6 +48,7 @@ class Settings:
     most: int = 32 * 2**20
     most_json: int = 2**20
     linger: float = 2.0
+    rewrite: Rewrite = rewritten
 
 
 def create_app(desk: Desk, settings: Settings | None = None) -> FastAPI:
@@ -64,8 +65,8 @@ def create_app(desk: Desk, settings: Settings | None = None) -> FastAPI:
     keys = Keys(settings.keys, signer, ordered=lambda owner, since: _ordered(desk, owner, since))
     app.state.desk, app.state.settings = desk, settings
     app.state.signer, app.state.figures, app.state.keys = signer, figures, keys
-    app.state.calls = Calls(desk, settings.linger)
-    desk.on_end = figures.ended
+    app.state.waiting = Calls(desk, settings.linger)
+    desk.on_end(figures.ended)
     errors.install(app)
     for topic in (status, openai, native, session):
         app.include_router(topic.router)
@@ -74,7 +75,6 @@ def create_app(desk: Desk, settings: Settings | None = None) -> FastAPI:
         Guard, host=settings.host, names=settings.names, most=settings.most, most_json=settings.most_json
     )
     app.add_middleware(Requests, seen=figures.seen)
-    app.openapi = lambda: _schema(app)  # type: ignore[method-assign]
     return app
 
 
@@ -87,16 +87,3 @@ def _ordered(desk: Desk, owner: str, since: float) -> int:
         count += sum(pictures_of(record.order) for record in new)
         if cursor is None or len(new) < len(records):
             return count
-
-
-def _schema(app: FastAPI) -> dict[str, Any]:
-    """The schema of the API. What does not fit is answered with 400, never with FastAPI's 422."""
-    if app.openapi_schema is None:
-        told = get_openapi(title=app.title, version=app.version, routes=app.routes)
-        for path in told["paths"].values():
-            for operation in path.values():
-                operation["responses"].pop("422", None)
-        for unused in ("HTTPValidationError", "ValidationError"):
-            told.get("components", {}).get("schemas", {}).pop(unused, None)
-        app.openapi_schema = told
-    return app.openapi_schema

@@ -44,6 +44,7 @@ ANSWERS: dict[int | str, dict[str, Any]] = {
     408: {"model": Failed, "description": "The request came too slowly."},
     409: {"model": Failed, "description": "It does not go together with what stands already."},
     413: {"model": Failed, "description": "The body, or a picture in it, is too large."},
+    422: {"model": Failed, "description": "The Idempotency-Key was used for another order."},
     429: {"model": Failed, "description": "Too many requests or pictures, or a full queue: see `Retry-After`."},
     500: {"model": Failed, "description": "The server failed. It is not worth while to try again."},
     503: {"model": Failed, "description": "Not at this moment: see `Retry-After`."},

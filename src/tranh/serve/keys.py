@@ -141,13 +141,13 @@ class Caller:
     owner: str = ""
     pay: Callable[[int], None] = field(default=lambda pictures: None, compare=False)
 
-    def pays(self, order: Order) -> None:
-        """To be called before an order goes to the desk.
+    def pays(self, pictures: int) -> None:
+        """To be called before an order goes to the desk, see :func:`pictures_of`.
 
         Raises:
-            Refused: its pictures would be more than the key has left today.
+            Refused: so many would be more than the key has left today.
         """
-        self.pay(pictures_of(order))
+        self.pay(pictures)
 
 
 def pictures_of(order: Order) -> int:
@@ -330,4 +330,4 @@ def caller(request: Request, shown: Annotated[HTTPAuthorizationCredentials | Non
 
 
 From = Annotated[Caller, Depends(caller)]
-"""Of a route: ``def route(..., by: From)``; then ``by.owner``, and ``by.pays(order)`` before it goes to the desk."""
+"""Of a route: ``def route(..., by: From)``; then ``by.owner``, and ``by.pays(pictures_of(order))`` before an order."""

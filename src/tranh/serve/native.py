@@ -14,7 +14,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from tranh.serve.desk import Desk
-from tranh.serve.keys import From
+from tranh.serve.keys import From, pictures_of
 from tranh.serve.orders import Order, Picture, Record
 
 router = APIRouter(prefix="/api")
@@ -70,7 +70,7 @@ def submit(
 ) -> dict[str, Any]:
     """Order pictures; they are drawn whether or not anybody waits for them."""
     order = Order(sent.tool, desk.model(sent.model).name, sent.request)
-    by.pays(order)
+    by.pays(pictures_of(order))
     return shown(desk.submit(order, by.owner, idempotency=idempotency_key))
 
 

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from fastapi import Request
 
 from tranh.serve.desk import Desk
+from tranh.serve.openai.placed import Placed
 from tranh.serve.orders import ENDS, Record, Update
 
 
@@ -28,13 +29,16 @@ class Calls:
         self._waiting: Counter[str] = Counter()
         self._running: dict[tuple[str, str], str] = {}
 
-    def running(self, owner: str, digest: str) -> Record | None:
-        """The job of an owner's same request that has not ended, or ended well while nobody waited."""
-        id = self._running.get((owner, digest))
-        if id is None:
-            return None
-        record = self.desk.job(id, owner)
-        return record if record.status not in ("failed", "cancelled") else None
+    def running(self, owner: str, placed: Placed) -> Record | None:
+        """The job of an owner's same request that has not ended (begun before a restart, too), or just ended well."""
+        id = self._running.get((owner, placed.digest))
+        if id is not None and (record := self.desk.job(id, owner)).status not in ("failed", "cancelled"):
+            return record
+        for status in ("in_progress", "queued"):
+            for record in self.desk.jobs(owner, status=status, limit=200)[0]:
+                if placed.same(record.order):
+                    return record
+        return None
 
     @asynccontextmanager
     async def waiting(self, record: Record, digest: str, *, again: bool, keep: bool) -> AsyncIterator[None]:
@@ -76,7 +80,7 @@ async def ended(request: Request, desk: Desk, record: Record, seconds: float) ->
     """The job once it has ended; None if the client went away before, or the time was over."""
 
     async def until_end() -> None:
-        async for _ in desk.watch(record.id, record.owner):
+        async for _ in desk.watch(record.id, record.owner, previews=False):
             pass
 
     async def until_gone() -> None:

@@ -17,14 +17,14 @@ from PIL import Image
 
 from tranh.serve.desk import Desk
 from tranh.serve.errors import body
-from tranh.serve.keys import Caller, From
+from tranh.serve.keys import Caller, From, pictures_of
 from tranh.serve.native import AtDesk
 from tranh.serve.openai import told
 from tranh.serve.openai.asked import Asked, Drawn, Edit, Generation, Variation
 from tranh.serve.openai.calls import Calls, ended, with_pauses
 from tranh.serve.openai.form import described, form, pictures
 from tranh.serve.openai.placed import Placed, editor, model_of, placed, renamed
-from tranh.serve.openai.told import How, Images
+from tranh.serve.openai.told import How, Images, Rewrite
 from tranh.serve.orders import Model, Picture, Record, Refused
 from tranh.serve.signed import Signer
 from tranh.serve.uploads import Upload, as_png
@@ -76,8 +76,17 @@ class Call:
 
     @property
     def calls(self) -> Calls:
-        calls: Calls = self.request.app.state.calls
+        calls: Calls = self.request.app.state.waiting
         return calls
+
+    @property
+    def rewrite(self) -> Rewrite:
+        rewrite: Rewrite = self.request.app.state.settings.rewrite
+        return rewrite
+
+    def content(self, picture: Picture) -> bytes:
+        """A finished picture's file as it was asked for."""
+        return told.written(self.desk.file(picture), self.how, self.rewrite, picture.settings)
 
 
 @router.post("/generations", response_model=Images, responses=STREAMS)
@@ -115,9 +124,9 @@ async def edits(
     hole = _hole(images[0], masks[0] if masks else None)
     model = model_of(desk, asked.model)
     tool = editor(model, hole is not None, asked.strength is not None)
-    kept = {"image": await _keep(desk, images[0].image)}
+    kept = {"image": await _keep(desk, images[0].image, by)}
     if hole is not None:
-        kept["mask"] = await _keep(desk, hole)
+        kept["mask"] = await _keep(desk, hole, by)
     order = placed(model, tool, asked, kept, idempotency_key)
     pixels = sum(one.image.width * one.image.height for one in (*images, *masks))
     return await _answer(Call(request, desk, by, asked, model, order, "image_edit", idempotency_key, retries, pixels))
@@ -133,7 +142,7 @@ async def variations(
     if not images:
         raise MISSING
     model = model_of(desk, asked.model)
-    order = placed(model, "variation", asked, {"image": await _keep(desk, images[0].image)}, idempotency_key)
+    order = placed(model, "variation", asked, {"image": await _keep(desk, images[0].image, by)}, idempotency_key)
     pixels = images[0].image.width * images[0].image.height
     return await _answer(Call(request, desk, by, asked, model, order, "", idempotency_key, retries, pixels))
 
@@ -153,7 +162,9 @@ def file(
     good = signer.good(signature, "picture", id, owner, until, kind, str(compression))
     if not good or int(until) < time.time():
         raise Refused("this link is no longer good: links work for an hour", status=403, code="link_expired")
-    data = told.written(desk.file(desk.picture(id, owner)), How(kind, compression))
+    rewrite: Rewrite = request.app.state.settings.rewrite
+    picture = desk.picture(id, owner)
+    data = told.written(desk.file(picture), How(kind, compression), rewrite, picture.settings)
     headers = {"cache-control": "private, max-age=3600", "cross-origin-resource-policy": "cross-origin"}
     return Response(data, media_type=f"image/{kind}", headers=headers)
 
@@ -176,15 +187,15 @@ def _hole(image: Upload, mask: Upload | None) -> Image.Image | None:
     return hole
 
 
-async def _keep(desk: Desk, image: Image.Image) -> str:
-    return await asyncio.to_thread(lambda: desk.add(as_png(image), "image/png"))
+async def _keep(desk: Desk, image: Image.Image, by: Caller) -> str:
+    return await asyncio.to_thread(lambda: desk.add(as_png(image), "image/png", by.owner))
 
 
 async def _answer(call: Call) -> Response:
     """Order it, or find the order that an earlier try of the same client left, and answer when it is done."""
     record = None
     if call.retries not in (None, "", "0"):
-        record = call.calls.running(call.by.owner, call.order.digest)
+        record = await asyncio.to_thread(call.calls.running, call.by.owner, call.order)
     if record is None:
         record = await asyncio.to_thread(_submit, call)
     if isinstance(call.asked, Drawn) and call.asked.stream:
@@ -207,7 +218,7 @@ def _waiting(call: Call, record: Record) -> Any:
 
 def _submit(call: Call) -> Record:
     order = call.order.order
-    call.by.pays(order)
+    call.by.pays(pictures_of(order))
     try:
         return call.desk.submit(order, call.by.owner, idempotency=call.idempotency)
     except TranhError as error:
@@ -221,7 +232,7 @@ def _reply(call: Call, record: Record) -> Images:
     def place(picture: Picture) -> str:
         return told.link(signer, base, picture, call.by.owner, call.how, now)
 
-    return told.images(call.desk, record, call.how, call.pixels, place)
+    return told.images(record, call.how, call.pixels, call.content, place)
 
 
 async def _stream(call: Call, record: Record) -> AsyncIterator[str]:
@@ -229,14 +240,15 @@ async def _stream(call: Call, record: Record) -> AsyncIterator[str]:
     wanted = getattr(call.asked, "partial_images", None) or 0
     async with _waiting(call, record):
         progress, sent = 0.0, Counts(wanted, record)
+        updates = call.desk.watch(record.id, record.owner, previews=bool(wanted))
         yield ": accepted\n\n"
-        async for update in with_pauses(call.desk.watch(record.id, record.owner), KEEP_ALIVE):
+        async for update in with_pauses(updates, KEEP_ALIVE):
             if update is None:
                 yield ": keep-alive\n\n"
             elif update.kind == "progress":
                 progress = update.data["step"] / max(1, update.data["steps"])
-            elif update.kind == "preview" and (place := sent.next(progress, update.data)) is not None:
-                shown = await asyncio.to_thread(told.preview, update.data["b64_json"], call.how)
+            elif update.kind == "preview" and (place := sent.next(progress)) is not None:
+                shown = await asyncio.to_thread(told.preview, update.data["b64_json"], call.how, call.rewrite)
                 yield told.event(
                     f"{call.event}.partial_image",
                     {**told.common(call.how, shown[1]), "b64_json": shown[0], **place},
@@ -247,7 +259,7 @@ async def _stream(call: Call, record: Record) -> AsyncIterator[str]:
         yield told.event("error", body(str(error), error.type, error.code, error.param))
         return
     for picture in done.pictures:
-        data = await asyncio.to_thread(lambda one=picture: told.written(call.desk.file(one), call.how))
+        data = await asyncio.to_thread(call.content, picture)
         used = told.usage(done, (picture,), call.pixels).model_dump()
         more: Mapping[str, Any] = {
             "b64_json": told.b64(data), "usage": used, "image_index": picture.index, "seed": picture.seed,
@@ -267,13 +279,13 @@ class Counts:
         self.pictures = int(record.order.request.get("count") or 1)
         self.sent: dict[int, int] = {}
 
-    def next(self, progress: float, data: Mapping[str, Any]) -> dict[str, int] | None:
+    def next(self, progress: float) -> dict[str, int] | None:
         """The numbers of a preview that is sent now; None for one that is left out.
 
         Args:
             progress: of the whole job, 0 to 1; its pictures are drawn one after another.
         """
-        index = int(data.get("index", 0))
+        index = min(self.pictures - 1, int(progress * self.pictures - 1e-9))
         sent = self.sent.get(index, 0)
         within = progress * self.pictures - index
         if sent >= self.wanted or within < (sent + 1) / (self.wanted + 1) - 1e-9:

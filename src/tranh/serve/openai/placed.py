@@ -40,6 +40,14 @@ class Placed:
     digest: str
     sent: Mapping[str, str]
 
+    def same(self, other: Order) -> bool:
+        """Does an order mean the same, but for a seed nobody asked for?"""
+        mine, its = dict(self.order.request), dict(other.request)
+        if "seed" not in self.sent:
+            for request in (mine, its):
+                request.pop("seed", None)
+        return (self.order.tool, self.order.model, mine) == (other.tool, other.model, its)
+
 
 def model_of(desk: Desk, name: str | None) -> Model:
     """The model of a name, or what an old name stands for.

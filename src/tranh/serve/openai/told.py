@@ -16,7 +16,6 @@ from typing import Any, Literal
 from PIL import Image
 from pydantic import BaseModel, ConfigDict
 
-from tranh.serve.desk import Desk
 from tranh.serve.openai.asked import SHOWN_QUALITY, Asked
 from tranh.serve.orders import Fault, Picture, Record, Refused
 from tranh.serve.signed import Signer
@@ -25,7 +24,6 @@ LINK_SECONDS = 3600
 PATCH = 8
 """Side of the squares of pixels that count as one token of a picture."""
 
-FORMATS: Mapping[str, dict[str, Any]] = {"jpeg": {"subsampling": 0}, "webp": {"method": 4}}
 BACKGROUND = "opaque"
 
 
@@ -100,23 +98,31 @@ def how(asked: Asked, model: str | None) -> How:
     )
 
 
-def written(data: bytes, how: How) -> bytes:
-    """A finished picture's file in the format that is wanted."""
-    if how.kind == "png":
-        return data
+Rewrite = Callable[[Image.Image, Mapping[str, Any], str, int], bytes]
+"""A picture and its settings as the bytes of a file of a format (Pillow's name) and quality."""
+
+
+def rewritten(image: Image.Image, settings: Mapping[str, Any], kind: str, quality: int) -> bytes:
+    """Its pixels and nothing else of it."""
     file = io.BytesIO()
-    with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
-        quality = max(1, how.compression)
-        image.convert("RGB").save(file, how.kind, quality=quality, **FORMATS[how.kind])
+    image.save(file, kind, quality=quality)
     return file.getvalue()
 
 
-def preview(b64_json: str, how: How) -> tuple[str, str]:
+def written(data: bytes, how: How, rewrite: Rewrite, settings: Mapping[str, Any]) -> bytes:
+    """A finished picture's file in the format that is wanted."""
+    if how.kind == "png":
+        return data
+    with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+        return rewrite(image.convert("RGB"), settings, how.kind.upper(), how.compression)
+
+
+def preview(b64_json: str, how: How, rewrite: Rewrite) -> tuple[str, str]:
     """A preview in the format that is wanted, and its size."""
     data = base64.b64decode(b64_json)
     with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
         size = f"{image.width}x{image.height}"
-    return b64(written(data, how)), size
+    return b64(written(data, how, rewrite, {})), size
 
 
 def usage(record: Record, pictures: tuple[Picture, ...], sent: int) -> Usage:
@@ -151,15 +157,18 @@ def link(signer: Signer, base: str, picture: Picture, owner: str, how: How, now:
     )
 
 
-def images(desk: Desk, record: Record, how: How, sent: int, place: Callable[[Picture], str]) -> Images:
+def images(
+    record: Record, how: How, sent: int, content: Callable[[Picture], bytes], place: Callable[[Picture], str]
+) -> Images:
     """The reply with all pictures of a job.
 
     Args:
-        place: the address of a picture, where links are wanted.
+        sent: pixels of the pictures that came with the request.
+        content: the file of a picture, and its address where links are wanted.
     """
     data = []
     for picture in record.pictures:
-        told = {"url": place(picture)} if how.linked else {"b64_json": b64(written(desk.file(picture), how))}
+        told = {"url": place(picture)} if how.linked else {"b64_json": b64(content(picture))}
         read, settings = revised(record, picture), dict(picture.settings)
         data.append(Made(**told, revised_prompt=read, seed=picture.seed, settings=settings))
     first = record.pictures[0]
