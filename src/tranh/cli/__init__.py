@@ -23,6 +23,7 @@ from tranh.cli import (  # isort: skip  # noqa: F401
     moving,
     toolbox,
     personalise,
+    provenance,
     data,
 )
 from tranh.cli.base import app
