@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fastapi import FastAPI
 
 from tranh import __version__
-from tranh.serve import errors, native
+from tranh.serve import errors, gallery, info, native, sdapi
 from tranh.serve.desk import Desk
 
 
@@ -30,6 +30,8 @@ def create_app(desk: Desk, settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings()
     app = FastAPI(title=settings.title, version=__version__)
     app.state.desk, app.state.settings = desk, settings
+    app.state.calls = sdapi.Calls()
     errors.install(app)
-    app.include_router(native.router)
+    for topic in (native, gallery, info, sdapi):
+        app.include_router(topic.router)
     return app
