@@ -126,7 +126,7 @@ def _run(
         doors = Doors()
         desk = None
         try:
-            models = [load(name, doors, exact) for name in dict.fromkeys(names)]
+            models = [load(name, doors, exact=exact) for name in dict.fromkeys(names)]
             desk = Desk(models, Engine(doors, active, waiting), store)
             settings = Settings(host=host, names=tuple(hosts), keys=keys, secret=secret(store.folder))
 

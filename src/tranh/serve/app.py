@@ -12,14 +12,15 @@ from dataclasses import dataclass, field
 from fastapi import FastAPI
 
 from tranh import __version__
-from tranh.serve import errors, native, openai, session, status
+from tranh.serve import errors, gallery, info, native, openai, sdapi, session, status
 from tranh.serve.desk import Desk
 from tranh.serve.guard import Guard
-from tranh.serve.keys import Entrance, Key, Keys, pictures_of
+from tranh.serve.keys import Entrance, Key, Keys
 from tranh.serve.logs import Requests
 from tranh.serve.openai.calls import Calls
 from tranh.serve.openai.told import Rewrite, rewritten
 from tranh.serve.signed import Signer
+from tranh.serve.sources import pictures_of
 from tranh.serve.status import Figures
 
 
@@ -65,10 +66,11 @@ def create_app(desk: Desk, settings: Settings | None = None) -> FastAPI:
     keys = Keys(settings.keys, signer, ordered=lambda owner, since: _ordered(desk, owner, since))
     app.state.desk, app.state.settings = desk, settings
     app.state.signer, app.state.figures, app.state.keys = signer, figures, keys
+    app.state.calls = sdapi.Calls()
     app.state.waiting = Calls(desk, settings.linger)
     desk.on_end(figures.ended)
     errors.install(app)
-    for topic in (status, openai, native, session):
+    for topic in (status, session, openai, native, gallery, info, sdapi):
         app.include_router(topic.router)
     app.add_middleware(Entrance, keys=keys)
     app.add_middleware(

@@ -23,7 +23,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from tranh.serve.errors import answer
 from tranh.serve.guard import App, Receive, Scope, Send
-from tranh.serve.orders import Order, Refused
+from tranh.serve.orders import Refused
 from tranh.serve.signed import Signer
 from tranh.types import TranhError
 
@@ -142,19 +142,12 @@ class Caller:
     pay: Callable[[int], None] = field(default=lambda pictures: None, compare=False)
 
     def pays(self, pictures: int) -> None:
-        """To be called before an order goes to the desk, see :func:`pictures_of`.
+        """To be called before an order goes to the desk, see :func:`tranh.serve.sources.pictures_of`.
 
         Raises:
             Refused: so many would be more than the key has left today.
         """
         self.pay(pictures)
-
-
-def pictures_of(order: Order) -> int:
-    """How many pictures of a quota an order takes."""
-    request = order.request
-    counts = (request.get("count"), request.get("frames"), len(request.get("seeds") or ()))
-    return max(1, *(count for count in counts if isinstance(count, int)))
 
 
 class Keys:

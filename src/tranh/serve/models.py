@@ -1,9 +1,14 @@
-"""Loaded models as the desk draws with them. It knows no HTTP; what a model is asked, its tools say."""
+"""Loaded models as the desk knows them.
+
+It knows neither HTTP nor what becomes of pictures.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
@@ -11,64 +16,61 @@ from PIL import Image
 from tranh.engine.doors import Doors
 from tranh.recipes import models
 from tranh.recipes.served import Served
-from tranh.serve.orders import Order, Refused, Work
+from tranh.serve.orders import Order, Work
+from tranh.types import TranhError
 
 
-class Loaded:
-    """A model of the server, see :class:`tranh.serve.orders.Model`.
+class Drawing:
+    """A model that draws behind doors.
 
     Attributes:
-        about: ``sizes`` and ``steps`` of its own, ``tools`` with the names of their fields, whether it is ``exact`` and
-            by how many levels of 255 a pixel may depend on company if not (``tolerance``), and lines of its card.
+        about: ``sizes`` and ``size`` (its own) in pixels; ``steps`` and ``guidance``, null for what it thinks best;
+            ``samplers``; ``hash`` of its weights; ``tolerance``, see :class:`tranh.recipes.served.Served`; ``tools``,
+            by name, with the fields each can be told and what these take.
     """
 
-    def __init__(self, served: Served) -> None:
-        system, self.served = served.system, served
-        self.name, self.created = served.name, int(time.time())
-        card = getattr(system, "card", {})
+    def __init__(self, served: Served, created: int = 0) -> None:
+        self.served, self.name, self.created = served, served.name, created
+        system = served.system
         self.about: Mapping[str, Any] = {
-            "sizes": [int(side) for side in getattr(system, "sizes", ())],
             "size": getattr(system, "size", None),
+            "sizes": list(getattr(system, "sizes", ())),
             "steps": getattr(system, "steps", None),
             "guidance": getattr(system, "guidance", None),
-            "tools": {name: [field.name for field in tool.fields_of(system)] for name, tool in served.tools().items()},
+            "samplers": list(getattr(system, "samplers", ())),
+            "hash": system.hash,
             "exact": served.exact,
             "tolerance": served.tolerance,
-            "samplers": list(getattr(system, "samplers", ())),
-            **{name: card[name] for name in ("title", "about", "licence", "languages") if name in card},
+            "tools": {
+                name: {field.name: _told(field) for field in tool.fields_of(system)}
+                for name, tool in served.tools().items()
+            },
         }
 
     def ready(self, order: Order, pictures: Callable[[str], Image.Image]) -> Work:
-        """Check an order; raises TranhError."""
-        tools: Mapping[str, Any] = self.about["tools"]
-        if order.tool not in tools:
-            raise Refused(
-                f"{self.name} cannot do {order.tool!r}; it can: {', '.join(tools)}",
-                code="unsupported_tool",
-                param="tool",
-            )
+        """See :meth:`tranh.serve.orders.Model.ready`."""
         ready = self.served.ready(order.tool, order.request, pictures)
         return Work(ready.cost, ready.events)
 
     def understand(self, prompt: str) -> Mapping[str, Any]:
+        """See :meth:`tranh.serve.orders.Model.understand`."""
         return self.served.understand(prompt)
 
 
-def load(name: str, doors: Doors, exact: bool = False) -> Loaded:
-    """A model by name, folder or repository, ready to be served; its name is the one it was asked for by.
+def _told(field: Any) -> dict[str, Any]:
+    """A field as JSON."""
+    return {one.name: getattr(field, one.name) for one in fields(field) if one.name != "name"}
+
+
+def load(name: str, doors: Doors, *, exact: bool = False) -> Drawing:
+    """A model ready to be served, by name, folder or repository; a folder's name is its last part.
 
     Raises:
-        TranhError: there is none, or it draws nothing.
+        TranhError: there is none, or there is nothing to ask it for.
     """
-    loaded = Loaded(Served(models.load(name), doors, exact=exact, name=_short(name)))
-    if not loaded.about["tools"]:
-        raise Refused(f"{name} cannot be served: it makes no pictures and changes none")
-    return loaded
-
-
-def _short(name: str) -> str:
-    """A folder's last part; a shipped model's name, or a repository's, as it is."""
-    from pathlib import Path
-
     path = Path(name)
-    return path.resolve().name if path.exists() else name
+    called = path.resolve().name if path.exists() else name
+    drawing = Drawing(Served(models.load(name), doors, exact=exact, name=called), int(time.time()))
+    if not drawing.about["tools"]:
+        raise TranhError(f"{name} cannot be served: it neither makes pictures nor changes any")
+    return drawing

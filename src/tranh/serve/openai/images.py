@@ -17,7 +17,7 @@ from PIL import Image
 
 from tranh.serve.desk import Desk
 from tranh.serve.errors import body
-from tranh.serve.keys import Caller, From, pictures_of
+from tranh.serve.keys import Caller, From
 from tranh.serve.native import AtDesk
 from tranh.serve.openai import told
 from tranh.serve.openai.asked import Asked, Drawn, Edit, Generation, Variation
@@ -27,6 +27,7 @@ from tranh.serve.openai.placed import Placed, editor, model_of, placed, renamed
 from tranh.serve.openai.told import How, Images, Rewrite
 from tranh.serve.orders import Model, Picture, Record, Refused
 from tranh.serve.signed import Signer
+from tranh.serve.sources import pictures_of
 from tranh.serve.uploads import Upload, as_png
 from tranh.types import TranhError
 
