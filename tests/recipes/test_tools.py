@@ -1,6 +1,5 @@
 """The table of tools: told in plain JSON, the same for every system, and what is sent wrongly is named."""
 
-import json
 import subprocess
 import sys
 

@@ -31,7 +31,7 @@ NO_SLIP = frozenset({"plain", "sea", "for", "objects"})
 
 GIVEN = "tranh.given"
 
-RESUMED = ("train", "evaluate", "compare", "rate", "personalise")
+RESUMED = ("train", "evaluate", "compare", "rate", "personalise", "serve")
 """Verbs whose same command goes on where it was stopped."""
 
 
