@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -64,6 +64,8 @@ class Guest:
             raise Left(self._why)
 
 
+Within = Callable[[], AbstractContextManager[Any]]
+
 _guest: ContextVar[Guest | None] = ContextVar("guest", default=None)
 
 
@@ -86,8 +88,12 @@ class _Call:
 class _Door:
     """One method of one object, and how it is called."""
 
-    def __init__(self, doors: Doors, owner: object, name: str, method: Callable[..., Any], tile: int | None) -> None:
-        self.doors, self.owner, self.name, self.method, self.tile = doors, owner, name, method, tile
+    def __init__(
+        self, doors: Doors, owner: object, name: str, method: Callable[..., Any], tile: int | None, within: Within
+    ) -> None:
+        self.doors, self.owner, self.name, self.method, self.tile, self.within = (
+            doors, owner, name, method, tile, within
+        )  # fmt: skip
         self.own = name in vars(owner)  # else the method is its class's
         self.whole = False  # what it gives cannot be divided among guests
 
@@ -126,8 +132,12 @@ class Doors:
         self._thread = threading.Thread(target=self._serve, name="doors", daemon=True)
         self._thread.start()
 
-    def put(self, owner: object, *methods: str) -> None:
+    def put(self, owner: object, *methods: str, tile: int | None = None, within: Within = nullcontext) -> None:
         """Doors before methods of an object that all guests share, ``forward`` if none are named.
+
+        Args:
+            tile: of these doors, in the place of the doors' own.
+            within: what their calls are computed inside.
 
         Raises:
             ValueError: the object has no such method.
@@ -137,7 +147,7 @@ class Doors:
             if not callable(method):
                 raise ValueError(f"{type(owner).__name__} has no method {name!r} to put a door before")
             if not isinstance(method, _Door):
-                door = _Door(self, owner, name, method, self.tile)
+                door = _Door(self, owner, name, method, tile or self.tile, within)
                 self._doors.append(door)
                 setattr(owner, name, door)
 
@@ -319,11 +329,11 @@ def _answer(batch: list[_Call]) -> None:
         if not isinstance(first.key, _Key):
             door, _, spec, leaves = first.key
             args, kwargs = pytree.tree_unflatten(leaves, spec)
-            with _computing(first.context):
+            with _computing(first):
                 first.result = door.method(*args, **kwargs)
             return
         tensors = [torch.cat(rows) for rows in zip(*(call.tensors for call in batch), strict=True)]
-        with _computing(first.context):
+        with _computing(first):
             results = _tiled(first, tensors, sum(call.rows for call in batch))
         divided = _divided(results, [call.rows for call in batch])
         if divided is None:
@@ -349,16 +359,16 @@ class _Undivided(Exception):
 def _whole(call: _Call) -> None:
     try:
         args, kwargs = call.key.arguments(call.tensors)
-        with _computing(call.context):
+        with _computing(call):
             call.result = call.door.method(*args, **kwargs)
     except BaseException as error:
         call.error = error
 
 
 @contextmanager
-def _computing(context: _Context) -> Iterator[None]:
-    device, autocast, dtype, grad = context
-    with torch.set_grad_enabled(grad), torch.autocast(device, dtype=dtype, enabled=autocast):
+def _computing(call: _Call) -> Iterator[None]:
+    device, autocast, dtype, grad = call.context
+    with call.door.within(), torch.set_grad_enabled(grad), torch.autocast(device, dtype=dtype, enabled=autocast):
         yield
 
 

@@ -45,6 +45,7 @@ class Decoder(Family):
 
     overfit: ClassVar[str] = "denoise"
     overfit_below: ClassVar[float] = 0.35
+    shared: tuple[str, ...] = ("text", "unet")
 
     def __init__(
         self,

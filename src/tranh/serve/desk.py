@@ -7,20 +7,28 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import hashlib
+import functools
 import io
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 from PIL import Image
 
-from tranh.engine.doors import Left
 from tranh.engine.jobs import Engine
-from tranh.serve.orders import ENDS, Fault, Kind, Model, Order, Picture, Record, Refused, Update
-from tranh.types import Event, TranhError
+from tranh.serve.blobs import NAME
+from tranh.serve.feed import Feed
+from tranh.serve.orders import ENDS, Model, Order, Picture, Record, Refused, Status, Update, Work
+from tranh.serve.queue import fingerprint
+from tranh.serve.runner import Encode, Runner, as_png
+from tranh.serve.store import Store
+
+THUMB = 256
+"""Most pixels of a thumbnail's side."""
+
+FORMATS = ("PNG", "JPEG", "WEBP")
 
 
 def missing(what: str, id: str) -> Refused:
@@ -28,22 +36,31 @@ def missing(what: str, id: str) -> Refused:
 
 
 class Desk:
-    """Takes orders for some models, and remembers what became of them (in memory).
+    """Takes orders for some models, and remembers what became of them.
 
     Args:
         models: the first is drawn with where none is named.
         engine: runs the work.
+        store: what is remembered, through a crash too; None for one that is gone with the process.
+        deadline: seconds after which any order is cancelled, waiting included; None for never.
+        encode: a finished picture and its settings as the bytes of a PNG.
     """
 
-    def __init__(self, models: Sequence[Model], engine: Engine) -> None:
-        self.models: Mapping[str, Model] = {model.name: model for model in models}
-        self.engine = engine
-        self._records: dict[str, Record] = {}
-        self._updates: dict[str, list[Update]] = {}
-        self._jobs: dict[str, Any] = {}
-        self._blobs: dict[str, bytes] = {}
-        self._pictures: dict[str, Picture] = {}
-        self._watchers: dict[str, list[tuple[asyncio.AbstractEventLoop, asyncio.Event]]] = {}
+    def __init__(
+        self,
+        models: Sequence[Model],
+        engine: Engine,
+        store: Store | None = None,
+        *,
+        deadline: float | None = None,
+        encode: Encode = as_png,
+    ) -> None:
+        self.models = {model.name: model for model in models}
+        self.engine, self.deadline = engine, deadline
+        self.store = store if store is not None else Store.temporary()
+        self._feed = Feed()
+        self._thumb = functools.lru_cache(maxsize=512)(self._thumb_of)
+        self._runner = Runner(engine, self.store, self._feed, self._ready, encode)
 
     def model(self, name: str | None) -> Model:
         """The model of a name; the first for None.
@@ -64,24 +81,37 @@ class Desk:
         return self.models[name]
 
     def submit(
-        self, order: Order, owner: str = "", *, idempotency: str | None = None, within: float | None = None
+        self,
+        order: Order,
+        owner: str = "",
+        *,
+        idempotency: str | None = None,
+        within: float | None = None,
+        attach: bool = False,
     ) -> Record:
-        """Accept an order; it is checked first.
+        """Accept an order; it is checked first. When this returns it is on the disk, and is not lost.
 
         Args:
             owner: names the key it is ordered with: nobody else sees it.
             idempotency: the same word from the same owner within a day gives the same job.
             within: seconds after which it is cancelled, waiting included.
+            attach: give the same owner's job of an equal order instead, if one has not ended yet: a client that lost
+                its connection asks again.
 
         Raises:
             TranhError: it cannot be done. Busy: too many wait.
+            Refused: 422 where the word of idempotency was used for another order, 507 where the disk is full, 503
+                while the server stops or its database does not answer.
         """
-        work = self.model(order.model).ready(order, self.picture_in)
+        if self._runner.closing:
+            raise Refused("the server stops", status=503, type="server_error", code="stopping", retry_after=5)
+        if idempotency is not None or attach:
+            known = self.store.queue.known(owner, fingerprint(order), idempotency, attach)
+            if known is not None:
+                return self.job(known, owner)
         record = Record(uuid.uuid4().hex, owner, order, "queued", time.time())
-        self._records[record.id], self._updates[record.id] = record, []
-        self._jobs[record.id] = self.engine.submit(lambda: self._do(record.id, work.events), work.cost, within)
-        self._say(record.id, "job", {"status": "queued"})
-        return self.job(record.id, owner)
+        within = self.deadline if within is None else within
+        return self.job(self._runner.accept(record, self._ready(record), within, idempotency), owner)
 
     def job(self, id: str, owner: str = "") -> Record:
         """Where an order stands.
@@ -89,30 +119,25 @@ class Desk:
         Raises:
             Refused: there is none, or it is another's.
         """
-        record = self._records.get(id)
-        if record is None or record.owner != owner:
+        record = self.store.queue.job(id, owner) if id.isalnum() else None
+        if record is None:
             raise missing("job", id)
-        live = self._jobs.get(id)
-        if record.status == "queued" and live is not None:
-            if live.state == "cancelled":
-                self._end(id, "cancelled")
-                return self._records[id]
-            return replace(record, queue_position=self.engine.ahead(live), eta_s=self.engine.eta(live))
-        return replace(record, eta_s=self.engine.eta(live)) if live is not None else record
+        return self._runner.seen(record) if record.status not in ENDS else record
 
     def jobs(
         self, owner: str = "", *, status: str | None = None, cursor: str | None = None, limit: int = 50
     ) -> tuple[list[Record], str | None]:
         """Orders of an owner, newest first, and the cursor of the next page."""
-        mine = [r for r in reversed(self._records.values()) if r.owner == owner and status in (None, r.status)]
-        start = next((k + 1 for k, r in enumerate(mine) if r.id == cursor), 0)
-        page = mine[start : start + limit]
-        return page, page[-1].id if start + limit < len(mine) else None
+        if status is not None and status not in get_args(Status):
+            raise Refused(f"status is {status!r}; allowed: {', '.join(get_args(Status))}", param="status")
+        found, following = self.store.queue.jobs(owner, status, _place(cursor), limit)
+        page = [self._runner.seen(record) if record.status not in ENDS else record for record in found]
+        return page, None if following is None else str(following)
 
     def cancel(self, id: str, owner: str = "") -> Record:
         """Stop an order; what has ended stays as it is."""
         if self.job(id, owner).status not in ENDS:
-            self._jobs[id].cancel()
+            self._runner.cancel(id, owner)
         return self.job(id, owner)
 
     def retry(self, id: str, owner: str = "") -> Record:
@@ -122,38 +147,56 @@ class Desk:
     def remove(self, id: str, owner: str = "") -> None:
         """Forget an order and its pictures; one that runs is cancelled first."""
         self.cancel(id, owner)
-        for picture in self._records.pop(id).pictures:
-            self._pictures.pop(picture.id, None)
+        self.store.queue.remove(id, owner)
+        self._feed.forget(id)
 
     async def watch(self, id: str, owner: str = "", after: int = 0) -> AsyncIterator[Update]:
-        """What is told of a job: what was, after number ``after``, and what comes, until ``end``."""
-        self.job(id, owner)
-        changed = asyncio.Event()
-        told = (asyncio.get_running_loop(), changed)
-        self._watchers.setdefault(id, []).append(told)
-        try:
+        """What is told of a job: what was, after number ``after``, and what comes, until ``end``.
+
+        Numbers only grow, through a restart too. States, pictures and the end are all told; progress and previews may
+        be left out where newer ones came meanwhile, and are not told again after a restart.
+        """
+        await asyncio.to_thread(self.job, id, owner)
+        with self._feed.listening(id) as changed:
             while True:
                 changed.clear()
-                for update in [u for u in self._updates.get(id, []) if u.number > after]:
-                    after = update.number
-                    yield update
-                    if update.kind == "end":
-                        return
+                news, base = self._feed.since(id, after), after
+                if news is None:
+                    base = max(after, self._feed.base(id) or 0)
+                    try:
+                        news = await asyncio.to_thread(self._kept, id, owner, after)
+                    except Refused:  # it was removed
+                        news = [Update(after + 1, "end", {"status": "cancelled"})]
+                    news += self._feed.since(id, base) or []
+                for update in sorted(news, key=lambda one: one.number):
+                    if update.number > after:
+                        after = update.number
+                        yield await self._seen(update)
+                        if update.kind == "end":
+                            return
+                after = max(after, base)
                 await changed.wait()
-        finally:
-            self._watchers[id].remove(told)
 
-    def add(self, data: bytes, mime: str) -> str:
+    def preview(self, id: str, owner: str = "") -> Image.Image | None:
+        """How a job that runs looks by now, if that is known."""
+        self.job(id, owner)
+        update = self._feed.newest(id, "preview")
+        return None if update is None else _drawn(update)
+
+    def add(self, data: bytes, mime: str, owner: str = "") -> str:
         """Keep a picture's file that was sent (it is known to be sound); gives its SHA-256, by which orders name it."""
-        name = hashlib.sha256(data).hexdigest()
-        self._blobs[name] = data
-        return name
+        return self.store.album.add(data, mime, owner)
 
-    def picture_in(self, sha256: str) -> Image.Image:
-        """The picture in a blob."""
-        if sha256 not in self._blobs:
+    def picture_in(self, sha256: str, owner: str = "") -> Image.Image:
+        """The picture in a file that the owner sent, or got.
+
+        Raises:
+            Refused: there is none.
+        """
+        album = self.store.album
+        if not NAME.fullmatch(sha256) or not album.may_read(sha256, owner):
             raise missing("picture", sha256)
-        return Image.open(io.BytesIO(self._blobs[sha256]), formats=("PNG", "JPEG", "WEBP"))
+        return Image.open(io.BytesIO(album.blobs.read(sha256)), formats=FORMATS)
 
     def picture(self, id: str, owner: str = "") -> Picture:
         """A finished picture.
@@ -161,94 +204,111 @@ class Desk:
         Raises:
             Refused: there is none, or it is another's.
         """
-        picture = self._pictures.get(id)
-        if picture is None or self._records[picture.job].owner != owner:
+        picture = self.store.album.picture(id, owner) if id.isalnum() else None
+        if picture is None:
             raise missing("image", id)
         return picture
+
+    def named(self, files: Collection[str], owner: str = "") -> dict[str, str]:
+        """The ids of an owner's finished pictures by their files (SHA-256), of those that are such."""
+        return self.store.album.named(files, owner)
 
     def pictures(
         self, owner: str = "", *, favourite: bool | None = None, cursor: str | None = None, limit: int = 50
     ) -> tuple[list[Picture], str | None]:
         """Finished pictures, newest first, and the cursor of the next page."""
-        mine = [
-            p
-            for p in reversed(self._pictures.values())
-            if self._records[p.job].owner == owner and favourite in (None, p.favourite)
-        ]
-        start = next((k + 1 for k, p in enumerate(mine) if p.id == cursor), 0)
-        page = mine[start : start + limit]
-        return page, page[-1].id if start + limit < len(mine) else None
+        found, following = self.store.album.pictures(owner, favourite, _place(cursor), limit)
+        return found, None if following is None else str(following)
 
     def file(self, picture: Picture) -> bytes:
-        """The bytes of a finished picture."""
-        return self._blobs[picture.sha256]
+        """The bytes of a finished picture.
+
+        Raises:
+            Refused: it was deleted meanwhile.
+        """
+        try:
+            return self.store.album.blobs.read(picture.sha256)
+        except FileNotFoundError as error:
+            raise missing("image", picture.id) from error
+
+    def thumb(self, picture: Picture) -> bytes:
+        """A small copy of a finished picture, as WebP.
+
+        Raises:
+            Refused: it was deleted meanwhile.
+        """
+        try:
+            return self._thumb(picture.sha256)
+        except FileNotFoundError as error:
+            raise missing("image", picture.id) from error
 
     def mark(self, id: str, owner: str = "", *, favourite: bool) -> Picture:
         """Make a picture a favourite, or no longer one."""
-        self._pictures[id] = replace(self.picture(id, owner), favourite=favourite)
-        return self._pictures[id]
+        return self.store.album.mark(self.picture(id, owner), favourite)
 
     def discard(self, id: str, owner: str = "") -> None:
         """Delete a finished picture."""
-        picture = self.picture(id, owner)
-        del self._pictures[id]
-        record = self._records[picture.job]
-        self._records[record.id] = replace(record, pictures=tuple(p for p in record.pictures if p.id != id))
+        self.store.album.discard(self.picture(id, owner))
 
-    def close(self) -> None:
-        self.engine.close()
+    def close(self, grace: float = 0.0) -> None:
+        """Take no more orders; what runs has ``grace`` seconds to end, and is put back into the queue after that.
 
-    def _do(self, id: str, events: Callable[[], Iterator[Event]]) -> Iterator[Event]:
-        """The work of a job in its own thread, told as it goes."""
-        self._records[id] = replace(self._records[id], status="in_progress", started_at=time.time(), attempts=1)
-        self._say(id, "job", {"status": "in_progress"})
-        result: Any = None
-        try:
-            for event in events():
-                result = event.result if event.result is not None else result
-                self._records[id] = replace(self._records[id], step=event.done, steps=event.total)
-                self._say(id, "progress", {"step": event.done, "steps": event.total})
-                yield event
-            made = [self._keep(id, k, *one) for k, one in enumerate(zip(result.images, result.settings, strict=True))]
-            done = replace(self._records[id], pictures=tuple(made), notices=tuple(result.notices))
-            self._records[id] = done
-            self._end(id, "completed")
-        except (Left, GeneratorExit):
-            self._end(id, "cancelled")
-            raise
-        except TranhError as error:
-            self._end(id, "failed", Fault(str(error), "invalid_request_error"))
-            raise
-        except Exception:
-            self._end(id, "failed", Fault("the server failed at this job"))
-            raise
+        The engine is closed too. What waits is drawn after the next start.
+        """
+        self._runner.close(grace)
+        self.store.close()
 
-    def _keep(self, id: str, index: int, image: Image.Image, settings: Mapping[str, Any]) -> Picture:
+    def _ready(self, record: Record) -> Work:
+        return self.model(record.order.model).ready(
+            record.order, functools.partial(self.picture_in, owner=record.owner)
+        )
+
+    def _kept(self, id: str, owner: str, after: int) -> list[Update]:
+        """What the store knows of a job after a number, and how far it is if another server draws it.
+
+        Raises:
+            Refused: it was removed.
+        """
+        told = self.store.queue.told(id, after)
+        if self._feed.base(id) is not None:
+            return told
+        record = self.job(id, owner)
+        for one in self.store.queue.standing([id]):
+            if one.status == "in_progress" and one.told > (told[-1].number if told else after):
+                far = {"step": one.step, "steps": one.steps, "progress": record.progress}
+                told.append(Update(one.told, "progress", {**far, "eta_s": None, "queue_position": 0}))
+        return told
+
+    async def _seen(self, update: Update) -> Update:
+        """A preview as it is told; anything else as it is."""
+        if update.kind != "preview":
+            return update
+        image = await asyncio.to_thread(lambda: as_preview(_drawn(update)))
+        return replace(update, data={"b64_json": image, "index": update.data["index"]})
+
+    def _thumb_of(self, sha256: str) -> bytes:
+        image = Image.open(io.BytesIO(self.store.album.blobs.read(sha256)), formats=FORMATS).convert("RGB")
+        image.thumbnail((THUMB, THUMB))
         data = io.BytesIO()
-        image.save(data, "PNG")
-        sha256 = self.add(data.getvalue(), "image/png")
-        picture = Picture(
-            uuid.uuid4().hex, id, index, sha256, "image/png", *image.size, len(data.getvalue()),
-            int(settings["seed"]), dict(settings), time.time(),
-        )  # fmt: skip
-        self._pictures[picture.id] = picture
-        self._say(id, "image", {"id": picture.id, "index": index})
-        return picture
+        image.save(data, "WEBP", quality=80, method=4)
+        return data.getvalue()
 
-    def _end(self, id: str, status: Any, fault: Fault | None = None) -> None:
-        self._records[id] = replace(self._records[id], status=status, fault=fault, completed_at=time.time())
-        self._say(id, "job", {"status": status})
-        self._say(id, "end", {"status": status})
 
-    def _say(self, id: str, kind: Kind, data: Mapping[str, Any]) -> None:
-        updates = self._updates[id]
-        updates.append(Update(len(updates) + 1, kind, dict(data)))
-        for loop, changed in self._watchers.get(id, []):
-            loop.call_soon_threadsafe(changed.set)
+def _drawn(update: Update) -> Image.Image:
+    """The picture of a preview, which may have to be made first."""
+    picture: Any = update.data["picture"]
+    image: Image.Image = picture() if callable(picture) else picture
+    return image
+
+
+def _place(cursor: str | None) -> int | None:
+    if cursor is None:
+        return None
+    if not (cursor.isascii() and cursor.isdecimal() and len(cursor) < 19):
+        raise Refused(f"{cursor!r} is no cursor: take it from the 'next' of the page before", param="cursor")
+    return int(cursor)
 
 
 def as_preview(image: Image.Image) -> str:
     """A picture as it is told to those who watch: PNG in base64."""
-    data = io.BytesIO()
-    image.save(data, "PNG")
-    return base64.b64encode(data.getvalue()).decode()
+    return base64.b64encode(as_png(image)).decode()
