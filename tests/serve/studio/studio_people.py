@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import socket
 import threading
 import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
 
 import uvicorn
-from studio_fake import Previewing, router
+from PIL import Image
 from stubs import Stub
 
 from tranh.engine.doors import Doors
 from tranh.engine.jobs import Engine
+from tranh.recipes.tools import TOOLS
 from tranh.serve.app import create_app
+from tranh.serve.desk import Desk
+from tranh.serve.orders import Work
+from tranh.serve.store import Store
+from tranh.types import Event
 
+KNOWN = {"a", "red", "blue", "circle", "square", "on", "đỏ", "một", "hình", "tròn"}
 LOCALES = {"en": "en-GB", "vi": "vi-VN"}
 
 
@@ -24,33 +34,61 @@ def chromium():
     return found
 
 
+class Sketcher(Stub):
+    """The stub with every tool there is, a preview after each step, and words it was never taught."""
+
+    def __init__(self, pause: float) -> None:
+        super().__init__(pause=pause)
+        kinds = ("kind", "default", "low", "high", "choices", "needed", "many")
+        told = {
+            name: {one.name: {kind: getattr(one, kind) for kind in kinds} for one in tool.fields}
+            for name, tool in TOOLS.items()
+        }
+        told["generate"]["sampler"]["choices"] = ("ddim", "euler")
+        told["generate"]["size"]["choices"] = (64, 128)
+        self.about = {"sizes": [64, 128], "steps": 4, "tools": told}
+
+    def ready(self, order: Any, pictures: Any) -> Work:
+        work = super().ready(order, pictures)
+
+        def events() -> Iterator[Event]:
+            for event in work.events():
+                shade = 30 * event.done % 255
+                yield replace(event, preview=lambda shade=shade: Image.new("RGB", (32, 32), (200, shade, 40)))
+
+        return replace(work, events=events)
+
+    def understand(self, prompt: str) -> Mapping[str, Any]:
+        words = [word for word in dict.fromkeys(re.findall(r"\w+", prompt.lower())) if word not in KNOWN]
+        near = [{"word": word, "near": ["circle"] if word.startswith("circ") else []} for word in words]
+        return {"understood": prompt.lower(), "language": "en", "notices": [], "unknown": near}
+
+
 class Server:
-    """The application on a free port; it can be stopped and started again there.
+    """The application on a free port; it can be stopped and started again there, and keeps what it was told.
 
     Args:
+        folder: of the store.
         pause: seconds of the stub's steps.
-        changed: what is done to the application first.
+        active: jobs at once.
+        changed: what is done to the application.
     """
 
-    def __init__(self, pause=0.01, active=2, changed=lambda app: app):
+    def __init__(self, folder, pause=0.01, active=2, changed=lambda app: app):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        self.model = Stub(pause=pause)
-        self.engine = Engine(Doors(), active=active)
-        self.desk = Previewing([self.model], self.engine)
-        self.app = create_app(self.desk)
-        self.app.include_router(router)
-        self.app = changed(self.app)
+        self.folder, self.pause, self.active, self.changed = folder, pause, active, changed
 
     @property
     def address(self):
         return f"http://127.0.0.1:{self.port}/"
 
     def start(self):
-        config = uvicorn.Config(
-            self.app, port=self.port, log_level="critical", timeout_graceful_shutdown=0, lifespan="off"
-        )
+        self.engine = Engine(Doors(), active=self.active)
+        self.desk = Desk([Sketcher(self.pause)], self.engine, Store(self.folder, synced=False))
+        app = self.changed(create_app(self.desk))
+        config = uvicorn.Config(app, port=self.port, log_level="critical", timeout_graceful_shutdown=0, lifespan="off")
         self.server = uvicorn.Server(config)
         self.thread = threading.Thread(target=self.server.run, daemon=True)
         self.thread.start()
@@ -60,6 +98,7 @@ class Server:
     def stop(self):
         self.server.should_exit = self.server.force_exit = True
         self.thread.join()
+        self.desk.close()
 
     def __enter__(self):
         self.start()
@@ -67,7 +106,6 @@ class Server:
 
     def __exit__(self, *told):
         self.stop()
-        self.engine.close()
 
     def orders(self):
         """What was ordered, the latest first."""

@@ -11,8 +11,8 @@ pytestmark = pytest.mark.browser
 HOSTILE = '<img src=x onerror="document.title=1234"><script>document.title=1234</script> {done} &amp;'
 
 
-def test_a_picture_is_drawn_with_previews(browser):
-    with Server(pause=0.15) as server:
+def test_a_picture_is_drawn_with_previews(browser, tmp_path):
+    with Server(tmp_path, pause=0.15) as server:
         person = Person(browser, server)
         person.write("a red circel on a blue square", count=2, steps=6, guidance=2.5)
         near = person[".hints button"]
@@ -48,8 +48,8 @@ def test_a_picture_is_drawn_with_previews(browser):
         assert len({seed, kept, other}) == 3 and not person.faults
 
 
-def test_escape_cancels_what_was_ordered_last(browser):
-    with Server(pause=0.3, active=1) as server:
+def test_escape_cancels_what_was_ordered_last(browser, tmp_path):
+    with Server(tmp_path, pause=0.3, active=1) as server:
         person = Person(browser, server)
         first = person.draw("a red circle", steps=8)
         second, third = person.draw("a blue circle"), person.draw("a square")
@@ -68,8 +68,8 @@ def test_escape_cancels_what_was_ordered_last(browser):
         assert not person.faults
 
 
-def test_many_jobs_leave_connections_free(browser):
-    with Server(pause=0.05, active=4) as server:
+def test_many_jobs_leave_connections_free(browser, tmp_path):
+    with Server(tmp_path, pause=0.05, active=4) as server:
         person = Person(browser, server)
         person.write("a circle", steps=6)
         for _ in range(9):
@@ -80,8 +80,8 @@ def test_many_jobs_leave_connections_free(browser):
         assert not person.faults
 
 
-def test_a_reload_and_a_restart_lose_nothing(browser):
-    with Server(pause=0.25) as server:
+def test_a_reload_and_a_restart_lose_nothing(browser, tmp_path):
+    with Server(tmp_path, pause=0.25) as server:
         person = Person(browser, server)
         person.drawn("a red square", steps=1)
         job = person.draw("a blue circle", steps=8)
@@ -110,8 +110,8 @@ def test_a_reload_and_a_restart_lose_nothing(browser):
         assert not person.faults
 
 
-def test_faults_are_said_and_can_be_tried_again(browser):
-    with Server() as server:
+def test_faults_are_said_and_can_be_tried_again(browser, tmp_path):
+    with Server(tmp_path) as server:
         person = Person(browser, server)
         person["#draw"].click()
         expect(person["#wrong-prompt"]).to_have_text("Prompt is missing.")
@@ -142,8 +142,8 @@ def test_faults_are_said_and_can_be_tried_again(browser):
         assert all("400" in fault for fault in person.faults)  # the browser's own line about the refused order
 
 
-def test_prompts_are_text_whatever_they_hold(browser):
-    with Server(pause=0.1) as server:
+def test_prompts_are_text_whatever_they_hold(browser, tmp_path):
+    with Server(tmp_path, pause=0.1) as server:
         person = Person(browser, server)
         job = person.draw(HOSTILE)
         expect(person[f'[data-job="{job["id"]}"] .asked']).to_have_text(HOSTILE)
@@ -154,7 +154,7 @@ def test_prompts_are_text_whatever_they_hold(browser):
         assert person.page.title() == "Tranh" and not person.faults
 
 
-def test_a_key_is_asked_for_where_the_server_wants_one(browser):
+def test_a_key_is_asked_for_where_the_server_wants_one(browser, tmp_path):
     def locked(app):
         async def entrance(scope, receive, send):
             told = dict(scope.get("headers", ()))
@@ -166,7 +166,7 @@ def test_a_key_is_asked_for_where_the_server_wants_one(browser):
 
         return entrance
 
-    with Server(changed=locked) as server:
+    with Server(tmp_path, changed=locked) as server:
         context = browser.new_context(locale="en-GB")
         page = context.new_page()
         page.goto(server.address)
@@ -184,8 +184,8 @@ def test_a_key_is_asked_for_where_the_server_wants_one(browser):
         assert "secret-word" not in page.evaluate("JSON.stringify(localStorage) + document.cookie")
 
 
-def test_the_page_says_what_it_needs_and_loads_nothing_from_elsewhere(browser):
-    with Server() as server:
+def test_the_page_says_what_it_needs_and_loads_nothing_from_elsewhere(browser, tmp_path):
+    with Server(tmp_path) as server:
         context = browser.new_context(java_script_enabled=False)
         page = context.new_page()
         asked = []
