@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fastapi import FastAPI
 
 from tranh import __version__
-from tranh.serve import errors, native, studio
+from tranh.serve import errors, gallery, info, native, sdapi, studio
 from tranh.serve.desk import Desk
 
 
@@ -30,7 +30,8 @@ def create_app(desk: Desk, settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings()
     app = FastAPI(title=settings.title, version=__version__)
     app.state.desk, app.state.settings = desk, settings
+    app.state.calls = sdapi.Calls()
     errors.install(app)
-    app.include_router(native.router)
-    app.include_router(studio.router)
+    for topic in (native, gallery, info, sdapi, studio):
+        app.include_router(topic.router)
     return app
