@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from PIL import Image
@@ -55,3 +56,33 @@ class Stub:
 
     def understand(self, prompt: str) -> Mapping[str, Any]:
         return {"understood": prompt.lower(), "language": "en", "notices": [], "unknown": []}
+
+
+FIELDS = {
+    "generate": ("prompt", "negative_prompt", "count", "seed", "steps", "guidance", "size"),
+    "inpaint": ("image", "mask", "prompt", "count", "seed", "steps", "guidance"),
+    "instruct": ("image", "prompt", "count", "seed", "steps", "guidance"),
+    "img2img": ("image", "prompt", "strength", "count", "seed", "steps", "guidance"),
+    "variation": ("image", "strength", "count", "seed", "steps", "size"),
+}
+
+
+class Able(Stub):
+    """A stub that has tools and shows itself at work. ``steps`` counts those done."""
+
+    def __init__(self, name: str = "stub", pause: float = 0.0, tools: tuple[str, ...] = tuple(FIELDS)) -> None:
+        super().__init__(name, pause)
+        self.about = {"sizes": [64, 256], "steps": 4, "tools": {tool: list(FIELDS[tool]) for tool in tools}}
+        self.steps = 0
+
+    def ready(self, order: Order, pictures: Callable[[str], Image.Image]) -> Work:
+        if order.tool not in self.about["tools"]:
+            raise TranhError(f"{self.name} cannot do {order.tool}")
+        work = super().ready(order, pictures)
+
+        def events() -> Iterator[Event]:
+            for event in work.events():
+                self.steps += 1
+                yield replace(event, preview=lambda: Image.new("RGB", (64, 64), "grey"))
+
+        return Work(work.cost, events)

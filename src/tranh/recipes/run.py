@@ -46,7 +46,7 @@ PACKAGE = "tranh.recipes"
 def names() -> list[str]:
     """Every recipe there is."""
     package = importlib.import_module(PACKAGE)
-    found = [m.name for m in pkgutil.iter_modules(package.__path__)]
+    found = [m.name for m in pkgutil.iter_modules(package.__path__) if not m.ispkg]
     return sorted(n for n in found if "\ndef recipe(" in (Path(package.__path__[0]) / f"{n}.py").read_text("utf-8"))
 
 

@@ -5,14 +5,19 @@ It knows neither HTTP nor what becomes of pictures.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
+from tranh.engine.doors import Doors
+from tranh.recipes import models
 from tranh.recipes.served import Served
 from tranh.serve.orders import Order, Work
+from tranh.types import TranhError
 
 
 class Drawing:
@@ -55,3 +60,17 @@ class Drawing:
 def _told(field: Any) -> dict[str, Any]:
     """A field as JSON."""
     return {one.name: getattr(field, one.name) for one in fields(field) if one.name != "name"}
+
+
+def load(name: str, doors: Doors, *, exact: bool = False) -> Drawing:
+    """A model ready to be served, by name, folder or repository; a folder's name is its last part.
+
+    Raises:
+        TranhError: there is none, or there is nothing to ask it for.
+    """
+    path = Path(name)
+    called = path.resolve().name if path.exists() else name
+    drawing = Drawing(Served(models.load(name), doors, exact=exact, name=called), int(time.time()))
+    if not drawing.about["tools"]:
+        raise TranhError(f"{name} cannot be served: it neither makes pictures nor changes any")
+    return drawing
