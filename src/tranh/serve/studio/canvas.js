@@ -7,7 +7,7 @@ export class Mask {
   constructor(canvas, width, height) {
     Object.assign(canvas, { width, height });
     Object.assign(this, { canvas, width, height, done: [], undone: [] });
-    this.context = canvas.getContext("2d");
+    this.context = canvas.getContext("2d", { willReadFrequently: true });
     this.changed = () => {};
   }
 

@@ -104,15 +104,13 @@ function numbers(field, form) {
 
 function picture(field, form) {
   const place = slot(field.name, form.pictured);
-  return { node: grouped(field, place.node), ...pick3(place) };
+  return { ...place, node: grouped(field, place.node) };
 }
 
 function mask(field, form) {
   const place = maskSlot(field.name, form.changed, form.picture);
-  return { node: grouped(field, place.node), ...pick3(place), refresh: place.refresh };
+  return { ...place, node: grouped(field, place.node) };
 }
-
-const pick3 = ({ get, set, value }) => ({ get, set, value });
 
 /** Sentences and pictures one after the other, as a walk passes them. */
 function keys(field, form) {

@@ -142,6 +142,7 @@ function collected() {
 /** Order what the form says. */
 export async function order() {
   quiet();
+  await Promise.all([...widgets.values()].map((one) => one.settled?.())); // pictures on their way to the server
   const { request, missing } = collected();
   if (missing) {
     blame(missing, say("needed", { name: nameOf(missing.field.name) }));

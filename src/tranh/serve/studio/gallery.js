@@ -173,5 +173,5 @@ told.addEventListener("changed", ({ image }) => {
 });
 told.addEventListener("discarded", ({ image }) => drop(image));
 changes.addEventListener("done", ({ job }) => {
-  for (const image of [...job.record.images].reverse()) place(image, true);
+  for (const image of job.record.images) place(image, true);
 });

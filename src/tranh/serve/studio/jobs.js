@@ -8,7 +8,7 @@ const LOOK = 2000; // milliseconds between looks at jobs that are not streamed
 const DAY = 86400;
 const ENDS = ["completed", "failed", "cancelled"];
 
-export const jobs = new Map(); // id -> {record, preview, last: number of the last event seen, control}
+export const jobs = new Map(); // id -> {record, previews, last: number of the last event seen, control}
 export const changes = new EventTarget(); // "job": something is new; "gone": it is shown no more; "done": it ended just now
 
 const tell = (kind, job) => changes.dispatchEvent(Object.assign(new Event(kind), { job }));
@@ -17,7 +17,7 @@ const live = () => [...jobs.values()].filter((job) => !ended(job));
 
 /** Show a job from now on, and watch it until it ends. */
 export function track(record) {
-  const job = jobs.get(record.id) ?? { record, preview: null, last: 0, control: null };
+  const job = jobs.get(record.id) ?? { record, previews: [], last: 0, control: null };
   job.record = record;
   jobs.set(record.id, job);
   tell("job", job);
@@ -87,7 +87,7 @@ export function dismiss(job) {
 const HEARD = {
   job: (job, data) => Object.assign(job.record, data),
   progress: (job, data) => Object.assign(job.record, data),
-  preview: (job, data) => (job.preview = `data:image/png;base64,${data.b64_json}`),
+  preview: (job, data) => (job.previews[data.index ?? 0] = `data:image/png;base64,${data.b64_json}`),
 };
 
 async function watch(job) {

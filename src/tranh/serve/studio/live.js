@@ -7,6 +7,7 @@ import { about } from "./pictures.js";
 import { restore } from "./form.js";
 import { failed } from "./faults.js";
 
+const MOST = 9; // previews of one job side by side
 const cards = new Map(); // id of a job -> its card
 
 export const announce = (key, values) => {
@@ -15,8 +16,7 @@ export const announce = (key, values) => {
 };
 
 function card(job) {
-  const picture = make("img", { alt: "", hidden: true });
-  const frame = make("div", { className: "preview" }, picture);
+  const frame = make("div", { className: "preview" });
   const title = make("p", { className: "asked", textContent: about(job.record) });
   const bar = make("progress", { max: 100, label: "progress" });
   const state = make("p", { className: "quiet state" });
@@ -24,6 +24,13 @@ function card(job) {
   const node = make("li", { className: "job", data: { job: job.record.id } }, frame, make("div", {}, title, bar, state, row));
   let shown = "";
   let quarter = 0;
+
+  function preview() {
+    const seen = Object.values(job.previews).slice(0, MOST);
+    while (frame.children.length < seen.length) frame.append(make("img", { alt: "" }));
+    seen.forEach((one, k) => frame.children[k].src !== one && (frame.children[k].src = one));
+    frame.style.setProperty("--columns", Math.ceil(Math.sqrt(seen.length)));
+  }
 
   function buttons(status) {
     if (status === shown) return;
@@ -41,8 +48,7 @@ function card(job) {
     const { status, progress, step, steps, queue_position: place, eta_s: left, error } = job.record;
     node.dataset.status = status;
     buttons(status);
-    if (job.preview && picture.src !== job.preview) picture.src = job.preview;
-    picture.hidden = !job.preview;
+    preview();
     bar.hidden = ended(job);
     const eta = left ? say("eta", { time: duration(left) }) : "";
     if (status === "queued") {

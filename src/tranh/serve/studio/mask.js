@@ -138,6 +138,7 @@ function parts(picture, deeds, finish) {
       },
     },
     make("p", { className: "quiet", text: "mask.how" }),
+    make("p", { className: "quiet by-keyboard", text: "mask.keys" }),
     stage,
     make("div", { className: "row tools", role: "toolbar", label: "mask.tools" }, Object.values(tools), undo, redo,
       sign("invert", "mask.invert", () => mask.add({ kind: "invert" })),

@@ -42,6 +42,7 @@ export function slot(name, changed) {
       button("slot.history", () => pick().then((image) => image && set(kept(image)))), clear),
   );
   let value = null;
+  let coming = Promise.resolve();
 
   function set(given, quiet = false) {
     value = given;
@@ -51,7 +52,7 @@ export function slot(name, changed) {
     if (value?.src) show(picture, value.src).catch(failed);
     if (!quiet) changed();
   }
-  const take = (coming) => coming.then((one) => one && set(one)).catch(failed);
+  const take = (given) => (coming = given.then((one) => one && set(one)).catch(failed));
   input.addEventListener("change", () => {
     if (input.files[0]) take(sent(input.files[0]));
     input.value = "";
@@ -63,7 +64,7 @@ export function slot(name, changed) {
     document.body.classList.remove("dragging");
     take(dropped(event.dataTransfer));
   });
-  return { node, get: () => value?.id, set, value: () => value };
+  return { node, get: () => value?.id, set, value: () => value, settled: () => coming };
 }
 
 /** A mask, painted over whatever picture the form has. */
@@ -73,6 +74,7 @@ export function maskSlot(name, changed, pictured) {
   const clear = sign("close", "mask.none", () => set(null), { hidden: true });
   const node = make("div", { className: "slot", role: "group", data: { slot: name } }, shown, make("div", { className: "row" }, open, clear));
   let value = null;
+  let coming = Promise.resolve();
 
   function set(given, quiet = false) {
     value = given;
@@ -85,16 +87,11 @@ export function maskSlot(name, changed, pictured) {
     const picture = pictured();
     if (!picture) return;
     const made = await paint(picture, value?.deeds);
-    if (!made) return;
-    try {
-      set({ ...(await sent(made.file)), deeds: made.deeds, of: picture.id });
-    } catch (fault) {
-      failed(fault);
-    }
+    if (made) coming = sent(made.file).then((one) => set({ ...one, deeds: made.deeds, of: picture.id })).catch(failed);
   }
 
   return {
-    node, set, get: () => value?.id, value: () => value,
+    node, set, get: () => value?.id, value: () => value, settled: () => coming,
     /** Another picture is there: a mask of the old one does not go with it. */
     refresh() {
       const picture = pictured();

@@ -1,0 +1,202 @@
+"""The studio in a real Chromium: orders, previews, cancelling, coming back, and faults said in words."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+from starlette.responses import JSONResponse
+from studio_people import Person, Server
+
+pytestmark = pytest.mark.browser
+HOSTILE = '<img src=x onerror="document.title=1234"><script>document.title=1234</script> {done} &amp;'
+
+
+def test_a_picture_is_drawn_with_previews(browser, tmp_path):
+    with Server(tmp_path, pause=0.15) as server:
+        person = Person(browser, server)
+        person.write("a red circel on a blue square", count=2, steps=6, guidance=2.5)
+        near = person[".hints button"]
+        expect(person[".hints"]).to_contain_text("circel")
+        near.click()
+        expect(person["#field-prompt"]).to_have_value("a red circle on a blue square")
+        expect(person[".hints p"]).to_have_count(0)
+        person["#draw"].click()
+        card = person[".job"]
+        expect(card.locator("progress")).to_have_attribute("value", re.compile("^[1-9]"))
+        expect(card.locator(".state")).to_contain_text(re.compile(r"step \d+ of 12"))
+        first = card.locator("img").get_attribute("src")
+        assert first.startswith("data:image/png")
+        expect(card.locator("img")).not_to_have_attribute("src", first)  # a newer preview
+        expect(person["#grid img"]).to_have_count(2)
+        expect(card).to_have_count(0)
+        expect(person["#said"]).to_have_text(re.compile("2 new"))
+        assert person["#grid img"].first.evaluate("async image => (await image.decode(), image.naturalWidth)") == 64
+        (order,) = server.orders()
+        seed = int(person["#field-seed"].input_value())
+        assert order.request == {
+            "prompt": "a red circle on a blue square", "count": 2, "steps": 6, "guidance": 2.5, "seed": seed,
+        }  # fmt: skip
+        person["#field-prompt"].focus()
+        person.draw("red")
+        person["#lock"].click()
+        kept = int(person["#field-seed"].input_value())
+        person.draw("blue")
+        person["#dice"].click()
+        other = int(person["#field-seed"].input_value())
+        person.draw("blue")
+        assert [order.request["seed"] for order in server.orders()][:3] == [other, kept, kept]
+        assert len({seed, kept, other}) == 3 and not person.faults
+
+
+def test_escape_cancels_what_was_ordered_last(browser, tmp_path):
+    with Server(tmp_path, pause=0.3, active=1) as server:
+        person = Person(browser, server)
+        first = person.draw("a red circle", steps=8)
+        second, third = person.draw("a blue circle"), person.draw("a square")
+        expect(person[f'[data-job="{third["id"]}"] .state']).to_contain_text("1 before it")
+        expect(person[f'[data-job="{second["id"]}"] .state']).to_contain_text("next in line")
+        person.page.keyboard.press("Escape")
+        expect(person[f'[data-job="{third["id"]}"]']).to_have_attribute("data-status", "cancelled")
+        person[f'[data-job="{first["id"]}"]'].get_by_role("button", name="Cancel").click()
+        expect(person[f'[data-job="{first["id"]}"]']).to_have_attribute("data-status", "cancelled")
+        expect(person[f'[data-job="{second["id"]}"]']).to_have_attribute("data-status", "in_progress")
+        assert [server.desk.job(one["id"]).status for one in (first, third)] == ["cancelled"] * 2
+        person[f'[data-job="{third["id"]}"]'].get_by_role("button", name="Remove").click()
+        expect(person[".job"]).to_have_count(2)
+        person.page.keyboard.press("Escape")
+        expect(person['[data-status="cancelled"]']).to_have_count(2)
+        assert not person.faults
+
+
+def test_many_jobs_leave_connections_free(browser, tmp_path):
+    with Server(tmp_path, pause=0.05, active=4) as server:
+        person = Person(browser, server)
+        person.write("a circle", steps=6)
+        for _ in range(9):
+            person["#draw"].click()
+        expect(person[".job"]).not_to_have_count(0)
+        expect(person["#grid img"]).to_have_count(9, timeout=15_000)
+        expect(person[".job"]).to_have_count(0)
+        assert not person.faults
+
+
+def test_a_reload_and_a_restart_lose_nothing(browser, tmp_path):
+    with Server(tmp_path, pause=0.25) as server:
+        person = Person(browser, server)
+        person.drawn("a red square", steps=1)
+        job = person.draw("a blue circle", steps=8)
+        card = person[f'[data-job="{job["id"]}"]']
+        expect(card).to_have_attribute("data-status", "in_progress")
+        person.page.reload()
+        expect(card.locator("img")).to_have_attribute("src", re.compile("^data:image/png"))
+        expect(person["#field-prompt"]).to_have_value("a blue circle")
+        expect(person["#grid img"]).to_have_count(1)
+        assert not person.faults
+        seen = []
+        person.page.on("request", lambda asked: seen.append(asked) if asked.url.endswith("/events") else None)
+        server.stop()
+        expect(person["#lost"]).to_be_visible()
+        person.write("a square", steps=1)
+        person["#draw"].click()  # it is kept, and sent once
+        server.start()
+        expect(person["#lost"]).to_be_hidden()
+        expect(person["#grid img"]).to_have_count(3)
+        expect(person[".job"]).to_have_count(0)
+        assert len(server.orders()) == 3
+        assert any(int(asked.headers.get("last-event-id", 0)) > 1 for asked in seen)
+        person.faults.clear()  # the browser itself tells that nobody answered
+        person.page.reload()
+        expect(person["#grid img"]).to_have_count(3)
+        assert not person.faults
+
+
+def test_faults_are_said_and_can_be_tried_again(browser, tmp_path):
+    with Server(tmp_path) as server:
+        person = Person(browser, server)
+        person["#draw"].click()
+        expect(person["#wrong-prompt"]).to_have_text("Prompt is missing.")
+        expect(person["#field-prompt"]).to_be_focused()
+        person.write("an unknownword")
+        person["#draw"].click()
+        expect(person["#notice, #wrong-prompt:visible"].first).to_contain_text("never taught 'unknownword'")
+        person.write("a circle")
+        person["#notice-close"].click()
+        person["#field-count"].fill("0")
+        person["#draw"].click()
+        expect(person["#wrong-count"]).not_to_be_empty()
+        person["#field-count"].fill("1")
+        failed = person.draw("fail")
+        card = person[f'[data-job="{failed["id"]}"]']
+        expect(card).to_contain_text("It failed: the server failed at this job")
+        person.page.reload()
+        expect(card.get_by_role("button", name="Try again")).to_be_visible()
+        card.get_by_role("button", name="Try again").click()
+        expect(card).to_have_count(0)
+        again = person['.job[data-status="failed"]']
+        expect(again).to_have_count(1)
+        again.get_by_role("button", name="Remove").click()
+        expect(again).to_have_count(0)
+        person.page.reload()
+        person["#empty"].wait_for()
+        expect(person[".job"]).to_have_count(0)
+        assert all("400" in fault for fault in person.faults)  # the browser's own line about the refused order
+
+
+def test_prompts_are_text_whatever_they_hold(browser, tmp_path):
+    with Server(tmp_path, pause=0.1) as server:
+        person = Person(browser, server)
+        job = person.draw(HOSTILE)
+        expect(person[f'[data-job="{job["id"]}"] .asked']).to_have_text(HOSTILE)
+        expect(person["#grid img"]).to_have_attribute("alt", HOSTILE)
+        person["#grid .tile"].click()
+        expect(person["dialog .asked"]).to_have_text(HOSTILE)
+        assert person["dialog .asked *"].count() == 0 and person[".hints script, .hints img"].count() == 0
+        assert person.page.title() == "Tranh" and not person.faults
+
+
+def test_a_key_is_asked_for_where_the_server_wants_one(browser, tmp_path):
+    def locked(app):
+        async def entrance(scope, receive, send):
+            told = dict(scope.get("headers", ()))
+            if scope["path"].startswith("/api") and told.get(b"authorization") != b"Bearer secret-word":
+                error = {"error": {"message": "a key is needed", "type": "t", "param": None, "code": "invalid_api_key"}}
+                await JSONResponse(error, 401)(scope, receive, send)
+            else:
+                await app(scope, receive, send)
+
+        return entrance
+
+    with Server(tmp_path, changed=locked) as server:
+        context = browser.new_context(locale="en-GB")
+        page = context.new_page()
+        page.goto(server.address)
+        page.locator("#key").fill("wrong")
+        page.get_by_role("button", name="Use this key").click()
+        expect(page.locator("#key")).to_have_value("")
+        page.locator("#key").fill("secret-word")
+        page.keyboard.press("Enter")
+        page.locator("#field-prompt").fill("a circle")
+        page.locator("#draw").click()
+        expect(page.locator("#grid img")).to_have_count(1)
+        assert page.locator("#grid img").evaluate("async image => (await image.decode(), image.naturalWidth)") == 64
+        page.reload()
+        expect(page.locator("#grid img")).to_have_count(1)
+        assert "secret-word" not in page.evaluate("JSON.stringify(localStorage) + document.cookie")
+
+
+def test_the_page_says_what_it_needs_and_loads_nothing_from_elsewhere(browser, tmp_path):
+    with Server(tmp_path) as server:
+        context = browser.new_context(java_script_enabled=False)
+        page = context.new_page()
+        asked = []
+        page.on("request", lambda request: asked.append(request.url))
+        reply = page.goto(server.address)
+        assert "needs JavaScript" in page.inner_text("body") and "cần JavaScript" in page.inner_text("body")
+        policy = reply.headers["content-security-policy"]
+        assert "default-src 'self'; img-src 'self' blob: data:" in policy and "unsafe" not in policy
+        assert all(url.startswith(server.address) for url in asked)
+        style = page.request.get(f"{server.address}studio/studio.css")
+        known = page.request.get(f"{server.address}studio/studio.css", headers={"If-None-Match": style.headers["etag"]})
+        assert style.status == 200 and known.status == 304
+        for outside in ("studio/../app.py", "studio/%2e%2e/app.py", "studio/index.html", "studio/nothing.js"):
+            assert page.request.get(server.address + outside).status == 404
