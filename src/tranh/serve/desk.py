@@ -228,8 +228,15 @@ class Desk:
             raise missing("image", picture.id) from error
 
     def thumb(self, picture: Picture) -> bytes:
-        """A small copy of a finished picture, as WebP."""
-        return self._thumb(picture)
+        """A small copy of a finished picture, as WebP.
+
+        Raises:
+            Refused: it was deleted meanwhile.
+        """
+        try:
+            return self._thumb(picture.sha256)
+        except FileNotFoundError as error:
+            raise missing("image", picture.id) from error
 
     def mark(self, id: str, owner: str = "", *, favourite: bool) -> Picture:
         """Make a picture a favourite, or no longer one."""
@@ -275,8 +282,8 @@ class Desk:
         image = await asyncio.to_thread(lambda: as_preview(_drawn(update)))
         return replace(update, data={"b64_json": image, "index": update.data["index"]})
 
-    def _thumb_of(self, picture: Picture) -> bytes:
-        image = Image.open(io.BytesIO(self.file(picture)), formats=FORMATS).convert("RGB")
+    def _thumb_of(self, sha256: str) -> bytes:
+        image = Image.open(io.BytesIO(self.store.album.blobs.read(sha256)), formats=FORMATS).convert("RGB")
         image.thumbnail((THUMB, THUMB))
         data = io.BytesIO()
         image.save(data, "WEBP", quality=80, method=4)
