@@ -135,7 +135,7 @@ def _sized(out: Settings, width: Any, height: Any) -> Settings:
 
 
 def _a1111(text: str) -> Settings | None:
-    """``prompt``, ``Negative prompt: ..``, and a last line of figures; a value with a comma stands in quotation marks."""
+    """``prompt``, ``Negative prompt: ..``, and a line of figures; a value with a comma stands in quotation marks."""
     last = LAST_LINE.search(text)
     if last is None:
         return None
