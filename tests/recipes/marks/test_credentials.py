@@ -176,6 +176,14 @@ def test_the_store_is_found_in_its_file(kind: str, own: Keys) -> None:
 
 
 def test_what_is_no_picture_has_no_store() -> None:
-    for data in (b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8", b"\xff\xd8\xff\xeb", b"RIFF\0\0\0\0WEBP", b"RIFF" * 9, b"x" * 99):
+    for data in (
+        b"",
+        b"\x89PNG\r\n\x1a\n",
+        b"\xff\xd8",
+        b"\xff\xd8\xff\xeb",
+        b"RIFF\0\0\0\0WEBP",
+        b"RIFF" * 9,
+        b"x" * 99,
+    ):
         assert framing.manifest(data) is None
     assert not framing.is_canonical(b"") and not framing.is_canonical(b"\0" * 99)
