@@ -133,8 +133,7 @@ def read(data: bytes, mime: str, keys: Keys | None) -> Manifest | None:
         ):
             told: dict[str, Any] = json.loads(reader.json())
     except c2pa.C2paError.ManifestNotFound:
-        # One that was, by the look of the bytes, and whose place in the file is damaged.
-        return Manifest("invalid", ("manifest.unreachable",)) if b"jumb" in data and b"c2pa.signature" in data else None
+        return Manifest("invalid", ("manifest.unreachable",)) if seems_signed(data) else None
     except c2pa.C2paError as error:
         return Manifest("invalid", (str(error).split(":")[0],))
     manifest = _manifest(told)
@@ -143,6 +142,11 @@ def read(data: bytes, mime: str, keys: Keys | None) -> Manifest | None:
         if store is None or not framing.is_canonical(store):
             return Manifest("invalid", ("manifest.framing",))
     return manifest
+
+
+def seems_signed(data: bytes) -> bool:
+    """Whether a manifest is among the bytes, by the names in it, though its place in the file may be damaged."""
+    return b"jumb" in data and b"c2pa.signature" in data
 
 
 def _context(anchors: str | None) -> c2pa.Context:

@@ -38,8 +38,9 @@ AMPLITUDES = 0.28 * np.array([11, 12, 10, 12, 14, 16, 14, 13, 14, 16, 16, 16, 16
 """Of each coefficient, in grey levels of the orthonormal DCT: a little more than a JPEG of quality 75 rounds away."""
 
 LUMA = np.array([0.299, 0.587, 0.114])
-REACHES = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 9.0)
-"""How strong a coefficient against its sign, in amplitudes, is still turned round: as far as the target asks."""
+EFFORTS = ((9, 1.0), (14, 1.0), (14, 1.5), (14, 2.0), (14, 3.0), (14, 4.0), (14, 6.0), (14, 9.0))
+"""How many frequencies are used, and how strong a coefficient against its sign, in amplitudes, is still turned round:
+tried in order until the target is reached."""
 TARGET = 20.0
 FLOOR = 38.5
 """z that embedding stops at, and the PSNR (dB) it will not go below to get there."""
@@ -92,9 +93,9 @@ def embed(image: Image.Image, key: bytes, mask: Image.Image | None = None) -> Im
     pixels = np.asarray(image.convert("RGB"), dtype=np.float64)  # (H, W, 3)
     free = np.ones(pixels.shape[:2], bool) if mask is None else np.asarray(mask.convert("L")) > 127
     best = pixels
-    for reach in REACHES:
-        made = _moved(pixels, _laid_out(signs(key), pixels.shape[:2]), _whole(free), reach)
-        if reach > REACHES[0] and _psnr(made, pixels) < FLOOR:
+    for effort in EFFORTS:
+        made = _moved(pixels, _laid_out(signs(key), pixels.shape[:2]), _whole(free), *effort)
+        if effort > EFFORTS[1] and _psnr(made, pixels) < FLOOR:
             break
         best = made
         if _agreement(_folded(best @ LUMA), signs(key)) >= TARGET:
@@ -158,11 +159,12 @@ def _laid_out(tile: Array, shape: tuple[int, ...]) -> Array:
     return np.tile(tile, (-(-rows // ROWS), -(-columns // ROWS), 1))[:rows, :columns]
 
 
-def _moved(pixels: Array, wanted: Array, free: np.ndarray[Any, Any], reach: float) -> Array:
+def _moved(pixels: Array, wanted: Array, free: np.ndarray[Any, Any], frequencies: int, reach: float) -> Array:
     """Pixels (H, W, 3), whole numbers, whose weak coefficients stand on the wanted side."""
     found = _blocks(pixels @ LUMA)
     along = wanted * found
     weak = (along < AMPLITUDES) & (along > -reach * AMPLITUDES) & free[..., None]
+    weak[..., frequencies:] = False
     goal = np.where(weak, wanted * AMPLITUDES, found)
     out = pixels
     for _ in range(3):  # what is clipped in one round is asked of the other channels in the next
