@@ -184,6 +184,13 @@ def test_sillytavern_connects_and_draws(client: TestClient) -> None:
     assert data["parameters"]["seed"] == 12 and data["parameters"]["hr_upscaler"] == "Latent"
 
 
+def test_what_a_client_always_sends_is_left_out_where_it_means_nothing(client: TestClient, painter: Painter) -> None:
+    del painter.about["tools"]["generate"]["guidance"]
+    info = json.loads(SillyTavern(client).generate("a red circle").json()["info"])
+    assert "guidance" not in painter.asked[-1].request and painter.asked[-1].request["steps"] == 20
+    assert "cfg_scale: painter has no use for it" in info["notices"]
+
+
 def test_a_prompt_of_which_no_word_is_known_is_refused(client: TestClient) -> None:
     reply = SillyTavern(client).client.post("/sdapi/v1/txt2img", json={"prompt": "zebra"})
     assert reply.status_code == 400

@@ -39,6 +39,9 @@ from tranh.types import TranhError
 OWN = ("", "none", "automatic", "normal", "euler", "ddim")
 """Samplers and schedulers that clients send without being asked to: the model's own is meant where it has none such."""
 
+ALWAYS = {"negative_prompt": "negative_prompt", "steps": "steps", "guidance": "cfg_scale"}
+"""Fields of tools that clients send a value for whatever the model is, and what they call them."""
+
 
 @dataclass
 class Call:
@@ -107,7 +110,8 @@ async def txt2img(sent: told.Txt2Img, request: Request, desk: AtDesk, calls: The
 
     def order() -> Order:
         model = _model(desk, calls, by, sent)
-        return Order("generate", model.name, _asked(sent, model) | _sampler(sent, model) | _size(sent, model))
+        asked = _asked(sent, model, "generate")
+        return Order("generate", model.name, asked | _sampler(sent, model) | _size(sent, model))
 
     return await _made(request, desk, calls, by, sent, order)
 
@@ -121,8 +125,10 @@ async def img2img(sent: told.Img2Img, request: Request, desk: AtDesk, calls: The
     def order() -> Order:
         model = _model(desk, calls, by, sent)
         if mask is None:
-            return Order("img2img", model.name, _asked(sent, model) | _again(desk, by, sent, model, image))
-        return Order("inpaint", model.name, _asked(sent, model) | _inside(desk, by, sent, model, image, mask))
+            return Order("img2img", model.name, _asked(sent, model, "img2img") | _again(desk, by, sent, model, image))
+        return Order(
+            "inpaint", model.name, _asked(sent, model, "inpaint") | _inside(desk, by, sent, model, image, mask)
+        )
 
     return await _made(request, desk, calls, by, sent, order)
 
@@ -232,8 +238,8 @@ def _model(desk: Desk, calls: Calls, by: Caller, sent: told.Txt2Img) -> Model:
     return desk.model(named or calls.models.get(by.owner))
 
 
-def _asked(sent: told.Txt2Img, model: Model) -> dict[str, Any]:
-    """The fields that every tool has."""
+def _asked(sent: told.Txt2Img, model: Model, tool: str) -> dict[str, Any]:
+    """The fields that every tool has; what clients send without being asked to, and it has no use for, is left out."""
     asked = {
         "prompt": sent.prompt,
         "negative_prompt": sent.negative_prompt or None,
@@ -243,7 +249,9 @@ def _asked(sent: told.Txt2Img, model: Model) -> dict[str, Any]:
         "guidance": sent.cfg_scale,
         "allow_unknown": _some_known(sent.prompt, model) or None,
     }
-    return {name: value for name, value in asked.items() if value is not None}
+    fields = model.about.get("tools", {}).get(tool)
+    useless = set() if fields is None else ALWAYS.keys() - fields.keys()
+    return {name: value for name, value in asked.items() if value is not None and name not in useless}
 
 
 def _some_known(prompt: str, model: Model) -> bool:
@@ -396,8 +404,15 @@ def _info(record: Record, sent: told.Txt2Img) -> dict[str, Any]:
         "job_timestamp": time.strftime("%Y%m%d%H%M%S", time.gmtime(first.created_at)),
         "clip_skip": 1,
         "version": "Tranh",
-        "notices": list(record.notices),
+        "notices": [*record.notices, *_left_out(record, sent)],
     }
+
+
+def _left_out(record: Record, sent: told.Txt2Img) -> list[str]:
+    """What was sent and the model has no use for."""
+    asked = record.order.request
+    useless = [name for field, name in ALWAYS.items() if field not in asked and getattr(sent, name) not in (None, "")]
+    return [f"{name}: {record.order.model} has no use for it" for name in useless]
 
 
 def _infotext(picture: Picture) -> str:
