@@ -16,14 +16,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import uvicorn
 from fastapi.testclient import TestClient
 from httpx2 import Client
 from painter import Painter, as_text, png, shown
 from PIL import Image
+from running import running
 
 from tranh.engine.doors import Doors
 from tranh.engine.jobs import Engine
+from tranh.engine.picture import encoded
 from tranh.serve.app import create_app
 from tranh.serve.desk import Desk
 from tranh.serve.keys import Caller, caller
@@ -44,17 +45,8 @@ def client(painter: Painter) -> Iterator[TestClient]:
 @pytest.fixture
 def server(painter: Painter) -> Iterator[Client]:
     """The same behind a real socket."""
-    with Engine(Doors()) as engine:
-        app = uvicorn.Server(uvicorn.Config(create_app(Desk([painter], engine)), port=0, log_level="error"))
-        thread = threading.Thread(target=app.run, daemon=True)
-        thread.start()
-        while not app.started:
-            time.sleep(0.01)
-        port = app.servers[0].sockets[0].getsockname()[1]
-        with Client(base_url=f"http://127.0.0.1:{port}") as client:
-            yield client
-        app.should_exit = True
-        thread.join()
+    with running([painter]) as found, Client(base_url=found.url) as client:
+        yield client
 
 
 class OpenWebUI:
@@ -192,6 +184,13 @@ def test_sillytavern_connects_and_draws(client: TestClient) -> None:
     assert data["parameters"]["seed"] == 12 and data["parameters"]["hr_upscaler"] == "Latent"
 
 
+def test_what_a_client_always_sends_is_left_out_where_it_means_nothing(client: TestClient, painter: Painter) -> None:
+    del painter.about["tools"]["generate"]["guidance"]
+    info = json.loads(SillyTavern(client).generate("a red circle").json()["info"])
+    assert "guidance" not in painter.asked[-1].request and painter.asked[-1].request["steps"] == 20
+    assert "cfg_scale: painter has no use for it" in info["notices"]
+
+
 def test_a_prompt_of_which_no_word_is_known_is_refused(client: TestClient) -> None:
     reply = SillyTavern(client).client.post("/sdapi/v1/txt2img", json={"prompt": "zebra"})
     assert reply.status_code == 400
@@ -278,10 +277,13 @@ def test_what_is_no_picture_is_refused(client: TestClient) -> None:
 
 
 def test_settings_inside_a_picture_are_told(client: TestClient) -> None:
-    drawn = client.post("/sdapi/v1/txt2img", json={"prompt": "a red circle", "seed": 9}).json()
-    assert client.post("/sdapi/v1/png-info", json={"image": as_text(png())}).json()["info"] == ""
-    told = client.post("/sdapi/v1/png-info", json={"image": f"data:image/png;base64,{drawn['images'][0]}"}).json()
-    assert told.keys() == {"info", "items", "parameters"}
+    settings = {"prompt": "một con mèo đỏ", "negative_prompt": "blue", "seed": 9, "steps": 4, "guidance": 2.0}
+    data = encoded(Image.new("RGB", (64, 64)), "PNG", settings)
+    told = client.post("/sdapi/v1/png-info", json={"image": f"data:image/png;base64,{as_text(data)}"}).json()
+    assert told["info"].startswith("một con mèo đỏ\nNegative prompt: blue\nSteps: 4") and "Seed: 9" in told["info"]
+    assert told["parameters"]["Prompt"] == "một con mèo đỏ" and told["parameters"]["Seed"] == "9"
+    bare = client.post("/sdapi/v1/png-info", json={"image": as_text(png())}).json()
+    assert bare == {"info": "", "items": {}, "parameters": {}}
 
 
 def test_options_keep_what_they_can_and_refuse_the_rest(client: TestClient) -> None:
