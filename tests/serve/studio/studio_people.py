@@ -35,10 +35,16 @@ def chromium():
 
 
 class Sketcher(Stub):
-    """The stub with every tool there is, a preview after each step, and words it was never taught."""
+    """The stub with every tool there is, a preview after each step, and words it was never taught.
 
-    def __init__(self, pause: float) -> None:
-        super().__init__(pause=pause)
+    Attributes:
+        until: the step at which jobs stay for now; None lets them go on.
+    """
+
+    until: int | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
         kinds = ("kind", "default", "low", "high", "choices", "needed", "many")
         told = {
             name: {one.name: {kind: getattr(one, kind) for kind in kinds} for one in tool.fields}
@@ -54,7 +60,12 @@ class Sketcher(Stub):
         def events() -> Iterator[Event]:
             for event in work.events():
                 shade = 30 * event.done % 255
-                yield replace(event, preview=lambda shade=shade: Image.new("RGB", (32, 32), (200, shade, 40)))
+                seen = Event("draw", event.done, event.total, preview=lambda shade=shade: flat(shade))
+                yield seen
+                while self.until is not None and event.done >= self.until:
+                    time.sleep(0.02)
+                    yield seen  # here it can be cancelled
+                yield event
 
         return replace(work, events=events)
 
@@ -64,21 +75,27 @@ class Sketcher(Stub):
         return {"understood": prompt.lower(), "language": "en", "notices": [], "unknown": near}
 
 
+def flat(shade):
+    return Image.new("RGB", (32, 32), (200, shade, 40))
+
+
 class Server:
     """The application on a free port; it can be stopped and started again there, and keeps what it was told.
 
     Args:
         folder: of the store.
-        pause: seconds of the stub's steps.
+        until: the step at which jobs stay, see :class:`Sketcher`.
         active: jobs at once.
         changed: what is done to the application.
     """
 
-    def __init__(self, folder, pause=0.01, active=2, changed=lambda app: app):
+    def __init__(self, folder, until=None, active=2, changed=lambda app: app):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        self.folder, self.pause, self.active, self.changed = folder, pause, active, changed
+        self.folder, self.active, self.changed = folder, active, changed
+        self.model = Sketcher()
+        self.model.until = until
 
     @property
     def address(self):
@@ -86,7 +103,7 @@ class Server:
 
     def start(self):
         self.engine = Engine(Doors(), active=self.active)
-        self.desk = Desk([Sketcher(self.pause)], self.engine, Store(self.folder, synced=False))
+        self.desk = Desk([self.model], self.engine, Store(self.folder, synced=False))
         app = self.changed(create_app(self.desk))
         config = uvicorn.Config(app, port=self.port, log_level="critical", timeout_graceful_shutdown=0, lifespan="off")
         self.server = uvicorn.Server(config)

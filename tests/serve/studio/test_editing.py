@@ -28,7 +28,7 @@ def picture(width=64, height=64, settings=None):
 
 
 def test_the_history_is_kept_marked_and_taken_along(browser, tmp_path):
-    with Server(tmp_path, pause=0) as server:
+    with Server(tmp_path) as server:
         person = Person(browser, server)
         person.drawn("a red circle", count=33, steps=1)
         page, tiles = person.page, person["#grid .tile"]
@@ -81,7 +81,7 @@ def test_the_history_is_kept_marked_and_taken_along(browser, tmp_path):
 
 def test_a_dropped_picture_gives_its_settings_back(browser, tmp_path):
     settings = {"prompt": "một hình tròn <b>đỏ</b>", "seed": 77, "steps": 9, "guidance": 3.5, "size": 128, "model": "stub"}
-    with Server(tmp_path, pause=0) as server:
+    with Server(tmp_path) as server:
         person = Person(browser, server)
         person.drop(picture(settings=settings))
         window = person["dialog.viewer"]
@@ -109,7 +109,7 @@ def test_a_dropped_picture_gives_its_settings_back(browser, tmp_path):
 
 
 def test_a_painted_mask_reaches_the_server(browser, tmp_path):
-    with Server(tmp_path, pause=0) as server:
+    with Server(tmp_path) as server:
         person = Person(browser, server)
         page = person.page
         made = person.drawn("a red circle")
@@ -181,7 +181,7 @@ def test_a_painted_mask_reaches_the_server(browser, tmp_path):
 
 
 def test_every_tool_has_a_form_of_its_fields(browser, tmp_path):
-    with Server(tmp_path, pause=0) as server:
+    with Server(tmp_path) as server:
         person = Person(browser, server)
         person.drawn("a red circle", count=2)
         offered = person["#tool option"].evaluate_all("all => all.map(one => one.value)")
@@ -245,7 +245,7 @@ def test_every_tool_has_a_form_of_its_fields(browser, tmp_path):
 
 
 def test_two_pictures_are_compared(browser, tmp_path):
-    with Server(tmp_path, pause=0) as server:
+    with Server(tmp_path) as server:
         person = Person(browser, server)
         person.drawn("a red circle", count=2)
         person["#choose"].click()
@@ -270,7 +270,7 @@ def test_two_pictures_are_compared(browser, tmp_path):
 
 
 def test_languages_look_and_names(browser, tmp_path):
-    with Server(tmp_path, pause=0) as server:
+    with Server(tmp_path) as server:
         person = Person(browser, server, "vi", color_scheme="dark")
         page = person.page
         expect(person["html"]).to_have_attribute("lang", "vi")
@@ -305,7 +305,7 @@ def nameless(page):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_small_screens_and_can_be_read(browser, tmp_path, scheme):
-    with Server(tmp_path, pause=0) as server:
+    with Server(tmp_path) as server:
         person = Person(browser, server, "vi", color_scheme=scheme, viewport={"width": 390, "height": 844})
         person.drawn("một hình tròn đỏ với một câu rất dài " * 4)
         person.draw("fail")
