@@ -14,6 +14,7 @@ from tranh.cli import (  # isort: skip  # noqa: F401
     chain,
     rate,
     serve,
+    stress,
     edit,
     complete,
     inpaint,
