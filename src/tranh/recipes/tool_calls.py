@@ -128,7 +128,7 @@ def latent(
         found = coder(system)
         start = tensor_of(image, found.size)
         made = latents.interpolate(found.part, start, tensor_of(request.other, found.size), request.frames or 8)
-        told = [{"share": k / (len(made) - 1)} for k in range(len(made))]
+        told: list[dict[str, Any]] = [{"share": k / (len(made) - 1)} for k in range(len(made))]
     else:
         data = {"source": "scenes", "levels": {level: 1.0}}
         slide = latent_edits.slider(system, _name(system), data, str(attribute), against)
