@@ -141,7 +141,8 @@ def test_owners_do_not_see_each_other(client: TestClient) -> None:
     jobs, images = f"/api/jobs/{job['id']}", f"/api/images/{image}"
     for method, path in (
         ("GET", jobs), ("DELETE", jobs), ("POST", f"{jobs}/cancel"), ("POST", f"{jobs}/retry"),
-        ("GET", f"{jobs}/events"), ("GET", images), ("GET", f"{images}/file"), ("GET", f"{images}/thumb"), ("DELETE", images),
+        ("GET", f"{jobs}/events"), ("GET", images), ("GET", f"{images}/file"), ("GET", f"{images}/thumb"),
+        ("DELETE", images),
     ):  # fmt: skip
         assert client.request(method, path, headers=bearer(OTHER)).status_code == 404, path
     assert client.get("/api/images", headers=bearer(OTHER)).json()["data"] == []

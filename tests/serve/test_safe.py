@@ -162,7 +162,8 @@ def test_forms_that_are_none(client: TestClient) -> None:
     part = b'--x\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
     for said in (
         b"", b"--x", b"--x--", b"no form", part % (b"prompt", b"a") * 200 + b"--x--",
-        part % (b"prompt", b"y" * 300_000) + b"--x--", part % (b"\xff\xfe", b"\xff") + b"--x--", b"--x\r\nContent-Disposition: form-data\r\n\r\n\r\n--x--",
+        part % (b"prompt", b"y" * 300_000) + b"--x--", part % (b"\xff\xfe", b"\xff") + b"--x--",
+        b"--x\r\nContent-Disposition: form-data\r\n\r\n\r\n--x--",
     ):  # fmt: skip
         for route in ("/v1/images/edits", "/v1/images/variations", "/v1/content_provenance_checks", "/api/uploads"):
             reply = client.post(route, content=said, headers=kind)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 import schemathesis
 from fastapi import FastAPI
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -33,8 +36,6 @@ CHECKS = [
     response_schema_conformance,
 ]  # fmt: skip
 
-schema = schemathesis.pytest.from_fixture("told")
-
 
 @pytest.fixture(scope="module")
 def app() -> Iterator[FastAPI]:
@@ -44,18 +45,34 @@ def app() -> Iterator[FastAPI]:
         desk.close()
 
 
-@pytest.fixture
-def told(app: FastAPI) -> Any:
-    return schemathesis.openapi.from_asgi("/openapi.json", app)
+@pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.name.lower())
+def test_every_reply_is_documented(app: FastAPI, mode: GenerationMode) -> None:
+    schema = schemathesis.openapi.from_asgi("/openapi.json", app)
+    operations = [found.ok() for found in schema.get_all_operations()]
+    assert len(operations) > 30
+    for operation in operations:
+        strategy = operation.as_strategy(generation_mode=mode)
+
+        @settings(
+            max_examples=EXAMPLES,
+            deadline=None,
+            phases=[Phase.generate],
+            derandomize=True,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(case=strategy)
+        def once(case: Any) -> None:
+            case.call_and_validate(headers={"Authorization": f"Bearer {SECRET}"}, checks=CHECKS)
+
+        with suppress(Unsatisfiable):  # what takes nothing cannot be told anything wrong
+            once()
 
 
-@schema.parametrize()
-@settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=list(HealthCheck),
-    derandomize=True,
-)
-def test_every_reply_is_documented(case: Any) -> None:
-    case.call_and_validate(headers={"Authorization": f"Bearer {SECRET}"}, checks=CHECKS)
+def test_errors_have_one_shape_in_the_schema(app: FastAPI) -> None:
+    told = app.openapi()
+    for path, operations in told["paths"].items():
+        for method, operation in operations.items():
+            assert "summary" in operation and operation["operationId"]
+            assert {"400", "401", "404", "413", "429", "500", "503"} <= set(operation["responses"]), (method, path)
+            assert "HTTPValidationError" not in str(operation)

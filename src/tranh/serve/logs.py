@@ -73,7 +73,7 @@ def template(scope: Scope) -> str:
 
 
 class Faults:
-    """The innermost ASGI application around another: what fails in it is told to the log, and to the client only that."""
+    """The innermost ASGI application around another: what fails is told to the log, and the client that it did."""
 
     def __init__(self, app: App) -> None:
         self.app = app
