@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 from painter import Painter, png
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from tranh.engine.doors import Doors
 from tranh.engine.jobs import Engine
@@ -64,8 +65,19 @@ def test_what_is_no_picture_is_refused(client: TestClient) -> None:
 def test_settings_inside_a_file_are_found(client: TestClient, tmp_path: Path, suffix: str) -> None:
     settings = {"prompt": "một con mèo đỏ", "seed": 5, "steps": 8}
     path = save_picture(Image.new("RGB", (16, 16)), tmp_path / f"x{suffix}", settings)
-    found = client.post("/api/uploads", content=path.read_bytes()).json()["settings"]
-    assert {name: found[name] for name in settings} == settings
+    sent = client.post("/api/uploads", content=path.read_bytes()).json()
+    assert {name: sent["settings"][name] for name in settings} == settings and sent["program"] == "Tranh"
+
+
+def test_settings_of_other_programs_are_found(client: TestClient) -> None:
+    told, data = PngInfo(), io.BytesIO()
+    told.add_text(
+        "parameters", "a red circle\nNegative prompt: blur\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 3"
+    )
+    Image.new("RGB", (16, 16)).save(data, "PNG", pnginfo=told)
+    sent = client.post("/api/uploads", content=data.getvalue()).json()
+    assert sent["program"] == "AUTOMATIC1111"
+    assert sent["settings"]["prompt"] == "a red circle" and sent["settings"]["seed"] == 3
 
 
 def test_pictures_are_listed_marked_and_deleted(client: TestClient) -> None:

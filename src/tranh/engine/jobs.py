@@ -21,7 +21,9 @@ from tranh.types import Event, TranhError
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 ENDS: tuple[State, ...] = ("done", "failed", "cancelled")
 
-ACTIVE, WAITING = 16, 64
+ACTIVE, WAITING = 24, 64
+"""More jobs at once than fit into one call, so that calls at several doors and of several shapes fill up."""
+
 HALF_LIFE = 20
 """Finished jobs over which the speed that waiting times are foretold by forgets half of what it knew."""
 
@@ -250,6 +252,7 @@ class Engine:
         try:
             job.guest.check()
             job.state, job.started = "running", time.monotonic()
+            job.guest.needs = job.cost / self._speed if self._speed else 0.0
             with self.doors.inside(job.guest), closing(_closable(job.work())) as events:
                 for event in events:
                     job._say(event)

@@ -63,7 +63,9 @@ class Foreign:
 
     @cached_property
     def samplers(self) -> tuple[str, ...]:
-        kinds = getattr(self.pipeline.scheduler, "compatibles", ())
+        takes = inspect.signature(type(self.pipeline).__init__).parameters.get("scheduler")
+        any_kind = takes is not None and getattr(takes.annotation, "__name__", "") == "KarrasDiffusionSchedulers"
+        kinds = getattr(self.pipeline.scheduler, "compatibles", ()) if any_kind else ()
         able = (kind.__name__ for kind in kinds if not hasattr(kind, "_backends"))  # of a library that is not here
         return tuple(sorted(name for name in able if name in SCHEDULERS))
 

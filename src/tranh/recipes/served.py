@@ -142,14 +142,19 @@ def networks(system: Any) -> Iterator[tuple[Any, str]]:
                         yield getattr(part, coder), "forward"
         return
     for part in _parts(system):
-        for name in part.shared:
-            inner, _, last = name.rpartition(".")
-            owner = attrgetter(inner)(part) if inner else part
-            found = getattr(owner, last)
-            if isinstance(found, nn.Module):
-                yield found, "forward"
-            elif found is not None:
-                yield owner, last
+        yield from shared_by(part)
+
+
+def shared_by(part: Family) -> Iterator[tuple[Any, str]]:
+    """The same of one part; a network that it was built without is none."""
+    for name in part.shared:
+        inner, _, last = name.rpartition(".")
+        owner = attrgetter(inner)(part) if inner else part
+        found = getattr(owner, last)
+        if isinstance(found, nn.Module):
+            yield found, "forward"
+        elif found is not None:
+            yield owner, last
 
 
 def _parts(system: Any) -> Iterable[Family]:

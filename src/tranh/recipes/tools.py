@@ -16,6 +16,9 @@ from PIL.Image import Image
 from tranh.recipes.fields import Asked, Field, asked
 from tranh.types import Event, Request, TranhError
 
+PIPELINES = {"guidance": "guidance_scale", "negative_prompt": "negative_prompt"}
+"""Fields that not every pipeline of diffusers has a use for, and what their arguments are called."""
+
 SEED_LIMIT = 2**53 - 1
 """The largest whole number that JSON keeps exactly everywhere."""
 
@@ -90,6 +93,8 @@ def _narrowed(field: Field, system: Any) -> Field | None:
         return replace(field, choices=(*priors, "none")) if priors else None
     if field.name in ("temperature", "top_k", "top_p"):
         return field if getattr(system, "writes_codes", False) else None
+    if field.name in PIPELINES and hasattr(system, "takes") and PIPELINES[field.name] not in system.takes:
+        return None
     if field.name in ("steps", "guidance") and field.default is None:
         return replace(field, default=getattr(system, field.name, None))
     return field
@@ -104,7 +109,7 @@ OTHER = Field("other", "picture")
 MASK = Field("mask", "mask", needed=True)
 COUNT = Field("count", "int", 1, low=1, high=1000)
 SEED = Field("seed", "int", 0, low=0, high=SEED_LIMIT)
-EACH_WAY = Field("steps", "int", 24, low=1, high=1000)
+EACH_WAY = Field("steps", "int", 24, low=4, high=1000)
 STEPS = Field("steps", "int", low=1, high=1000)
 GUIDANCE = Field("guidance", "float", low=0, high=100)
 SIZE = Field("size", "int", low=1, high=4096)

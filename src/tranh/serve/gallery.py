@@ -5,11 +5,9 @@ It knows no model and no job.
 
 from __future__ import annotations
 
-import tempfile
 import time
 import zipfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request, Response
@@ -18,7 +16,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.datastructures import UploadFile
 
-from tranh.engine.picture import read_settings
+from tranh.recipes.marks import settings_of
 from tranh.serve import uploads
 from tranh.serve.desk import Desk
 from tranh.serve.keys import From
@@ -26,7 +24,6 @@ from tranh.serve.names import file_name, file_names
 from tranh.serve.native import AtDesk, Limit, Page
 from tranh.serve.orders import Picture, Refused
 from tranh.serve.replies import Deleted, ImageList, ImageReply, UploadReply
-from tranh.types import TranhError
 
 router = APIRouter(prefix="/api", tags=["images"])
 
@@ -72,21 +69,9 @@ async def upload(request: Request, desk: AtDesk, by: From) -> UploadReply:
 
 
 def _kept(desk: Desk, owner: str, found: uploads.Upload, data: bytes) -> UploadReply:
-    width, height = found.image.size
-    return UploadReply(
-        id=desk.add(found.png(), "image/png", owner), width=width, height=height, settings=settings_in(data)
-    )
-
-
-def settings_in(data: bytes) -> dict[str, Any] | None:
-    """What a picture was made with, as its file tells."""
-    with tempfile.NamedTemporaryFile() as file:
-        file.write(data)
-        file.flush()
-        try:
-            return read_settings(Path(file.name))
-        except TranhError:
-            return None
+    (width, height), (program, settings) = found.image.size, settings_of(data) or (None, None)
+    id = desk.add(found.png(), "image/png", owner)
+    return UploadReply(id=id, width=width, height=height, program=program, settings=settings)
 
 
 @router.get("/uploads/{id}/file", response_class=Response, responses=FILE)

@@ -25,8 +25,8 @@ class Drawing:
 
     Attributes:
         about: ``sizes`` and ``size`` (its own) in pixels; ``steps`` and ``guidance``, null for what it thinks best;
-            ``samplers``; ``hash`` of its weights; ``tolerance``, see :class:`tranh.recipes.served.Served`; ``tools``,
-            by name, with the fields each can be told and what these take.
+            ``samplers``; ``exact`` and ``tolerance``, see :class:`tranh.recipes.served.Served`; ``tools`` by name, with
+            the fields each can be told and what these take.
     """
 
     def __init__(self, served: Served, created: int = 0) -> None:
@@ -38,7 +38,6 @@ class Drawing:
             "steps": getattr(system, "steps", None),
             "guidance": getattr(system, "guidance", None),
             "samplers": list(getattr(system, "samplers", ())),
-            "hash": system.hash,
             "exact": served.exact,
             "tolerance": served.tolerance,
             "tools": {

@@ -123,6 +123,7 @@ class UploadReply(BaseModel):
     width: int
     height: int
     settings: dict[str, Any] | None = Field(description="found inside the file: what it was made with")
+    program: str | None = Field(description="what wrote these settings", examples=["Tranh", "AUTOMATIC1111"])
 
 
 class FieldReply(BaseModel):

@@ -6,7 +6,6 @@ makes, words it was never taught are drawn past, and the reply says what was dra
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import json
@@ -25,12 +24,13 @@ from fastapi.routing import APIRoute
 from PIL import Image, ImageOps
 
 from tranh.engine.picture import describe
+from tranh.recipes.marks import settings_of
 from tranh.serve import errors, uploads
 from tranh.serve import sdapi_fields as told
 from tranh.serve.desk import Desk, as_preview
-from tranh.serve.gallery import settings_in
 from tranh.serve.keys import Caller, From
 from tranh.serve.native import AtDesk
+from tranh.serve.openai.calls import ended
 from tranh.serve.orders import Model, Order, Picture, Record, Refused
 from tranh.text.normalise import normalise
 from tranh.text.words import WORD
@@ -38,6 +38,9 @@ from tranh.types import TranhError
 
 OWN = ("", "none", "automatic", "normal", "euler", "ddim")
 """Samplers and schedulers that clients send without being asked to: the model's own is meant where it has none such."""
+
+ALWAYS = {"negative_prompt": "negative_prompt", "steps": "steps", "guidance": "cfg_scale"}
+"""Fields of tools that clients send a value for whatever the model is, and what they call them."""
 
 
 @dataclass
@@ -93,7 +96,12 @@ def refused(error: Refused) -> JSONResponse:
     return JSONResponse(shaped.model_dump(), error.status, headers)
 
 
-router = APIRouter(prefix="/sdapi/v1", tags=["Stable Diffusion web UI"], route_class=Route)
+ANSWERS: dict[int | str, dict[str, Any]] = {
+    status: {**answer, "model": told.Failed | errors.Failed} for status, answer in errors.ANSWERS.items()
+}
+"""What was refused before it came to a route of these has the shape of all others."""
+
+router = APIRouter(prefix="/sdapi/v1", tags=["Stable Diffusion web UI"], route_class=Route, responses=ANSWERS)
 
 
 @router.post("/txt2img")
@@ -102,7 +110,8 @@ async def txt2img(sent: told.Txt2Img, request: Request, desk: AtDesk, calls: The
 
     def order() -> Order:
         model = _model(desk, calls, by, sent)
-        return Order("generate", model.name, _asked(sent, model) | _sampler(sent, model) | _size(sent, model))
+        asked = _asked(sent, model, "generate")
+        return Order("generate", model.name, asked | _sampler(sent, model) | _size(sent, model))
 
     return await _made(request, desk, calls, by, sent, order)
 
@@ -116,8 +125,10 @@ async def img2img(sent: told.Img2Img, request: Request, desk: AtDesk, calls: The
     def order() -> Order:
         model = _model(desk, calls, by, sent)
         if mask is None:
-            return Order("img2img", model.name, _asked(sent, model) | _again(desk, by, sent, model, image))
-        return Order("inpaint", model.name, _asked(sent, model) | _inside(desk, by, sent, model, image, mask))
+            return Order("img2img", model.name, _asked(sent, model, "img2img") | _again(desk, by, sent, model, image))
+        return Order(
+            "inpaint", model.name, _asked(sent, model, "inpaint") | _inside(desk, by, sent, model, image, mask)
+        )
 
     return await _made(request, desk, calls, by, sent, order)
 
@@ -145,39 +156,35 @@ def progress(desk: AtDesk, calls: TheCalls, by: From, skip_current_image: bool =
 
 @router.post("/interrupt")
 @router.post("/skip")
-def interrupt(desk: AtDesk, calls: TheCalls, by: From) -> dict[str, Any]:
+def interrupt(desk: AtDesk, calls: TheCalls, by: From) -> told.Done:
     """Stop the oldest call that waits for its pictures; the next one goes on."""
     call = calls.oldest(by.owner)
     if call is not None:
         desk.cancel(call.job, by.owner)
-    return {}
+    return told.Done()
 
 
 @router.get("/options")
-def options(desk: AtDesk, calls: TheCalls, by: From) -> dict[str, Any]:
+def options(desk: AtDesk, calls: TheCalls, by: From) -> told.Options:
     """What can be set, and how it stands."""
     model = desk.model(calls.models.get(by.owner))
-    return {
-        "sd_model_checkpoint": model.name, "sd_checkpoint_hash": str(model.about.get("hash") or ""),
-        "sd_vae": "Automatic", "CLIP_stop_at_last_layers": 1, "samples_format": "png",
-    }  # fmt: skip
+    return told.Options(
+        sd_model_checkpoint=model.name, sd_vae="Automatic", CLIP_stop_at_last_layers=1, samples_format="png"
+    )
 
 
 @router.post("/options")
-def set_options(sent: told.Options, desk: AtDesk, calls: TheCalls, by: From) -> dict[str, Any]:
+def set_options(sent: told.Options, desk: AtDesk, calls: TheCalls, by: From) -> told.Done:
     """Choose the model that draws where a call names none, for the key that is used."""
     if sent.sd_model_checkpoint:
         calls.models[by.owner] = desk.model(sent.sd_model_checkpoint).name
-    return {}
+    return told.Done()
 
 
 @router.get("/sd-models")
 def sd_models(desk: AtDesk, by: From) -> list[told.ModelItem]:
     """The models."""
-    return [
-        told.ModelItem(title=name, model_name=name, filename=name, hash=str(model.about.get("hash") or "")[:10] or None)
-        for name, model in desk.models.items()
-    ]
+    return [told.ModelItem(title=name, model_name=name, filename=name) for name in desk.models]
 
 
 @router.get("/samplers")
@@ -216,11 +223,13 @@ async def png_info(sent: told.PngAsked, by: From) -> told.PngInfo:
     """What a picture was made with, as its file tells."""
     data = _decoded(sent.image, "image")
     size = (await uploads.received(data, "image")).image.size
-    settings = await run_in_threadpool(settings_in, data)
-    if settings is None:
+    found = await run_in_threadpool(settings_of, data)
+    if found is None:
         return told.PngInfo(info="", items={}, parameters={})
-    text = describe(settings, size)
-    return told.PngInfo(info=text, items={"parameters": text}, parameters=settings)
+    text = describe(found[1], size)
+    figures = dict(figure.split(": ", 1) for figure in text.splitlines()[-1].split(", ") if ": " in figure)
+    said = {"Prompt": found[1].get("prompt", ""), "Negative prompt": found[1].get("negative_prompt", "")}
+    return told.PngInfo(info=text, items={"parameters": text}, parameters=said | figures)
 
 
 def _model(desk: Desk, calls: Calls, by: Caller, sent: told.Txt2Img) -> Model:
@@ -229,8 +238,8 @@ def _model(desk: Desk, calls: Calls, by: Caller, sent: told.Txt2Img) -> Model:
     return desk.model(named or calls.models.get(by.owner))
 
 
-def _asked(sent: told.Txt2Img, model: Model) -> dict[str, Any]:
-    """The fields that every tool has."""
+def _asked(sent: told.Txt2Img, model: Model, tool: str) -> dict[str, Any]:
+    """The fields that every tool has; what clients send without being asked to, and it has no use for, is left out."""
     asked = {
         "prompt": sent.prompt,
         "negative_prompt": sent.negative_prompt or None,
@@ -240,7 +249,9 @@ def _asked(sent: told.Txt2Img, model: Model) -> dict[str, Any]:
         "guidance": sent.cfg_scale,
         "allow_unknown": _some_known(sent.prompt, model) or None,
     }
-    return {name: value for name, value in asked.items() if value is not None}
+    fields = model.about.get("tools", {}).get(tool)
+    useless = set() if fields is None else ALWAYS.keys() - fields.keys()
+    return {name: value for name, value in asked.items() if value is not None and name not in useless}
 
 
 def _some_known(prompt: str, model: Model) -> bool:
@@ -342,10 +353,12 @@ async def _made(
     call = Call(by.owner, record.id, count)
     calls.waiting.append(call)
     try:
-        await _ended(request, desk, call)
+        found = await ended(request, desk, record, request.app.state.settings.seconds)
     finally:
         calls.waiting.remove(call)
-    return await run_in_threadpool(_answer, desk, desk.job(record.id, by.owner), sent)
+    if found is None:  # whoever asked has left, or waited too long
+        found = await run_in_threadpool(desk.cancel, record.id, by.owner)
+    return await run_in_threadpool(_answer, desk, found, sent)
 
 
 def _answer(desk: Desk, record: Record, sent: told.Txt2Img) -> told.Made:
@@ -358,29 +371,6 @@ def _answer(desk: Desk, record: Record, sent: told.Txt2Img) -> told.Made:
     parameters = sent.model_dump(exclude=None if sent.include_init_images else {"init_images", "mask"})
     images = [base64.b64encode(data).decode() for data in files]
     return told.Made(images=images, parameters=parameters, info=json.dumps(_info(record, sent), ensure_ascii=False))
-
-
-async def _ended(request: Request, desk: Desk, call: Call) -> None:
-    """Wait until a job has ended, or whoever asked for it has left."""
-
-    async def watch() -> None:
-        async for _ in desk.watch(call.job, call.owner):
-            pass
-
-    async def leave() -> None:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-
-    watching, leaving = asyncio.create_task(watch()), asyncio.create_task(leave())
-    try:
-        await asyncio.wait((watching, leaving), return_when=asyncio.FIRST_COMPLETED)
-        if watching.done():
-            watching.result()
-        else:
-            await run_in_threadpool(desk.cancel, call.job, call.owner)
-    finally:
-        watching.cancel()
-        leaving.cancel()
 
 
 def _info(record: Record, sent: told.Txt2Img) -> dict[str, Any]:
@@ -414,8 +404,15 @@ def _info(record: Record, sent: told.Txt2Img) -> dict[str, Any]:
         "job_timestamp": time.strftime("%Y%m%d%H%M%S", time.gmtime(first.created_at)),
         "clip_skip": 1,
         "version": "Tranh",
-        "notices": list(record.notices),
+        "notices": [*record.notices, *_left_out(record, sent)],
     }
+
+
+def _left_out(record: Record, sent: told.Txt2Img) -> list[str]:
+    """What was sent and the model has no use for."""
+    asked = record.order.request
+    useless = [name for field, name in ALWAYS.items() if field not in asked and getattr(sent, name) not in (None, "")]
+    return [f"{name}: {record.order.model} has no use for it" for name in useless]
 
 
 def _infotext(picture: Picture) -> str:

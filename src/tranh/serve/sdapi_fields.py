@@ -36,7 +36,6 @@ class Overrides(BaseModel):
 class Options(Overrides):
     """What this server can be told to keep."""
 
-    sd_checkpoint_hash: str | None = Field(None, description="as it was read")
     samples_format: Literal["png"] | None = None
 
 
@@ -148,6 +147,10 @@ class Failed(BaseModel):
     errors: str
 
 
+class Done(BaseModel):
+    """Nothing more is to be said."""
+
+
 class State(BaseModel):
     """Where the call stands."""
 
@@ -178,7 +181,7 @@ class ModelItem(BaseModel):
     model_config = ConfigDict(protected_namespaces=())
     title: str
     model_name: str
-    hash: str | None
+    hash: None = None
     sha256: None = None
     filename: str
     config: None = None

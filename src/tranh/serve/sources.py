@@ -62,10 +62,9 @@ def _changed(tool: str, request: Mapping[str, Any], change: Change) -> dict[str,
 
 def pictures_of(order: Order) -> int:
     """How many pictures an order asks for, as far as it says so."""
-    seeds, count = order.request.get("seeds"), order.request.get("count")
-    if isinstance(seeds, Sequence) and not isinstance(seeds, str) and seeds:
-        return len(seeds)
-    return count if isinstance(count, int) and count > 0 else 1
+    seeds = order.request.get("seeds")
+    said = (order.request.get("count"), order.request.get("frames"), len(seeds) if isinstance(seeds, list) else 1)
+    return max(1, *(number for number in said if isinstance(number, int)))
 
 
 def _kept(name: str, value: Any, change: Change) -> Any:
