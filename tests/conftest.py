@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,10 @@ ROOT = Path(__file__).parent.parent
 
 # Before anything imports torch: as many threads as processes would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+if "TRANH_KEYS" not in os.environ:  # tests sign with keys of their own, never with the user's
+    place = tempfile.mkdtemp(prefix="tranh-keys-")
+    os.environ["TRANH_KEYS"] = f"{place}/keys"
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT / "src"), os.environ.get("PYTHONPATH")]))
 
 settings.register_profile("default", deadline=None)

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from tranh.engine.doors import Doors, Guest, Left
+from tranh.engine.doors import YIELDS, Doors, Guest, Left, chosen
 
 
 class Net(nn.Module):
@@ -222,3 +223,37 @@ def test_a_closed_house_is_as_it_was():
     assert "forward" not in vars(net)
     with doors.inside(Guest()):
         assert walk(net, 3, 0).shape == (1, 8)  # nobody shares it any more, and it works
+
+
+def test_guests_out_of_step_come_into_step():
+    net, doors = Net(slow=0.02), Doors(rows=16, patience=0.01)
+    doors.put(net)
+    try:
+        late = [lambda guest, k=k: (time.sleep(0.01 * k), walk(net, 12, k)) for k in range(3)]
+        run_all(doors, late)
+        assert len(net.rows) <= 12 + 3  # 36 if whoever waited longest were answered at once
+        assert doors.calls == len(net.rows) and doors.answered == 36 and doors.spent > 0.02 * doors.calls
+    finally:
+        doors.close()
+
+
+def stands(served, key="net", rows=2, arrived=0.0, whole=False, needs=0.0):
+    door, guest = SimpleNamespace(whole=whole), SimpleNamespace(served=served, needs=needs)
+    return SimpleNamespace(door=door, guest=guest, key=key, rows=rows, arrived=arrived)
+
+
+def test_a_full_call_goes_before_one_that_may_still_fill_but_not_for_long():
+    new, old = [stands(0.0, "prior", 4)], [stands(1.0 + k) for k in range(9)]
+    batch, full = chosen(new + old, 16, now=0.1)
+    assert full and batch == old[:8]  # those with the least service, as many as fit
+    assert chosen(new + old, 16, now=YIELDS) == (new, False)
+    assert chosen(new + old[:7], 16, now=0.1) == (new, False)  # 14 rows are not full: the new one first
+    alone = [stands(float(k), whole=True) for k in range(3)]
+    assert chosen(alone, 16, now=0.0) == (alone[:1], False)
+
+
+def test_who_needs_least_goes_first_and_waiting_counts():
+    long, short = stands(0.1, needs=3.0), stands(0.3, "other", needs=0.5)
+    assert chosen([long, short], 16, now=0.0)[0] == [short]
+    assert chosen([stands(9.0, "other", needs=0.5), long], 16, now=0.0)[0] == [long]  # it took more than it said
+    assert chosen([stands(0.0, "other", arrived=20.0), long], 16, now=20.0)[0] == [long]  # twenty seconds

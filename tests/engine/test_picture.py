@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,6 +13,7 @@ from tranh.engine.picture import (
     USER_COMMENT,
     check_target,
     describe,
+    encoded,
     read_settings,
     save_picture,
 )
@@ -69,6 +71,25 @@ def test_others_carry_a_user_comment(picture: Image.Image, tmp_path: Path, suffi
     assert comment[:8] == b"UNICODE\0" and comment[8:].decode("utf-16-be") == TEXT
 
 
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "JPEG"])
+def test_how_a_picture_came_to_be_is_told_in_xmp(picture: Image.Image, tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "out"
+    path.write_bytes(encoded(picture, kind, SAID, source_type="http://example.org/made?by=a&model"))
+    assert read_settings(path) == SAID
+    with Image.open(path) as read:
+        packet = read.info["xmp"]
+    [told] = ElementTree.fromstring(packet).iter("{http://www.w3.org/1999/02/22-rdf-syntax-ns#}Description")
+    named = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}DigitalSourceType"
+    assert told.attrib[named] == "http://example.org/made?by=a&model"
+
+
+@pytest.mark.parametrize("kind", ["WEBP", "JPEG"])
+def test_quality_is_paid_in_bytes(kind: str) -> None:
+    noise = Image.effect_noise((64, 64), 50)
+    low, high, own = (len(encoded(noise, kind, SAID, quality=quality)) for quality in (10, 100, None))
+    assert low < high / 2 and low < own
+
+
 def test_what_is_not_known_is_not_said() -> None:
     assert describe({"prompt": "two\nlines"}, (8, 8)) == "two lines\nSize: 8x8"
 
@@ -105,12 +126,13 @@ def test_a_picture_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, mon
     path = save_picture(Image.new("RGB", (2, 2)), tmp_path / "out.png", SAID)
     before = path.read_bytes()
 
-    def fail(self: Image.Image, to: Path, *args: object, **options: object) -> None:
-        to.write_bytes(b"half")
+    def fail(to: Path, data: bytes) -> None:
+        with to.open("wb") as file:
+            file.write(data[: len(data) // 2])
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(Image.Image, "save", fail)
-    with pytest.raises(OSError, match="no space"):
+    with monkeypatch.context() as full, pytest.raises(OSError, match="no space"):
+        full.setattr(Path, "write_bytes", fail)
         save_picture(Image.new("RGB", (2, 2)), path, SAID)
     assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["out.png"]
 

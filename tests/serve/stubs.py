@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, replace
 from typing import Any
 
 from PIL import Image
 
 from tranh.recipes.pictures import Pictures
+from tranh.recipes.tools import TOOLS
 from tranh.serve.orders import Order, Work
 from tranh.types import Event, TranhError
 
@@ -55,3 +57,39 @@ class Stub:
 
     def understand(self, prompt: str) -> Mapping[str, Any]:
         return {"understood": prompt.lower(), "language": "en", "notices": [], "unknown": []}
+
+
+FIELDS = {
+    "generate": ("prompt", "negative_prompt", "count", "seed", "steps", "guidance", "size"),
+    "inpaint": ("image", "mask", "prompt", "count", "seed", "steps", "guidance"),
+    "instruct": ("image", "prompt", "count", "seed", "steps", "guidance"),
+    "img2img": ("image", "prompt", "strength", "count", "seed", "steps", "guidance"),
+    "variation": ("image", "strength", "count", "seed", "steps", "size"),
+}
+
+
+def _fields(tool: str) -> dict[str, dict[str, Any]]:
+    """The fields of a tool as a model tells them."""
+    found = {field.name: asdict(field) for field in TOOLS[tool].fields}
+    return {name: {k: v for k, v in found[name].items() if k != "name"} for name in FIELDS[tool]}
+
+
+class Able(Stub):
+    """A stub that has tools and shows itself at work. ``steps`` counts those done."""
+
+    def __init__(self, name: str = "stub", pause: float = 0.0, tools: tuple[str, ...] = tuple(FIELDS)) -> None:
+        super().__init__(name, pause)
+        self.about = {"sizes": [64, 256], "steps": 4, "tools": {tool: _fields(tool) for tool in tools}}
+        self.steps = 0
+
+    def ready(self, order: Order, pictures: Callable[[str], Image.Image]) -> Work:
+        if order.tool not in self.about["tools"]:
+            raise TranhError(f"{self.name} cannot do {order.tool}")
+        work = super().ready(order, pictures)
+
+        def events() -> Iterator[Event]:
+            for event in work.events():
+                self.steps += 1
+                yield replace(event, preview=lambda: Image.new("RGB", (64, 64), "grey"))
+
+        return Work(work.cost, events)

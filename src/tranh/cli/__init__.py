@@ -13,6 +13,7 @@ from tranh.cli import (  # isort: skip  # noqa: F401
     attention,
     chain,
     rate,
+    serve,
     edit,
     complete,
     inpaint,
@@ -22,6 +23,7 @@ from tranh.cli import (  # isort: skip  # noqa: F401
     moving,
     toolbox,
     personalise,
+    provenance,
     data,
 )
 from tranh.cli.base import app

@@ -31,7 +31,7 @@ NO_SLIP = frozenset({"plain", "sea", "for", "objects"})
 
 GIVEN = "tranh.given"
 
-RESUMED = ("train", "evaluate", "compare", "rate", "personalise")
+RESUMED = ("train", "evaluate", "compare", "rate", "personalise", "serve")
 """Verbs whose same command goes on where it was stopped."""
 
 
@@ -136,10 +136,12 @@ def tranh(
 
 
 def drawing(name: str) -> Any:
-    """A model that makes pictures."""
+    """A model that makes pictures, on a machine that can sign them: what cannot is told before they are drawn."""
     from tranh.recipes import models
+    from tranh.recipes.marks.keys import keys
     from tranh.types import TranhError, capabilities
 
+    keys()
     model = models.load(name)
     if "generates" not in (able := capabilities(model)):
         raise TranhError(

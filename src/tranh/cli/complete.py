@@ -57,4 +57,4 @@ def complete(
         prompt, count=count, seed=seed, guidance=guidance, temperature=temperature, top_k=top_k, top_p=top_p,
         allow_unknown=allow_unknown,
     )  # fmt: skip
-    written(last(completing(models.load(model), image, request, rows, model)), paths)
+    written(last(completing(models.load(model), image, request, rows, model)), paths, [picture])

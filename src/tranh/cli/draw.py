@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -12,6 +13,8 @@ from tranh.cli.base import app, drawing, last
 from tranh.cli.options import SEED_LIMIT, Format, Prior
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from tranh.types import Region
 
 Number = TypeVar("Number", int, float)
@@ -85,10 +88,17 @@ def generate(
     refuse_copies: Annotated[
         bool, typer.Option("--refuse-copies", help="Write no near copy of a training picture; exit code 1 if one was.")
     ] = False,
+    private: Annotated[
+        bool, typer.Option("--private", help="Leave the prompt out of the file; the marks stay.")
+    ] = False,
+    no_watermark: Annotated[
+        bool, typer.Option("--no-watermark", help="The model's own pixels: no invisible mark; the others stay.")
+    ] = False,
 ) -> None:
     """Make pictures of a prompt, in English or Vietnamese, with or without diacritics.
 
-    The same seed gives the same picture. Its settings are kept inside the file. The paths of the files are printed.
+    The same seed gives the same picture. Its settings are kept inside the file, signed, and an invisible mark is in its
+    pixels (`tranh provenance FILE` tells them). The paths of the files are printed.
 
     \b
     tranh generate "three green stars in the snow" --seed 4
@@ -101,7 +111,6 @@ def generate(
     """
     if len(prompt) > 1 and any(" " in word for word in prompt):
         ctx.fail(f"{len(prompt)} prompts were given; one is drawn at a time: put all of it into one pair of quotes")
-    from tranh.engine.picture import save_picture
     from tranh.recipes.models import load
     from tranh.recipes.shelf import names_one
     from tranh.types import Request, TranhError
@@ -140,7 +149,8 @@ def generate(
     for image, settings in zip(pictures.images, pictures.settings, strict=True):
         if request.expand:
             typer.echo(f"expanded: {settings['expanded']}", err=True)
-        typer.echo(save_picture(image, path_of[settings["seed"]], settings))
+        path = path_of[settings["seed"]]
+        typer.echo(put(image, path, settings, private=private, watermark=not no_watermark))
     if refuse_copies and pictures.refused:
         raise TranhError("\n".join(pictures.refused))
 
@@ -198,13 +208,42 @@ def filmed(made: Any, path: Path, fps: float, loop: bool = True) -> None:
     typer.echo(last(write(made.images, path, made.settings[0], fps=fps, loop=loop)))
 
 
-def written(made: Any, paths: Iterable[Path]) -> None:
-    """Say what the user should know of pictures, write each with its settings, and print where."""
-    from tranh.engine.picture import save_picture
-
+def written(made: Any, paths: Iterable[Path], opened: Sequence[Path] = (), mask: Image | None = None) -> None:
+    """Say what the user should know of pictures, write each with its marks, and print where; see :func:`put`."""
     noted(made)
     for image, settings, path in zip(made.images, made.settings, paths, strict=True):
-        typer.echo(save_picture(image, path, settings))
+        typer.echo(put(image, path, settings, opened, mask))
+
+
+def put(
+    image: Image,
+    path: Path,
+    settings: dict[str, Any],
+    opened: Sequence[Path] = (),
+    mask: Image | None = None,
+    *,
+    private: bool = False,
+    watermark: bool = True,
+) -> Path:
+    """Write a picture with its settings and the marks of its origin; returns where.
+
+    ``TRANH_PRIVATE=1`` leaves the prompt out, ``TRANH_WATERMARK=0`` the invisible mark, as the arguments do.
+
+    Args:
+        opened: files it was made from, the one that was edited first.
+        mask: black where the edited picture shows through and no pixel may change.
+    """
+    from tranh.engine.picture import check_target
+    from tranh.files import write_bytes
+    from tranh.recipes.marks import keys, marked
+
+    private = private or os.environ.get("TRANH_PRIVATE", "0") != "0"
+    watermark = watermark and os.environ.get("TRANH_WATERMARK", "1") != "0"
+    files = [file.read_bytes() for file in opened]
+    kind = check_target(path)
+    data = marked(image, settings, keys(), kind=kind, opened=files, mask=mask, private=private, watermark=watermark)
+    write_bytes(path, data)
+    return path
 
 
 @app.command()

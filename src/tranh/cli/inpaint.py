@@ -49,7 +49,7 @@ def inpaint(
         prompt, negative, count=count, seed=seed, steps=steps, guidance=guidance, image=read_picture(picture),
         mask=read_picture(mask), allow_unknown=allow_unknown, sampler=sampler,
     )  # fmt: skip
-    written(last(filling(drawing(model), request, while_sampling)), paths)
+    written(last(filling(drawing(model), request, while_sampling)), paths, [picture], request.mask)
 
 
 @edit.command()
@@ -78,19 +78,21 @@ def outpaint(
     tranh edit outpaint picture.png "một chiếc xe trên bãi biển" --extend 0.5,0.5,0,0
     """
     from tranh.data.decode import read_picture
+    from tranh.edits.inpaint import canvas
     from tranh.recipes.inpaint import outpaint as drawing_on
     from tranh.types import Request, TranhError
 
-    paths = targets(ctx, output, None, range(seed, seed + count))
+    paths, image = targets(ctx, output, None, range(seed, seed + count)), read_picture(picture)
     try:
         left, top, right, bottom = (float(share) for share in extend.split(","))
     except ValueError as error:
         raise TranhError(f"extend is {extend!r}; it is left,top,right,bottom, such as 0.25,0.25,0.25,0.25") from error
     request = Request(
-        prompt, negative, count=count, seed=seed, steps=steps, guidance=guidance, image=read_picture(picture),
+        prompt, negative, count=count, seed=seed, steps=steps, guidance=guidance, image=image,
         extend=(left, top, right, bottom), allow_unknown=allow_unknown, sampler=sampler,
     )  # fmt: skip
-    written(last(drawing_on(drawing(model), request, while_sampling)), paths)
+    made = last(drawing_on(drawing(model), request, while_sampling))
+    written(made, paths, [picture], canvas(image, request.extend)[1])
 
 
 @edit.command()
@@ -124,4 +126,4 @@ def img2img(
         prompt, negative, count=count, seed=seed, steps=steps, guidance=guidance, image=read_picture(picture),
         strength=strength, allow_unknown=allow_unknown,
     )  # fmt: skip
-    written(last(beginning(drawing(model), request)), paths)
+    written(last(beginning(drawing(model), request)), paths, [picture])

@@ -43,7 +43,7 @@ def instruct(
         instruction, count=count, seed=seed, steps=steps, guidance=guidance, image=read_picture(picture),
         allow_unknown=allow_unknown,
     )  # fmt: skip
-    written(last(following(drawing(model), request)), paths)
+    written(last(following(drawing(model), request)), paths, [picture])
 
 
 @edit.command()
@@ -78,4 +78,4 @@ def restyle(
         style, image=read_picture(picture), other=None if like is None else read_picture(like), source=source,
         strength=strength, count=count, seed=seed, steps=steps, guidance=guidance, allow_unknown=allow_unknown,
     )  # fmt: skip
-    written(last(styling(drawing(model), request)), paths)
+    written(last(styling(drawing(model), request)), paths, [picture, *([like] if like else [])])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tranh.cli.base import drawing, edit, last
-from tranh.cli.draw import noted, targets, written
+from tranh.cli.draw import noted, put, targets, written
 from tranh.cli.options import SEED_LIMIT
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def reconstruct(
     told = made.settings[0]
     noise = f"mean {told['noise_mean']:+.3f} and variance {told['noise_variance']:.3f}"
     typer.echo(f"PSNR {told['psnr']:.1f} dB; noise of {noise}", err=True)
-    written(made, [output])
+    written(made, [output], [picture])
 
 
 @edit.command()
@@ -93,7 +93,7 @@ def variation(
         "", image=read_picture(picture), source=source, strength=1 - keep, count=count, seed=seed,
         candidates=candidates, guidance=guidance, steps=steps, size=size, allow_unknown=allow_unknown,
     )  # fmt: skip
-    written(last(toolbox.vary(drawing(model), request)), paths)
+    written(last(toolbox.vary(drawing(model), request)), paths, [picture])
 
 
 @edit.command()
@@ -132,7 +132,7 @@ def textdiff(
         prompt, image=read_picture(picture), source=source, strength=strength, count=count, seed=seed,
         candidates=candidates, guidance=guidance, steps=steps, size=size, allow_unknown=allow_unknown,
     )  # fmt: skip
-    written(last(toolbox.diff(drawing(model), request)), paths)
+    written(last(toolbox.diff(drawing(model), request)), paths, [picture])
 
 
 @edit.command()
@@ -165,7 +165,7 @@ def interpolate(
         steps=steps, size=size, allow_unknown=allow_unknown,
     )  # fmt: skip
     made = last(toolbox.interpolate(drawing(model), request))
-    _write_strip(made, [f"{told['share']:.2f}" for told in made.settings], output)
+    _write_strip(made, [f"{told['share']:.2f}" for told in made.settings], output, [picture, other])
 
 
 @edit.command()
@@ -202,17 +202,16 @@ def sweep(
         allow_unknown=allow_unknown,
     )  # fmt: skip
     made = last(toolbox.swept(drawing(model), request, component, folder))
-    _write_strip(made, [f"{told['amount']:+.1f}" for told in made.settings], output)
+    _write_strip(made, [f"{told['amount']:+.1f}" for told in made.settings], output, [picture])
 
 
-def _write_strip(made: Pictures, words: list[str], path: Path) -> None:
+def _write_strip(made: Pictures, words: list[str], path: Path, opened: list[Path]) -> None:
     import numpy as np
 
-    from tranh.engine.picture import save_picture
     from tranh.engine.sheet import sheet
     from tranh.nn.pixels import to_images
 
     noted(made)
     images = to_images(np.stack([np.asarray(image) for image in made.images]))
     strip = sheet(images, words, len(words), max(128, images.shape[-1]))
-    typer.echo(save_picture(strip, path, made.settings[0] | {"frames": len(words)}))
+    typer.echo(put(strip, path, made.settings[0] | {"frames": len(words)}, opened))

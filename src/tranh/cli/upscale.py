@@ -51,7 +51,7 @@ def upscale(
     check_target(output)
     request = Request("", seed=seed, steps=steps, size=to, image=read_picture(picture))
     system, world = making.default(model), making.world(model)
-    written(last(making.upscale(system, request, factor, sampled, world)), [output])
+    written(last(making.upscale(system, request, factor, sampled, world)), [output], [picture])
 
 
 @edit.command()
@@ -75,4 +75,4 @@ def enhance(
     check_target(output)
     request = Request("", image=read_picture(picture))
     system, world = making.default(model, None), making.world(model)
-    written(last(making.enhance(system, request, straighten, world)), [output])
+    written(last(making.enhance(system, request, straighten, world)), [output], [picture])

@@ -6,7 +6,6 @@ PyAV) nearly every pixel; how often it is played, a WebP and a GIF say, and of a
 
 from __future__ import annotations
 
-import html
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tranh.engine.picture import SETTINGS_LIMIT, XMP, check_folder, read_settings
+from tranh.engine.picture import SETTINGS_LIMIT, check_folder, read_settings, xmp
 from tranh.files import replacing
 from tranh.types import Event, TranhError
 
@@ -105,10 +104,9 @@ def settings_of(path: Path) -> dict[str, Any]:
 
 def _webp(frames: Sequence[Image.Image], path: Path, fps: float, loop: bool, settings: str) -> Iterator[int]:
     first, *rest = frames
-    xmp = XMP.format(html.escape(settings)).encode()
     first.save(
         path, "WEBP", save_all=True, append_images=rest, duration=_milliseconds(len(frames), fps),
-        loop=0 if loop else 1, lossless=True, method=4, minimize_size=True, xmp=xmp,
+        loop=0 if loop else 1, lossless=True, method=4, minimize_size=True, xmp=xmp(settings).encode(),
     )  # fmt: skip
     yield len(frames)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,7 +20,7 @@ from torch.utils import _pytree as pytree
 
 from tranh.types import TranhError
 
-ROWS = 8
+ROWS = 16
 """Most rows of one call: on a CPU more make a call longer and hardly cheaper, and everybody waits for it."""
 
 PATIENCE = 0.002
@@ -28,6 +28,9 @@ PATIENCE = 0.002
 
 LOOK = 0.02
 """Seconds between two looks of a waiting guest at whether it is still wanted."""
+
+YIELDS = 0.2
+"""Seconds a call that could take more rows lets full ones go before it: alone it would use the machine badly."""
 
 AGEING = 0.2
 """Share of a second of service that a second of waiting outweighs, so that nobody waits for ever."""
@@ -42,12 +45,13 @@ class Guest:
 
     Attributes:
         deadline: on the clock of :func:`time.monotonic`; None for no end.
+        needs: seconds of computing it is expected to take in all; 0 where nothing is known of it.
         served: seconds of computing it has had, those of shared calls by rows.
         calls: network calls it took part in.
     """
 
     def __init__(self, deadline: float | None = None) -> None:
-        self.deadline, self.served, self.calls = deadline, 0.0, 0
+        self.deadline, self.needs, self.served, self.calls = deadline, 0.0, 0.0, 0
         self._why: str | None = None
 
     def cancel(self, why: str = "cancelled") -> None:
@@ -63,6 +67,8 @@ class Guest:
         if self._why is not None:
             raise Left(self._why)
 
+
+Within = Callable[[], AbstractContextManager[Any]]
 
 _guest: ContextVar[Guest | None] = ContextVar("guest", default=None)
 
@@ -86,10 +92,15 @@ class _Call:
 class _Door:
     """One method of one object, and how it is called."""
 
-    def __init__(self, doors: Doors, owner: object, name: str, method: Callable[..., Any], tile: int | None) -> None:
-        self.doors, self.owner, self.name, self.method, self.tile = doors, owner, name, method, tile
+    def __init__(
+        self, doors: Doors, owner: object, name: str, method: Callable[..., Any], tile: int | None, within: Within
+    ) -> None:
+        self.doors, self.owner, self.name, self.method, self.tile, self.within = (
+            doors, owner, name, method, tile, within
+        )  # fmt: skip
         self.own = name in vars(owner)  # else the method is its class's
         self.whole = False  # what it gives cannot be divided among guests
+        self.even: dict[Any, bool] = {}  # by shapes: rows do not depend on their place in a tile
 
     def remove(self) -> None:
         if self.own:
@@ -111,6 +122,9 @@ class Doors:
         rows: most rows of one call; patience: seconds a call waits for others that may still come.
         tile: rows of every call of a door whose pictures must not depend on their company (exact mode); smaller calls
             are filled up. None: rows are computed in whatever company there is.
+
+    Attributes:
+        calls, answered, spent: calls computed, guests answered by them, and the seconds that took.
     """
 
     def __init__(self, rows: int = ROWS, patience: float = PATIENCE, tile: int | None = None) -> None:
@@ -118,16 +132,21 @@ class Doors:
             raise ValueError(f"rows {rows}, tile {tile}: give at least 1 of each")
         self.rows, self.patience, self.tile = rows, patience, tile
         self.calls = self.answered = 0
+        self.spent = 0.0
         self._changed = threading.Condition()
         self._waiting: list[_Call] = []
         self._running: set[Guest] = set()
         self._doors: list[_Door] = []
-        self._closed = False
+        self._closed, self._free = False, 0.0
         self._thread = threading.Thread(target=self._serve, name="doors", daemon=True)
         self._thread.start()
 
-    def put(self, owner: object, *methods: str) -> None:
+    def put(self, owner: object, *methods: str, tile: int | None = None, within: Within = nullcontext) -> None:
         """Doors before methods of an object that all guests share, ``forward`` if none are named.
+
+        Args:
+            tile: of these doors, in the place of the doors' own.
+            within: what their calls are computed inside.
 
         Raises:
             ValueError: the object has no such method.
@@ -137,7 +156,7 @@ class Doors:
             if not callable(method):
                 raise ValueError(f"{type(owner).__name__} has no method {name!r} to put a door before")
             if not isinstance(method, _Door):
-                door = _Door(self, owner, name, method, self.tile)
+                door = _Door(self, owner, name, method, tile or self.tile, within)
                 self._doors.append(door)
                 setattr(owner, name, door)
 
@@ -221,8 +240,10 @@ class Doors:
             _answer(batch)
             spent, rows = time.perf_counter() - begun, sum(call.rows for call in batch)
             with self._changed:
+                self._free = time.monotonic()
                 self.calls += 1
                 self.answered += len(batch)
+                self.spent += spent
                 for call in batch:
                     call.guest.served += spent * call.rows / rows
                     call.guest.calls += 1
@@ -235,26 +256,43 @@ class Doors:
             if not self._waiting:
                 self._changed.wait()
                 continue
-            left = min(call.arrived for call in self._waiting) + self.patience - time.monotonic()
-            if not self._running or left <= 0:
-                return self._take()
+            now = time.monotonic()
+            batch, full = chosen(self._waiting, self.rows, now)
+            # Patience begins when the last call is answered: those it answered come back within it and join those who
+            # waited meanwhile. Otherwise two guests out of step would be answered one by one for ever.
+            begun = max(min(call.arrived for call in self._waiting), self._free)
+            left = begun + self.patience - now
+            if full or not self._running or left <= 0:
+                for call in batch:
+                    self._waiting.remove(call)
+                return batch
             self._changed.wait(left)
         return []
 
-    def _take(self) -> list[_Call]:
-        """Whoever has had the least service goes first, with those at the same door in the same order."""
-        now = time.monotonic()
-        order = sorted(self._waiting, key=lambda call: call.guest.served - AGEING * (now - call.arrived))
-        first, rows = order[0], 0
-        batch: list[_Call] = []
-        for call in order:
-            together = call is first or (call.key == first.key and not first.door.whole)
-            if together and (not batch or rows + call.rows <= self.rows):
-                batch.append(call)
-                rows += call.rows
-        for call in batch:
-            self._waiting.remove(call)
-        return batch
+
+def chosen(waiting: Sequence[_Call], rows: int, now: float) -> tuple[list[_Call], bool]:
+    """The calls that are answered together next, and whether no more fit.
+
+    Whoever needs the least goes first (or has had the least, where that is more or all that is known), with those at
+    the same door in the same order. A call that is not full lets one that is go before it, for a while: it may still
+    fill.
+    """
+    order = sorted(waiting, key=lambda call: max(call.guest.needs, call.guest.served) - AGEING * (now - call.arrived))
+    batches: list[tuple[list[_Call], int]] = []
+    for call in order:
+        for k, (batch, filled) in enumerate(batches):
+            if call.key == batch[0].key and not call.door.whole:
+                if filled + call.rows <= rows:
+                    batch.append(call)
+                    batches[k] = batch, filled + call.rows
+                break
+        else:
+            batches.append(([call], call.rows))
+    full = [batch for batch, filled in batches if filled + batch[0].rows > rows]
+    first = batches[0][0]
+    if full and (first is full[0] or now - first[0].arrived < YIELDS):
+        return full[0], True
+    return first, False
 
 
 def _within(deadline: float) -> float:
@@ -319,11 +357,11 @@ def _answer(batch: list[_Call]) -> None:
         if not isinstance(first.key, _Key):
             door, _, spec, leaves = first.key
             args, kwargs = pytree.tree_unflatten(leaves, spec)
-            with _computing(first.context):
+            with _computing(first):
                 first.result = door.method(*args, **kwargs)
             return
         tensors = [torch.cat(rows) for rows in zip(*(call.tensors for call in batch), strict=True)]
-        with _computing(first.context):
+        with _computing(first):
             results = _tiled(first, tensors, sum(call.rows for call in batch))
         divided = _divided(results, [call.rows for call in batch])
         if divided is None:
@@ -349,16 +387,16 @@ class _Undivided(Exception):
 def _whole(call: _Call) -> None:
     try:
         args, kwargs = call.key.arguments(call.tensors)
-        with _computing(call.context):
+        with _computing(call):
             call.result = call.door.method(*args, **kwargs)
     except BaseException as error:
         call.error = error
 
 
 @contextmanager
-def _computing(context: _Context) -> Iterator[None]:
-    device, autocast, dtype, grad = context
-    with torch.set_grad_enabled(grad), torch.autocast(device, dtype=dtype, enabled=autocast):
+def _computing(call: _Call) -> Iterator[None]:
+    device, autocast, dtype, grad = call.context
+    with call.door.within(), torch.set_grad_enabled(grad), torch.autocast(device, dtype=dtype, enabled=autocast):
         yield
 
 
@@ -368,6 +406,7 @@ def _tiled(call: _Call, tensors: list[Tensor], rows: int) -> Any:
     if tile is None or call.door.whole:
         args, kwargs = call.key.arguments(tensors)
         return call.door.method(*args, **kwargs)
+    tile = tile if _even(call, tensors, tile) else 1
     parts = []
     for start in range(0, rows, tile):
         index = torch.arange(start, start + tile)
@@ -381,6 +420,18 @@ def _tiled(call: _Call, tensors: list[Tensor], rows: int) -> Any:
             raise _Undivided
         joined.append(torch.cat(one)[:rows])
     return pytree.tree_unflatten(joined, spec[0])
+
+
+def _even(call: _Call, tensors: list[Tensor], tile: int) -> bool:
+    """Does a row give the same wherever in the tile it stands? Small products are summed in another order at the edge
+    of a tile; what is asked in such shapes is then computed row by row. Looked at once for every shape."""
+    shapes = (*((t.shape[1:], t.dtype) for t in tensors), call.context)
+    if shapes not in call.door.even:
+        args, kwargs = call.key.arguments([t[:1].expand(tile, *t.shape[1:]).contiguous() for t in tensors])
+        leaves, _ = pytree.tree_flatten(call.door.method(*args, **kwargs))
+        rows = [leaf for leaf in leaves if _has_rows(leaf, tile)]
+        call.door.even[shapes] = all(torch.equal(one, rest) for leaf in rows for one in leaf[:1] for rest in leaf[1:])
+    return call.door.even[shapes]
 
 
 def _has_rows(leaf: Any, rows: int) -> bool:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Literal
 
@@ -20,7 +21,9 @@ from tranh.types import Event, TranhError
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 ENDS: tuple[State, ...] = ("done", "failed", "cancelled")
 
-ACTIVE, WAITING = 16, 64
+ACTIVE, WAITING = 24, 64
+"""More jobs at once than fit into one call, so that calls at several doors and of several shapes fill up."""
+
 HALF_LIFE = 20
 """Finished jobs over which the speed that waiting times are foretold by forgets half of what it knew."""
 
@@ -101,6 +104,8 @@ class Job:
 
     def _say(self, event: Event) -> None:
         with self._changed:
+            if self._events and self._events[-1].preview is not None:  # it holds tensors; only the newest is looked at
+                self._events[-1] = replace(self._events[-1], preview=None)
             self._events.append(event)
             self.result = event.result if event.result is not None else self.result
             self._changed.notify_all()
@@ -108,6 +113,8 @@ class Job:
     def _end(self, state: State, error: BaseException | None = None) -> None:
         with self._changed:
             self.state, self.error, self.ended = state, error, time.monotonic()
+            if self._events:
+                self._events[-1] = replace(self._events[-1], preview=None)
             self._changed.notify_all()
 
 
@@ -245,6 +252,7 @@ class Engine:
         try:
             job.guest.check()
             job.state, job.started = "running", time.monotonic()
+            job.guest.needs = job.cost / self._speed if self._speed else 0.0
             with self.doors.inside(job.guest), closing(_closable(job.work())) as events:
                 for event in events:
                     job._say(event)

@@ -6,8 +6,8 @@ It does not know what the settings mean beyond the few names that other programs
 from __future__ import annotations
 
 import html
+import io
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
-from tranh.files import replacing
+from tranh.files import write_bytes
 from tranh.types import TranhError
 
 SUFFIXES = {".png": "PNG", ".webp": "WEBP", ".jpg": "JPEG", ".jpeg": "JPEG"}
@@ -32,11 +32,15 @@ UNICODE = b"UNICODE\0"
 SETTINGS_LIMIT = 10_000
 """Bytes of JSON: a segment of a JPEG holds 64 KiB, and XMP writes a quotation mark as six letters."""
 
-SHOWN = {"steps": "Steps", "guidance": "CFG scale", "seed": "Seed"}
+SHOWN = {"steps": "Steps", "sampler": "Sampler", "guidance": "CFG scale", "seed": "Seed"}
 XMP = (
     '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-    '<rdf:Description rdf:about="" xmlns:tranh="urn:tranh:1" tranh:settings="{}"/></rdf:RDF></x:xmpmeta>'
+    '<rdf:Description rdf:about=""{}/></rdf:RDF></x:xmpmeta>'
 )
+SETTINGS_ATTRIBUTE = 'tranh:settings="'
+XMP_SETTINGS = ' xmlns:tranh="urn:tranh:1" ' + SETTINGS_ATTRIBUTE + '{}"'
+XMP_SOURCE = ' xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" Iptc4xmpExt:DigitalSourceType="{}"'
+XMP_KEY = "XML:com.adobe.xmp"
 
 
 def check_target(path: Path) -> str:
@@ -82,14 +86,14 @@ def _line(text: object) -> str:
     return " ".join(str(text).split())
 
 
+def xmp(settings: str | None = None, source_type: str | None = None) -> str:
+    """An XMP packet of settings as JSON and of IPTC's word for how a picture came to be, as far as each is given."""
+    told = [(XMP_SETTINGS, settings), (XMP_SOURCE, source_type)]
+    return XMP.format("".join(said.format(html.escape(value)) for said, value in told if value is not None))
+
+
 def save_picture(image: Image.Image, path: Path, settings: Mapping[str, Any]) -> Path:
-    """Write a picture with its settings inside.
-
-    A PNG keeps them as two iTXt chunks in UTF-8: ``parameters``, a text for people and other programs, and ``tranh``,
-    all of them as JSON. WebP and JPEG keep the text as EXIF UserComment and the JSON in XMP.
-
-    Args:
-        settings: JSON values; ``prompt negative_prompt steps guidance seed model hash`` are also shown as text.
+    """Write a picture with its settings inside, see :func:`encoded`.
 
     Returns:
         ``path``.
@@ -98,25 +102,55 @@ def save_picture(image: Image.Image, path: Path, settings: Mapping[str, Any]) ->
         TranhError: the place or its suffix will not do, or the settings are longer than a file can hold.
     """
     path = Path(path)
-    kind = check_target(path)
+    write_bytes(path, encoded(image, check_target(path), settings))
+    return path
+
+
+def encoded(
+    image: Image.Image,
+    kind: str,
+    settings: Mapping[str, Any],
+    *,
+    source_type: str | None = None,
+    quality: int | None = None,
+) -> bytes:
+    """A picture as the bytes of a file, with its settings inside.
+
+    A PNG keeps them as two iTXt chunks in UTF-8: ``parameters``, a text for people and other programs, and ``tranh``,
+    all of them as JSON. WebP and JPEG keep the text as EXIF UserComment and the JSON in XMP.
+
+    Args:
+        kind: ``PNG``, ``WEBP`` or ``JPEG``.
+        settings: JSON values; ``prompt negative_prompt steps sampler guidance seed model hash`` are also shown as text.
+        source_type: an IPTC DigitalSourceType to tell in XMP, as its address.
+        quality: 0 to 100, of a JPEG or a WebP that may lose; None for a JPEG of 95 or a WebP without loss.
+
+    Raises:
+        TranhError: the settings are longer than a file can hold.
+    """
     # Half a surrogate pair (bytes of a command line that are not UTF-8) must not stop a finished picture.
     value = json.dumps(dict(settings), ensure_ascii=False).encode("utf-8", "replace").decode()
     text = describe(settings, image.size).encode("utf-8", "replace").decode()
     if len(value.encode()) > SETTINGS_LIMIT:
         raise TranhError(f"the settings have {len(value.encode())} bytes; {SETTINGS_LIMIT} fit into a picture.")
+    options = dict(OPTIONS[kind])
+    if quality is not None and kind != "PNG":
+        options |= {"quality": quality} | ({"lossless": False} if kind == "WEBP" else {})
     if kind == "PNG":
         info = PngInfo()
         info.add_itxt(TEXT, text)
         info.add_itxt(KEY, value)
-        kept: dict[str, Any] = {"pnginfo": info}
+        if source_type is not None:
+            info.add_itxt(XMP_KEY, xmp(source_type=source_type))
+        options["pnginfo"] = info
     else:
         exif = Image.Exif()
         exif.endian = ">"  # the byte order that other programs expect in a UserComment
         exif.get_ifd(EXIF_IFD)[USER_COMMENT] = UNICODE + text.encode("utf-16-be")
-        kept = {"exif": exif.tobytes(), "xmp": XMP.format(html.escape(value)).encode()}
-    with replacing(path) as temporary:
-        image.convert("RGB").save(temporary, kind, **OPTIONS[kind], **kept)
-    return path
+        options |= {"exif": exif.tobytes(), "xmp": xmp(value, source_type).encode()}
+    out = io.BytesIO()
+    image.convert("RGB").save(out, kind, **options)
+    return out.getvalue()
 
 
 def read_settings(path: Path) -> dict[str, Any]:
@@ -128,16 +162,23 @@ def read_settings(path: Path) -> dict[str, Any]:
     path = Path(path)
     try:
         with Image.open(path, formats=sorted(set(SUFFIXES.values()))) as image:
-            value, xmp = image.info.get(KEY), image.info.get("xmp", b"")
+            value = settings_text(image.info)
     except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as error:
         raise TranhError(f"{path} cannot be read as PNG, WebP or JPEG ({error}).") from error
-    if value is None and isinstance(xmp, bytes):
-        found = re.search(rb'\btranh:settings="([^"]*)"', xmp)
-        value = html.unescape(found[1].decode("utf-8", "replace")) if found else None
     try:
-        settings = json.loads(str(value)) if value is not None else None
+        settings = json.loads(value) if value is not None else None
     except ValueError:
         settings = None
     if not isinstance(settings, dict):
         raise TranhError(f"{path} holds no settings of Tranh: it was made or saved again by another program.")
     return settings
+
+
+def settings_text(info: Mapping[str, Any]) -> str | None:
+    """The JSON of :func:`encoded` among the texts of a file (Pillow's ``image.info``), or None."""
+    if KEY in info:
+        return str(info[KEY])
+    packet = info.get("xmp", b"")
+    packet = packet.decode("utf-8", "replace") if isinstance(packet, bytes) else str(packet)
+    value, closed, _ = packet.partition(SETTINGS_ATTRIBUTE)[2].partition('"')
+    return html.unescape(value) if closed else None

@@ -7,7 +7,7 @@ one, so a row never lacks its file; a file without a row is what a crash left, a
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
@@ -81,6 +81,12 @@ class Album:
         with self.database.reading() as ask:
             row = ask.execute(select(pictures).where(pictures.c.id == id, pictures.c.owner == owner)).one_or_none()
         return picture_of(row) if row is not None else None
+
+    def named(self, files: Collection[str], owner: str) -> dict[str, str]:
+        """The ids of an owner's pictures by their files, of those that are such; the oldest where several are equal."""
+        mine = select(pictures.c.sha256, pictures.c.id).where(pictures.c.owner == owner, pictures.c.sha256.in_(files))
+        with self.database.reading() as ask:
+            return {row.sha256: row.id for row in ask.execute(mine.order_by(pictures.c.number.desc()))}
 
     def pictures(
         self, owner: str, favourite: bool | None, before: int | None, limit: int

@@ -11,7 +11,7 @@ import functools
 import io
 import time
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any, get_args
 
@@ -150,11 +150,18 @@ class Desk:
         self.store.queue.remove(id, owner)
         self._feed.forget(id)
 
-    async def watch(self, id: str, owner: str = "", after: int = 0) -> AsyncIterator[Update]:
+    def on_end(self, told: Callable[[Status, int], None]) -> None:
+        """Tell somebody of every job that ends here, and of how many pictures it made."""
+        self._runner.on_end = told
+
+    async def watch(self, id: str, owner: str = "", after: int = 0, *, previews: bool = True) -> AsyncIterator[Update]:
         """What is told of a job: what was, after number ``after``, and what comes, until ``end``.
 
         Numbers only grow, through a restart too. States, pictures and the end are all told; progress and previews may
         be left out where newer ones came meanwhile, and are not told again after a restart.
+
+        Args:
+            previews: made for whoever watches, which takes time.
         """
         await asyncio.to_thread(self.job, id, owner)
         with self._feed.listening(id) as changed:
@@ -171,6 +178,8 @@ class Desk:
                 for update in sorted(news, key=lambda one: one.number):
                     if update.number > after:
                         after = update.number
+                        if update.kind == "preview" and not previews:
+                            continue
                         yield await self._seen(update)
                         if update.kind == "end":
                             return
@@ -208,6 +217,10 @@ class Desk:
         if picture is None:
             raise missing("image", id)
         return picture
+
+    def named(self, files: Collection[str], owner: str = "") -> dict[str, str]:
+        """The ids of an owner's finished pictures by their files (SHA-256), of those that are such."""
+        return self.store.album.named(files, owner)
 
     def pictures(
         self, owner: str = "", *, favourite: bool | None = None, cursor: str | None = None, limit: int = 50

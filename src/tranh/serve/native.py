@@ -1,22 +1,26 @@
-"""The server's own API of jobs: submit, list, watch, cancel, retry.
+"""The server's own API of jobs: submit, list, watch, cancel, retry, delete.
 
 It knows no model: orders are handed to the desk.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request
-from fastapi.responses import StreamingResponse
+from fastapi.concurrency import run_in_threadpool
+from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, ConfigDict, Field
 
 from tranh.serve.desk import Desk
-from tranh.serve.orders import Order, Picture, Record
+from tranh.serve.keys import From
+from tranh.serve.orders import ENDS, Order, Record, Refused, Status, Update
+from tranh.serve.replies import Deleted, ImageReply, JobList, JobReply
+from tranh.serve.sources import inward, outward, pictures_of
 
-router = APIRouter(prefix="/api")
+router = APIRouter(prefix="/api", tags=["jobs"])
 
 
 def the_desk(request: Request) -> Desk:
@@ -26,86 +30,115 @@ def the_desk(request: Request) -> Desk:
 
 
 AtDesk = Annotated[Desk, Depends(the_desk)]
+Limit = Annotated[int, Query(ge=1, le=200, description="most of a page")]
+Page = Annotated[str | None, Query(max_length=200, description="`next` of the page before")]
 
 
 class Submitted(BaseModel):
     """An order as it is sent."""
 
     model_config = ConfigDict(extra="forbid")
-    tool: str = "generate"
-    model: str | None = None
-    request: dict[str, Any] = Field(default_factory=dict)
+    tool: str = Field("generate", description="one of `GET /api/tools`", max_length=100)
+    model: str | None = Field(None, description="one of `GET /api/models`; null for the default one", max_length=200)
+    request: dict[str, Any] = Field(
+        default_factory=dict,
+        description="fields of the tool; pictures are told by the ids of uploads or images",
+        examples=[{"prompt": "a red circle", "seed": 7, "count": 4}],
+    )
 
 
-def shown_picture(picture: Picture) -> dict[str, Any]:
-    """A picture as clients see it."""
-    return {
-        "id": picture.id, "object": "image", "job": picture.job, "index": picture.index,
-        "created_at": picture.created_at, "width": picture.width, "height": picture.height, "mime": picture.mime,
-        "bytes": picture.bytes, "seed": picture.seed, "settings": dict(picture.settings),
-        "favourite": picture.favourite, "url": f"/api/images/{picture.id}/file",
-        "thumb": f"/api/images/{picture.id}/thumb",
-    }  # fmt: skip
+def the_job(id: str, desk: AtDesk, by: From) -> Record:
+    """The job that is asked about; known before the first byte of a reply is sent."""
+    return desk.job(id, by.owner)
 
 
-def shown(record: Record) -> dict[str, Any]:
-    """A job as clients see it."""
-    fault = record.fault
-    return {
-        "id": record.id, "object": "job", "tool": record.order.tool, "model": record.order.model,
-        "status": record.status, "progress": record.progress, "step": record.step, "steps": record.steps,
-        "queue_position": record.queue_position, "eta_s": record.eta_s, "created_at": record.created_at,
-        "started_at": record.started_at, "completed_at": record.completed_at, "attempts": record.attempts,
-        "request": dict(record.order.request), "images": [shown_picture(p) for p in record.pictures],
-        "notices": list(record.notices),
-        "error": fault
-        and {"message": fault.message, "type": fault.type, "param": fault.param, "code": fault.code},
-    }  # fmt: skip
+AJob = Annotated[Record, Depends(the_job)]
 
 
 @router.post("/jobs", status_code=202)
 def submit(
-    sent: Submitted, desk: AtDesk, idempotency_key: Annotated[str | None, Header(max_length=255)] = None
-) -> dict[str, Any]:
+    sent: Submitted,
+    desk: AtDesk,
+    by: From,
+    idempotency_key: Annotated[
+        str | None, Header(max_length=255, description="the same word gives the same job for a day")
+    ] = None,
+) -> JobReply:
     """Order pictures; they are drawn whether or not anybody waits for them."""
-    order = Order(sent.tool, desk.model(sent.model).name, sent.request)
-    return shown(desk.submit(order, idempotency=idempotency_key))
+    order = Order(sent.tool, desk.model(sent.model).name, inward(desk, by.owner, sent.tool, sent.request))
+    by.pays(pictures_of(order))
+    return _shown(desk, by.owner, [desk.submit(order, by.owner, idempotency=idempotency_key)])[0]
 
 
 @router.get("/jobs")
-def jobs(
-    desk: AtDesk,
-    status: str | None = None,
-    cursor: str | None = None,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
-) -> dict[str, Any]:
+def jobs(desk: AtDesk, by: From, status: Status | None = None, cursor: Page = None, limit: Limit = 50) -> JobList:
     """Jobs, newest first."""
-    found, following = desk.jobs(status=status, cursor=cursor, limit=limit)
-    return {"object": "list", "data": [shown(record) for record in found], "next": following}
+    found, following = desk.jobs(by.owner, status=status, cursor=cursor, limit=limit)
+    return JobList(data=_shown(desk, by.owner, found), next=following)
 
 
 @router.get("/jobs/{id}")
-def job(id: str, desk: AtDesk) -> dict[str, Any]:
+def job(record: AJob, desk: AtDesk, by: From) -> JobReply:
     """Where a job stands."""
-    return shown(desk.job(id))
+    return _shown(desk, by.owner, [record])[0]
+
+
+@router.delete("/jobs/{id}")
+def remove(id: str, desk: AtDesk, by: From) -> Deleted:
+    """Forget a job and its pictures; one that runs is cancelled first."""
+    desk.remove(id, by.owner)
+    return Deleted(id=id, object="job")
 
 
 @router.post("/jobs/{id}/cancel")
-def cancel(id: str, desk: AtDesk) -> dict[str, Any]:
-    """Stop a job."""
-    return shown(desk.cancel(id))
+def cancel(id: str, desk: AtDesk, by: From) -> JobReply:
+    """Stop a job; one that has ended stays as it is."""
+    return _shown(desk, by.owner, [desk.cancel(id, by.owner)])[0]
 
 
-@router.get("/jobs/{id}/events")
-def events(
-    id: str, desk: AtDesk, after: int = 0, last_event_id: Annotated[str | None, Header()] = None
-) -> StreamingResponse:
-    """Watch a job, from the last event that was seen."""
-    desk.job(id)
-    seen = int(last_event_id) if last_event_id and last_event_id.isdecimal() else after
+@router.post("/jobs/{id}/retry", status_code=202)
+def retry(id: str, desk: AtDesk, by: From) -> JobReply:
+    """The same order again, as a new job."""
+    by.pays(pictures_of(desk.job(id, by.owner).order))
+    return _shown(desk, by.owner, [desk.retry(id, by.owner)])[0]
 
-    async def told() -> AsyncIterator[str]:
-        async for update in desk.watch(id, after=seen):
-            yield f"id: {update.number}\nevent: {update.kind}\ndata: {json.dumps(dict(update.data))}\n\n"
 
-    return StreamingResponse(told(), media_type="text/event-stream")
+@router.get("/jobs/{id}/events", response_class=EventSourceResponse)
+async def events(
+    record: AJob,
+    desk: AtDesk,
+    by: From,
+    after: Annotated[int, Query(ge=0, description="number of the last event that was seen")] = 0,
+    last_event_id: Annotated[
+        str | None, Header(pattern=r"^\d{1,15}$", description="the same, as browsers send it when they come back")
+    ] = None,
+) -> AsyncIterator[ServerSentEvent]:
+    """Watch a job, from the last event that was seen: `job`, `progress`, `preview`, `image` and at last `end`."""
+    seen = int(last_event_id) if last_event_id else after
+    async for update in desk.watch(record.id, by.owner, seen):
+        data = await run_in_threadpool(_told, desk, by.owner, record.id, update)
+        yield ServerSentEvent(id=str(update.number), event=update.kind, data=data)
+
+
+def _shown(desk: Desk, owner: str, records: Sequence[Record]) -> list[JobReply]:
+    requests = outward(desk, owner, records)
+    return [JobReply.of(record, request) for record, request in zip(records, requests, strict=True)]
+
+
+def _told(desk: Desk, owner: str, id: str, update: Update) -> Mapping[str, Any]:
+    """What an event says: jobs and pictures as their routes give them."""
+    try:
+        if update.kind == "job":
+            return _shown(desk, owner, [_then(desk.job(id, owner), update.data["status"])])[0].model_dump()
+        if update.kind == "image":
+            return ImageReply.of(desk.picture(str(update.data["id"]), owner)).model_dump()
+    except Refused:  # it was deleted meanwhile
+        pass
+    return update.data
+
+
+def _then(record: Record, status: Status) -> Record:
+    """A job as it was when it was told of: before its end it had no pictures."""
+    if status == record.status or status in ENDS:
+        return replace(record, status=status)
+    return replace(record, status=status, completed_at=None, eta_s=None, pictures=(), notices=(), fault=None)

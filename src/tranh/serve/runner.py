@@ -70,6 +70,9 @@ class Runner:
     Args:
         ready: makes a job's work again, as it was when it was ordered.
         encode: a finished picture and its settings as the bytes of a PNG.
+
+    Attributes:
+        on_end: is told of every job that ends here, and of how many pictures it made.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class Runner:
     ) -> None:
         self.engine, self.store, self.feed, self.ready, self.encode = engine, store, feed, ready, encode
         self.closing = False
+        self.on_end: Callable[[Status, int], None] = lambda status, pictures: None
         self._live: dict[str, _Live] = {}
         self._owed: dict[str, Callable[[], object]] = {}  # ends that could not be written down yet
         self._foreign: dict[str, Standing] = {}
@@ -132,6 +136,8 @@ class Runner:
                 live.job.cancel()
             if told:
                 self._drop(live)
+        if told:
+            self.on_end("cancelled", 0)
         self.feed.tell(id, told)
 
     def seen(self, record: Record) -> Record:
@@ -379,6 +385,7 @@ class Runner:
         )
         self._drop(live)
         if told:
+            self.on_end(status, len(made))
             self.feed.tell(live.id, told)
         else:  # it is another's by now, or was removed
             self.feed.forget(live.id)

@@ -1,0 +1,163 @@
+"""The end of a server's patience: slow clients, silent ones, and too many of them.
+
+A protocol of uvicorn with deadlines that it does not have itself. It knows no application.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from tranh.serve.errors import body
+
+
+@dataclass
+class Patience:
+    """How long is waited, and for how many.
+
+    Attributes:
+        head: seconds from the first byte of a request to the end of its headers.
+        grace, rate: a body may take so many seconds, and one more for each ``rate`` bytes that came.
+        reading: seconds a client may leave a reply unread.
+        linger: seconds in which a body that nobody wants any more is thrown away, so that the reply is read first.
+        connections: at one moment; each: from one address (a loopback address may take all).
+        taken: connections now, by address.
+    """
+
+    head: float = 10.0
+    grace: float = 20.0
+    rate: float = 16 * 1024
+    reading: float = 60.0
+    linger: float = 1.0
+    connections: int = 4096
+    each: int = 256
+    taken: Counter[str] = field(default_factory=Counter)
+
+    def full(self, host: str) -> bool:
+        """Is there no place for one more from an address?"""
+        near = host in ("127.0.0.1", "::1", "")
+        return self.taken.total() > self.connections or (not near and self.taken[host] > self.each)
+
+
+def protocol(patience: Patience) -> type[H11Protocol]:
+    """A protocol for ``uvicorn.Config(http=...)`` that is only so patient."""
+
+    class Patient(_Patient):
+        pass
+
+    Patient.patience = patience
+    return Patient
+
+
+class _Patient(H11Protocol):
+    patience: Patience
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._timer: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
+        self._begun = 0.0
+        self._waits_for = ""
+        self._came = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._host = self.client[0] if self.client else ""
+        self.patience.taken[self._host] += 1
+        if self.patience.full(self._host):
+            self._refuse(503, "too many connections", "server_error", {"retry-after": "5"})
+            return
+        self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        for timer in (self._timer, self._unread):
+            if timer is not None:
+                timer.cancel()
+        self.patience.taken[self._host] -= 1
+        if not self.patience.taken[self._host]:
+            del self.patience.taken[self._host]
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._came += len(data)
+        super().data_received(data)
+        self._wait()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.conn.their_state is h11.SEND_BODY and not self.transport.is_closing():
+            self._arm("nothing", self.patience.linger)
+        else:
+            self._wait()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread = self.loop.call_later(self.patience.reading, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+        super().resume_writing()
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(400, msg, "invalid_request_error", {})
+
+    def _wait(self) -> None:
+        """Look at what the client still owes, and give it time for that."""
+        if self._waits_for == "nothing":
+            return
+        state = self.conn.their_state
+        if state is h11.SEND_BODY:
+            self._arm("a body", self.patience.grace)
+        elif state is h11.IDLE and (self.cycle is None or self.cycle.response_complete) and self._owes_headers():
+            self._arm("headers", self.patience.head)
+        else:
+            self._waits_for = ""
+
+    def _owes_headers(self) -> bool:
+        """A new connection, or the beginning of a request; between two requests uvicorn's own timer counts."""
+        return self.cycle is None or bool(self.conn.trailing_data[0])
+
+    def _arm(self, waits_for: str, seconds: float) -> None:
+        if self._waits_for == waits_for:
+            return
+        self._waits_for, self._begun, self._came = waits_for, self.loop.time(), 0
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self.loop.call_later(seconds, self._late, waits_for)
+
+    def _late(self, waits_for: str) -> None:
+        if self._waits_for != waits_for or self.transport.is_closing():
+            return
+        if waits_for == "a body":
+            left = self._begun + self.patience.grace + self._came / self.patience.rate - self.loop.time()
+            if left > 0:
+                self._timer = self.loop.call_later(left, self._late, waits_for)
+                return
+        if waits_for == "nothing":
+            self.transport.close()
+            return
+        self._refuse(408, f"{waits_for} came too slowly", "invalid_request_error", {})
+
+    def _refuse(self, status: int, why: str, kind: str, headers: dict[str, str]) -> None:
+        """Say why, and hang up. Where a reply has begun, only hang up."""
+        self._waits_for = "nothing"
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            code = {408: "request_timeout"}.get(status)
+            said = json.dumps(body(why, kind, code)).encode()
+            told = {
+                "content-type": "application/json", "content-length": str(len(said)), "connection": "close", **headers
+            }  # fmt: skip
+            pairs = [(k.encode(), v.encode()) for k, v in told.items()]
+            if self.cycle is not None:
+                self.cycle.disconnected = True  # what the application still says goes nowhere
+            for event in (h11.Response(status_code=status, headers=pairs), h11.Data(data=said), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()

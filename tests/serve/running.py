@@ -1,0 +1,49 @@
+"""A server in a thread, on a free port, as people start it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from tranh.engine.doors import Doors
+from tranh.engine.jobs import Engine
+from tranh.serve.app import Settings, create_app
+from tranh.serve.desk import Desk
+from tranh.serve.limits import Patience
+from tranh.serve.orders import Model
+from tranh.serve.process import opened, server
+
+
+@dataclass(frozen=True)
+class Running:
+    url: str
+    desk: Desk
+    patience: Patience
+
+    @property
+    def address(self) -> tuple[str, int]:
+        host, _, port = self.url.removeprefix("http://").partition(":")
+        return host, int(port)
+
+
+@contextmanager
+def running(
+    models: Sequence[Model], settings: Settings | None = None, patience: Patience | None = None, **engine: int
+) -> Iterator[Running]:
+    settings = replace(settings or Settings(), host="127.0.0.1")
+    begun = threading.Event()
+    with Engine(Doors(), **engine) as work, opened("127.0.0.1", 0) as (listening, url):
+        desk = Desk(models, work)
+        kept = patience or Patience()
+        served = server(create_app(desk, settings), kept, begun.set)
+        thread = threading.Thread(target=served.run, args=([listening],))
+        thread.start()
+        assert begun.wait(10)
+        try:
+            yield Running(url, desk, kept)
+        finally:
+            served.should_exit = True
+            thread.join()
+            desk.close()
