@@ -96,8 +96,9 @@ def refused(error: Refused) -> JSONResponse:
     return JSONResponse(shaped.model_dump(), error.status, headers)
 
 
+SHAPES: dict[str, Any] = {"anyOf": [told.Failed.model_json_schema(), errors.FAILED_SCHEMA]}
 ANSWERS: dict[int | str, dict[str, Any]] = {
-    status: {**answer, "model": told.Failed | errors.Failed} for status, answer in errors.ANSWERS.items()
+    status: {**answer, "content": {"application/json": {"schema": SHAPES}}} for status, answer in errors.ANSWERS.items()
 }
 """What was refused before it came to a route of these has the shape of all others."""
 
