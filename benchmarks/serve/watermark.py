@@ -120,9 +120,7 @@ def survival(count: int) -> None:
 def null(count: int, many: int) -> None:
     patterns = np.stack([signs(b"%d" % k) for k in range(many)]).reshape(many, -1)
     levels = (2.0, 3.0, 4.0)
-    print(
-        f"\n| unmarked pictures, each by {many} keys | mean z | variance |", " | ".join(f"z >= {x:g}" for x in levels)
-    )
+    print(f"\n| unmarked, each by {many} keys | mean z | variance |", " | ".join(f"z >= {x:g}" for x in levels), "|")
     print("|---|---|---|" + "---|" * len(levels))
     normal = " | ".join(f"{0.5 * erfc(x / 2**0.5):.2e}" for x in levels)
     print(f"| closed form (normal tail) | 0 | 1 | {normal} |")
@@ -138,10 +136,8 @@ def null(count: int, many: int) -> None:
     pictures = [*scenes(5 * count, 64), *photographs(5 * count, 64), *noise(2 * count, 64), *flat(2 * count, 64)]
     read = [detect(picture, KEY) for picture in pictures]
     least = min(reading.rate for reading in read)
-    print(
-        f"\nthe whole detector, every place searched: {sum(r.found for r in read)} of {len(read)} told as marked; the "
-    )
-    print(f"most that one read is a rate of {least:.1g} (a mark is told from {RATE:g} on)")
+    print(f"\nThe whole detector, every place searched: {sum(r.found for r in read)} of {len(read)} told as marked.")
+    print(f"The least rate that one read is {least:.1g}; a mark is told from {RATE:g} on.")
 
 
 def seconds(work: Callable[[], object]) -> float:

@@ -38,7 +38,7 @@ AMPLITUDES = 0.28 * np.array([11, 12, 10, 12, 14, 16, 14, 13, 14, 16, 16, 16, 16
 """Of each coefficient, in grey levels of the orthonormal DCT: a little more than a JPEG of quality 75 rounds away."""
 
 LUMA = np.array([0.299, 0.587, 0.114])
-EFFORTS = ((9, 1.0), (14, 1.0), (14, 1.5), (14, 2.0), (14, 3.0), (14, 4.0), (14, 6.0), (14, 9.0), (14, 13.0))
+EFFORTS = ((9, 1.0), (14, 1.0), (14, 1.5), (14, 2.0), (14, 3.0), (14, 4.0), (14, 6.0), (14, 9.0))
 """How many frequencies are used, and how strong a coefficient against its sign, in amplitudes, is still turned round:
 tried in order until the target is reached."""
 TARGET = 20.0
