@@ -163,10 +163,8 @@ def _invoke(text: str) -> Settings | None:
         return None
     model = found.get("model")
     name = (model.get("name") or model.get("model_name")) if isinstance(model, dict) else model
-    return (
-        _sized(_named(found | {"model": name}, INVOKE | {"model": "model"}), found.get("width"), found.get("height"))
-        or None
-    )
+    said = _named(found | {"model": name}, INVOKE)
+    return _sized(said, found.get("width"), found.get("height")) or None
 
 
 def _comfy(text: str) -> Settings | None:
