@@ -349,7 +349,12 @@ async def _made(
         Refused: there are no pictures.
     """
     count = (sent.batch_size or 1) * (sent.n_iter or 1)
-    record = await run_in_threadpool(lambda: by.pays(count) or desk.submit(order(), by.owner))
+
+    def submitted() -> Record:
+        by.pays(count)
+        return desk.submit(order(), by.owner)
+
+    record = await run_in_threadpool(submitted)
     call = Call(by.owner, record.id, count)
     calls.waiting.append(call)
     try:
