@@ -244,6 +244,38 @@ def test_every_tool_has_a_form_of_its_fields(browser, tmp_path):
         assert not person.faults
 
 
+def test_animations_are_shown_as_such(browser, tmp_path):
+    with Server(tmp_path) as server:
+        person = Person(browser, server)
+        person.drawn("a red circle")
+        person["#tool"].select_option("motion")
+        person.drawn("a red square", frames=3)
+        tiles = person["#grid .tile"]
+        for _ in range(2):
+            expect(tiles).to_have_count(2)
+            expect(tiles.first).to_contain_text("moving")
+            person.page.reload()
+        tiles.first.click()
+        screen, play = person[".screen"], person["[data-film=play]"]
+        expect(play).to_have_attribute("aria-pressed", "true")
+        expect(screen.locator("input")).to_have_attribute("max", "2")
+        play.click()
+        expect(play).to_have_attribute("aria-pressed", "false")
+        colours = []
+        for frame in range(3):
+            screen.locator("input").fill(str(frame))
+            colours.append(screen.locator("canvas").evaluate("canvas => canvas.toDataURL()"))
+        assert len(set(colours)) == 3
+        with person.page.expect_download() as saved:
+            person["dialog"].get_by_role("button", name="Download").click()
+        assert len(zipfile.ZipFile(saved.value.path()).namelist()) == 3
+        person["dialog"].get_by_role("button", name="Delete").click()
+        expect(person["dialog"].locator(".screen")).to_have_count(0)
+        person.page.keyboard.press("Escape")
+        expect(tiles).to_have_count(1)
+        assert len(server.desk.pictures()[0]) == 1 and not person.faults
+
+
 def test_two_pictures_are_compared(browser, tmp_path):
     with Server(tmp_path) as server:
         person = Person(browser, server)

@@ -59,9 +59,7 @@ export function slot(name, changed) {
   });
   node.addEventListener("dragover", (event) => event.preventDefault());
   node.addEventListener("drop", (event) => {
-    event.preventDefault();
-    event.stopPropagation();
-    document.body.classList.remove("dragging");
+    event.preventDefault(); // and so the page knows that it is none of its own
     take(dropped(event.dataTransfer));
   });
   return { node, get: () => value?.id, set, value: () => value, settled: () => coming };

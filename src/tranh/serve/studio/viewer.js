@@ -4,14 +4,15 @@ import { get, show } from "./api.js";
 import { compare } from "./compare.js";
 import { button, closing, dialog, make, sign } from "./dom.js";
 import { failed } from "./faults.js";
+import { isFrame, screen } from "./film.js";
 import { restore, sendTo } from "./form.js";
 import { date } from "./i18n.js";
 import { pick } from "./picker.js";
-import { about, discard, download, file, like, moves, told } from "./pictures.js";
+import { about, discard, download, file, like, told } from "./pictures.js";
 import { check } from "./provenance.js";
 import { edits } from "./tools.js";
 
-const HIDDEN = ["prompt", "understood", "hash", "language"];
+const HIDDEN = ["prompt", "understood", "hash", "language", "frame"];
 
 /** Settings as a list of names and values. */
 export function listed(settings) {
@@ -43,11 +44,11 @@ export function restoring(settings, before, image = null) {
 }
 
 export function view(image, neighbours = { of: () => null }) {
-  const picture = make("img", { className: "large" });
+  const place = make("div", { className: "place" });
   const side = make("div", { className: "side" });
   const before = sign("left", "earlier", () => go(-1), { className: "sign step" });
   const after = sign("right", "later", () => go(1), { className: "sign step" });
-  const frame = make("div", { className: "frame" }, before, picture, after);
+  const frame = make("div", { className: "frame" }, before, place, after);
   const node = dialog("picture", "viewer", closing(() => node), frame, side);
   const close = () => node.close();
 
@@ -57,9 +58,7 @@ export function view(image, neighbours = { of: () => null }) {
   }
 
   function fill() {
-    picture.alt = about(image);
-    picture.style.setProperty("--ratio", image.width / image.height);
-    show(picture, image.url).catch(failed);
+    place.replaceChildren(isFrame(image) ? moving() : standing());
     before.disabled = !neighbours.of(image, -1);
     after.disabled = !neighbours.of(image, 1);
     const heart = sign("heart", "favourite", () => like(image).catch(failed), { className: "sign heart", ariaPressed: String(image.favourite) });
@@ -76,9 +75,21 @@ export function view(image, neighbours = { of: () => null }) {
       found,
       restoring({ ...image.settings, seed: image.seed }, close, image),
       make("h3", { text: "send" }), sending(image, close),
-      listed({ ...image.settings, size: `${image.width} × ${image.height}`, created: date(image.created_at) }),
-      moves(image) ? make("p", { className: "quiet", text: "moves.long" }) : "");
+      listed({ ...image.settings, size: `${image.width} × ${image.height}`, created: date(image.created_at) }));
     node.dataset.image = image.id;
+  }
+
+  function standing() {
+    const picture = make("img", { className: "large", alt: about(image) });
+    picture.style.setProperty("--ratio", image.width / image.height);
+    show(picture, image.url).catch(failed);
+    return picture;
+  }
+
+  function moving() {
+    const { node, ready } = screen(image);
+    ready.catch(failed);
+    return node;
   }
 
   async function remove() {
