@@ -177,6 +177,17 @@ def test_a_painted_mask_reaches_the_server(browser, tmp_path):
         person[".sheet canvas"].press("Control+Enter")
         mask = sent()  # from the middle, 16 to the right
         assert mask[32, 34:46].all() and not mask[45:].any() and mask.sum() < 16 * 4 + 40
+
+        before = server.orders()[0].request
+        person["#tool"].select_option("generate")
+        person["#dice"].click()
+        page.reload()
+        person["#grid .tile"].first.click()
+        page.get_by_role("button", name="Use all").click()
+        for slot in ("image", "mask"):
+            expect(person[f"[data-slot={slot}] img"]).to_be_visible()
+        sent()
+        assert server.orders()[0].request == before  # what it was made of comes back too
         assert not person.faults
 
 

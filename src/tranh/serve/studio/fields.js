@@ -4,7 +4,7 @@ import { box, region } from "./boxes.js";
 import { make, sign } from "./dom.js";
 import { put, say } from "./i18n.js";
 import { pick } from "./picker.js";
-import { kept, maskSlot, slot } from "./slot.js";
+import { fileOf, kept, maskSlot, slot } from "./slot.js";
 
 const named = (name) => ["text", `field.${name}`, { otherwise: name.replaceAll("_", " ") }];
 const id = (field) => `field-${field.name}`;
@@ -140,7 +140,7 @@ function keys(field, form) {
     },
     set(value) {
       list.replaceChildren();
-      for (const one of value ?? ["", ""]) add(typeof one === "string" ? one : (one.src ? one : { id: one.image, src: `api/uploads/${one.image}/file` }));
+      for (const one of value ?? ["", ""]) add(typeof one === "string" ? one : (one.src ? one : { id: one.image, src: fileOf(one.image) }));
     },
   };
 }

@@ -9,7 +9,7 @@ import { hints } from "./hints.js";
 import { put, say } from "./i18n.js";
 import { submit } from "./jobs.js";
 import { presets } from "./presets.js";
-import { kept } from "./slot.js";
+import { fileOf, kept } from "./slot.js";
 import * as tools from "./tools.js";
 
 const FIRST = ["picture", "mask", "key", "box"]; // kinds that stand on top, in the order of the tool
@@ -169,7 +169,7 @@ export async function order() {
 
 /** A picture that a job was told, by the id it tells. */
 async function pictureOf(id) {
-  const src = `api/uploads/${id}/file`;
+  const src = fileOf(id);
   const image = new Image();
   await show(image, src);
   await image.decode();
@@ -189,7 +189,7 @@ export async function restore(settings, what = "all") {
   } else keep(draft.tool, what, told[what]);
   if (what !== "prompt" && told.seed !== undefined) draft.locked = true;
   render();
-  if (what === "all" && typeof told.mask === "string") widgets.get("mask")?.set({ id: told.mask, src: `api/uploads/${told.mask}/file`, of: told.image }, true);
+  if (what === "all" && typeof told.mask === "string") widgets.get("mask")?.set({ id: told.mask, src: fileOf(told.mask), of: told.image }, true);
   notice(`restored.${what}`);
   reveal();
 }

@@ -13,6 +13,9 @@ export const DRAGGED = "application/x-tranh-image"; // a picture of the history,
 /** A picture of the history as a form keeps it. */
 export const kept = ({ id, url, width, height, settings }) => ({ id, src: url, width, height, about: about({ settings }) });
 
+/** Where the file of a picture inside a job's request is: a file that was sent is named by its SHA-256. */
+export const fileOf = (id) => `api/${/^[0-9a-f]{64}$/.test(id) ? "uploads" : "images"}/${id}/file`;
+
 /** A file of the user's, sent to the server. */
 export async function sent(file) {
   const { id, width, height, settings } = await upload(file);

@@ -29,13 +29,17 @@ export const sending = (image, before) =>
     button(`tool.${one.id}`, () => (before(), sendTo(one.id, image)),
       { className: "chip", hint: `title.${one.id}`, values: { otherwise: one.id }, data: { send: one.id } })));
 
+/** What a job was asked, for one of its pictures alone; an animation is one picture. */
+const asked = ({ request, tool, model }, image) => ({
+  ...request, tool, model, ...(!isFrame(image) && { seed: image.seed, seeds: undefined }),
+});
+
 /** Restoring by parts; a picture of the history is restored with the pictures it was made of. */
 export function restoring(settings, before, image = null) {
   const put = (what) => async () => {
     before();
     const job = what === "all" && image && (await get(`api/jobs/${image.job}`).catch(() => null));
-    const whole = job ? { ...settings, ...job.request, tool: job.tool, model: job.model, seed: image.seed } : settings;
-    await restore(whole, what).catch(failed);
+    await restore(job ? asked(job, image) : settings, what).catch(failed);
   };
   return make("div", { className: "row" },
     button("use.all", put("all"), { className: "strong" }),
