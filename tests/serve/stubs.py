@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from PIL import Image
 
 from tranh.recipes.pictures import Pictures
+from tranh.recipes.tools import TOOLS
 from tranh.serve.orders import Order, Work
 from tranh.types import Event, TranhError
 
@@ -67,12 +68,18 @@ FIELDS = {
 }
 
 
+def _fields(tool: str) -> dict[str, dict[str, Any]]:
+    """The fields of a tool as a model tells them."""
+    found = {field.name: asdict(field) for field in TOOLS[tool].fields}
+    return {name: {k: v for k, v in found[name].items() if k != "name"} for name in FIELDS[tool]}
+
+
 class Able(Stub):
     """A stub that has tools and shows itself at work. ``steps`` counts those done."""
 
     def __init__(self, name: str = "stub", pause: float = 0.0, tools: tuple[str, ...] = tuple(FIELDS)) -> None:
         super().__init__(name, pause)
-        self.about = {"sizes": [64, 256], "steps": 4, "tools": {tool: list(FIELDS[tool]) for tool in tools}}
+        self.about = {"sizes": [64, 256], "steps": 4, "tools": {tool: _fields(tool) for tool in tools}}
         self.steps = 0
 
     def ready(self, order: Order, pictures: Callable[[str], Image.Image]) -> Work:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tranh.cli.base import app
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from PIL.Image import Image
+
+    from tranh.recipes.marks import Keys as Marks
     from tranh.serve.keys import Key
+    from tranh.serve.openai.told import Rewrite
 
 KEYS_VARIABLE, DATABASE_VARIABLE = "TRANH_API_KEYS", "TRANH_DATABASE_URL"
 
@@ -106,12 +112,26 @@ def _hidden(url: str) -> str:
     return make_url(url).render_as_string(hide_password=True)
 
 
+def _in_format(marks: Marks) -> Rewrite:
+    """A finished picture's file in another format, with its settings and signature; its watermark is in the pixels."""
+    from tranh.recipes.marks import marked
+
+    def rewrite(image: Image, settings: Mapping[str, Any], kind: str, quality: int) -> bytes:
+        return marked(image, settings, marks, kind=kind, quality=quality, watermark=False)
+
+    return rewrite
+
+
 def _run(
     names: list[str], host: str, port: int, keys: tuple[Key, ...], hosts: list[str], data: Path | None,
     database: str | None, active: int, waiting: int, exact: bool,
 ) -> None:  # fmt: skip
+    from functools import partial
+
     from tranh.engine.doors import Doors
     from tranh.engine.jobs import Engine
+    from tranh.recipes.marks import keys as own_marks
+    from tranh.recipes.marks import marked
     from tranh.serve import logs
     from tranh.serve.app import Settings, create_app
     from tranh.serve.desk import Desk
@@ -121,14 +141,17 @@ def _run(
     from tranh.serve.store import Store
 
     logs.install()
+    marks = own_marks()
     with opened(host, port) as (listening, url):
         store = Store(data, database)
         doors = Doors()
         desk = None
         try:
             models = [load(name, doors, exact=exact) for name in dict.fromkeys(names)]
-            desk = Desk(models, Engine(doors, active, waiting), store)
-            settings = Settings(host=host, names=tuple(hosts), keys=keys, secret=secret(store.folder))
+            desk = Desk(models, Engine(doors, active, waiting), store, encode=partial(marked, keys=marks))
+            settings = Settings(
+                host=host, names=tuple(hosts), keys=keys, secret=secret(store.folder), rewrite=_in_format(marks)
+            )
 
             def ready() -> None:
                 _say(url, keys, data, database)

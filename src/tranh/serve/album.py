@@ -7,7 +7,8 @@ one, so a row never lacks its file; a file without a row is what a crash left, a
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from tranh.serve.blobs import Blobs
 from tranh.serve.faults import fault
-from tranh.serve.orders import Picture
+from tranh.serve.orders import Picture, Refused
 from tranh.serve.tables import Database, inputs, jobs, pictures, uploads
 
 KEPT = 86400.0
@@ -34,17 +35,34 @@ class Album:
         Raises:
             Refused: the disk is full.
         """
-        sha256 = self.blobs.write(data)
-        row = {"owner": owner, "sha256": sha256, "mime": mime, "created_at": time.time()}
-        with self.database.writing() as do:
-            self.database.blobs_shared(do)
+        sha256 = self.blobs.name(data)
+        with self.keeping([data]) as do:
             self.database.alone_with(do, f"{owner}\n{sha256}")
-            self.blobs.write(data)  # deleted a moment ago, by whoever needed it last
             do.execute(delete(uploads).where(uploads.c.owner == owner, uploads.c.sha256 == sha256))
-            do.execute(insert(uploads).values(**row))
+            do.execute(insert(uploads).values(owner=owner, sha256=sha256, mime=mime, created_at=time.time()))
             fault("add.done")
         fault("add.committed")
         return sha256
+
+    @contextmanager
+    def keeping(self, files: Sequence[bytes]) -> Iterator[Connection]:
+        """A transaction whose rows may refer to new files; if it fails, they go again.
+
+        Raises:
+            Refused: the disk is full, or the database does not answer.
+        """
+        try:
+            for data in files:  # long work: not while others wait to write
+                self.blobs.write(data)
+            with self.database.writing() as do:
+                self.database.blobs_shared(do)
+                for data in files:  # deleted a moment ago, by whoever needed it last
+                    self.blobs.write(data)
+                yield do
+        except BaseException:
+            with suppress(Refused):
+                self.release(map(self.blobs.name, files))
+            raise
 
     def may_read(self, sha256: str, owner: str) -> bool:
         """Did the owner send this file, order with it, or get it?"""

@@ -16,7 +16,7 @@ from tranh.serve import errors, gallery, info, native, openai, sdapi, session, s
 from tranh.serve.desk import Desk
 from tranh.serve.guard import Guard
 from tranh.serve.keys import Entrance, Key, Keys
-from tranh.serve.logs import Requests
+from tranh.serve.logs import Faults, Requests
 from tranh.serve.openai.calls import Calls
 from tranh.serve.openai.told import Rewrite, rewritten
 from tranh.serve.signed import Signer
@@ -72,6 +72,7 @@ def create_app(desk: Desk, settings: Settings | None = None) -> FastAPI:
     errors.install(app)
     for topic in (status, session, openai, native, gallery, info, sdapi, studio):
         app.include_router(topic.router)
+    app.add_middleware(Faults)  # the last one stands outermost
     app.add_middleware(Entrance, keys=keys)
     app.add_middleware(
         Guard, host=settings.host, names=settings.names, most=settings.most, most_json=settings.most_json

@@ -11,7 +11,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 
@@ -20,35 +20,37 @@ from tranh.engine.jobs import Busy
 from tranh.serve.orders import Refused
 from tranh.types import TranhError
 
+_TEXT: dict[str, Any] = {"type": ["string", "null"]}
+FAILED_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message", "type", "param", "code"],
+            "properties": {"message": {"type": "string"}, "type": {"type": "string"}, "param": _TEXT, "code": _TEXT},
+        }
+    },
+}
+"""Every reply that is not what was asked for: ``param`` names the field at fault, ``code`` is for programs."""
 
-class Told(BaseModel):
-    """What went wrong. ``param`` names the field at fault, ``code`` is for programs."""
-
-    message: str
-    type: str
-    param: str | None
-    code: str | None
-
-
-class Failed(BaseModel):
-    """Every reply that is not what was asked for."""
-
-    error: Told
-
-
+_SAID = {
+    400: "The request cannot be met as it is; `param` and `code` say why.",
+    401: "No API key, or a wrong one.",
+    403: "Asked from a page of another site, by another name than this server's, or by a link that has ended.",
+    404: "There is no such thing, or it is another key's.",
+    408: "The request came too slowly.",
+    409: "It does not go together with what stands already.",
+    413: "The body, or a picture in it, is too large.",
+    422: "The Idempotency-Key was used for another order.",
+    429: "Too many requests or pictures, or a full queue: see `Retry-After`.",
+    500: "The server failed. It is not worth while to try again.",
+    503: "Not at this moment: see `Retry-After`.",
+    507: "There is no room left to keep pictures.",
+}
 ANSWERS: dict[int | str, dict[str, Any]] = {
-    400: {"model": Failed, "description": "The request cannot be met as it is; `param` and `code` say why."},
-    401: {"model": Failed, "description": "No API key, or a wrong one."},
-    403: {"model": Failed, "description": "Asked from a page of another site, or by another name than this server's."},
-    404: {"model": Failed, "description": "There is no such thing, or it is another key's."},
-    408: {"model": Failed, "description": "The request came too slowly."},
-    409: {"model": Failed, "description": "It does not go together with what stands already."},
-    413: {"model": Failed, "description": "The body, or a picture in it, is too large."},
-    422: {"model": Failed, "description": "The Idempotency-Key was used for another order."},
-    429: {"model": Failed, "description": "Too many requests or pictures, or a full queue: see `Retry-After`."},
-    500: {"model": Failed, "description": "The server failed. It is not worth while to try again."},
-    503: {"model": Failed, "description": "Not at this moment: see `Retry-After`."},
-    507: {"model": Failed, "description": "There is no room left to keep pictures."},
+    status: {"description": said, "content": {"application/json": {"schema": FAILED_SCHEMA}}}
+    for status, said in _SAID.items()
 }
 """What any route may answer besides success; the schema of the API says so of all of them."""
 

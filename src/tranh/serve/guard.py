@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from starlette.exceptions import HTTPException
 
 from tranh.serve.errors import answer
+from tranh.serve.nesting import Nesting
 from tranh.serve.orders import Refused
 
 Scope = MutableMapping[str, Any]
@@ -92,7 +93,8 @@ class Guard:
             await send(message)
 
         headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
-        most = self._most(scope["path"], headers.get("content-type", ""))
+        kind = headers.get("content-type", "").lower()
+        most, nesting = self._most(scope["path"], kind), Nesting() if "json" in kind else None
 
         async def receiving() -> MutableMapping[str, Any]:
             nonlocal taken
@@ -103,6 +105,11 @@ class Guard:
                 raise _Cut(too_large(most))
             if self.held > MOST_HELD:
                 raise _Cut(FULL)
+            if nesting is not None and size:
+                try:
+                    nesting.feed(message["body"])
+                except Refused as error:
+                    raise _Cut(error) from error
             return message
 
         try:
@@ -117,7 +124,7 @@ class Guard:
             self.held -= taken
 
     def _most(self, path: str, kind: str) -> int:
-        return self.most_json if "json" in kind.lower() and not path.startswith(self.with_pictures) else self.most
+        return self.most_json if "json" in kind and not path.startswith(self.with_pictures) else self.most
 
     def _check(self, scope: Scope, headers: dict[str, str], most: int) -> None:
         """Refuse what need not be read."""

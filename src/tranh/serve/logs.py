@@ -60,8 +60,43 @@ def address(path: str) -> str:
     return path if len(path) <= 200 else f"{path[:199]}…"
 
 
+def template(scope: Scope) -> str:
+    """The path of a request with the names of its parameters in the places of their values; "none" for no route."""
+    if "endpoint" not in scope:
+        return "none"
+    path = scope["path"]
+    for name, value in scope.get("path_params", {}).items():
+        if "/" in str(value):
+            path = f"{path.removesuffix(str(value))}{{{name}}}"
+        path = "/".join(f"{{{name}}}" if part == value else part for part in path.split("/"))
+    return str(path)
+
+
+class Faults:
+    """The innermost ASGI application around another: what fails is told to the log, and the client that it did."""
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def sending(message: MutableMapping[str, Any]) -> None:
+            nonlocal begun
+            begun = begun or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self.app(scope, receive, sending)
+        except Exception:
+            log.exception("a request failed", extra={"path": address(scope.get("path", ""))})
+            if begun:  # the connection is broken off, so that nobody takes half for the whole
+                raise
+            await answer(FAILED)(scope, receive, sending)
+
+
 class Requests:
-    """The outermost ASGI application: numbers requests, times them, logs them, and answers for what fails inside.
+    """The outermost ASGI application: numbers requests, times them and logs them.
 
     Args:
         seen: is told of every request when it has ended: method, route (a template), status, seconds.
@@ -92,17 +127,10 @@ class Requests:
             await send(message)
 
         try:
-            try:
-                await self.app(scope, receive, sending)
-            except Exception:
-                log.exception("a request failed", extra={"method": scope["method"], "path": address(scope["path"])})
-                if status:  # begun already: the connection is broken off, so that nobody takes half for the whole
-                    raise
-                await answer(FAILED)(scope, receive, sending)
+            await self.app(scope, receive, sending)
         finally:
             spent = time.perf_counter() - begun
-            route = getattr(scope.get("route"), "path", "none")
-            self.seen(scope["method"], route, status, spent)
+            self.seen(scope["method"], template(scope), status, spent)
             client = scope.get("client")
             told = {
                 "method": scope["method"], "path": address(scope["path"]), "status": status,

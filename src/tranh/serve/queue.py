@@ -249,15 +249,10 @@ class Queue:
         Returns:
             What is to be told; nothing if the job is no longer this worker's in this attempt.
         """
-        for data in files:  # long work: not while others wait to write
-            self.album.blobs.write(data)
-        with self.database.writing() as do:
-            self.database.blobs_shared(do)
+        with self.album.keeping(files) as do:
             mine = self._drawn_here(id, attempt) if attempt else and_(jobs.c.id == id, _waits())
             job = do.execute(select(jobs).where(mine).with_for_update()).one_or_none()
             if job is not None:
-                for data in files:
-                    self.album.blobs.write(data)  # deleted meanwhile, with another job that had the same
                 for picture in made:
                     row = asdict(picture) | {"owner": job.owner, "settings": dict(picture.settings)}
                     do.execute(insert(pictures).values(**row))

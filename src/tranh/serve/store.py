@@ -69,7 +69,11 @@ class Store:
             raise TranhError(f"{self.folder} cannot be written ({error.strerror}): set TRANH_DATA") from error
         self.sole = url.startswith("sqlite")
         self._lock = self._locked() if self.sole else None
-        self.database = Database(url, synced)
+        try:
+            self.database = Database(url, synced)
+        except TranhError:
+            self._unlock()
+            raise
         self.album = Album(self.database, blobs)
         self.queue = Queue(self.database, self.album, uuid.uuid4().hex, lease=lease, clock=clock)
         self.queue.beat()
@@ -90,11 +94,14 @@ class Store:
             self.queue.leave()
         finally:
             self.database.close()
-            if self._lock is not None:
-                os.close(self._lock)
-                self._lock = None
+            self._unlock()
             if self._temporary is not None:
                 self._temporary.cleanup()
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def _locked(self) -> int:
         """Keep other servers out of the folder; the lock dies with the process."""

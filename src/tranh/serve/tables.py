@@ -33,9 +33,9 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, InterfaceError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, TimeoutError
 
-from tranh.serve.blobs import full
+from tranh.serve.blobs import FULL, full
 from tranh.serve.orders import Refused
 from tranh.types import TranhError
 
@@ -166,17 +166,17 @@ class Database:
     def __init__(self, url: str | URL, synced: bool = True) -> None:
         try:
             place = make_url(url)
+            self.sqlite = place.get_backend_name() == "sqlite"
             if place.drivername in ("postgres", "postgresql"):
                 place = place.set(drivername="postgresql+psycopg")
-            self.sqlite = place.get_backend_name() == "sqlite"
+            if not self.sqlite and place.drivername != "postgresql+psycopg":
+                raise ArgumentError(f"{place.drivername} is not spoken")
             self._engine = create_engine(place, pool_pre_ping=not self.sqlite, pool_size=8, max_overflow=24)
-        except (ArgumentError, NoSuchModuleError, ImportError) as error:
+        except (ArgumentError, ImportError) as error:
             raise TranhError(
                 f"{url!r} names no database that can be opened ({error}); allowed: sqlite:///FILE and "
                 "postgresql://USER@HOST/NAME (pip install 'tranh[postgres]')"
             ) from error
-        if place.get_backend_name() not in ("sqlite", "postgresql"):
-            raise TranhError(f"{place.get_backend_name()} is not spoken; allowed: sqlite, postgresql")
         self.place = place.database if self.sqlite else place.render_as_string(hide_password=True)
         self._writer = self._engine.execution_options(writes=True)
         self._one: Any = threading.Lock() if self.sqlite else nullcontext()  # fairer than SQLite's own waiting
@@ -236,8 +236,8 @@ class Database:
                     tables.create_all(connection)
                     connection.execute(insert(about).values(version=VERSION))
                 version = connection.scalar(select(about.c.version))
-        except (Refused, DatabaseError) as error:
-            raise TranhError(f"{self.place} cannot be opened: {error}") from error
+        except (Refused, DBAPIError) as error:
+            raise TranhError(f"{self.place} cannot be opened: {getattr(error, 'orig', error)}") from error
         if version != VERSION:
             raise TranhError(
                 f"{self.place} was written by another version of Tranh (its tables are {version}, this one knows "
@@ -249,13 +249,18 @@ class Database:
         """Faults of the database as replies."""
         try:
             yield
-        except (DatabaseError, InterfaceError) as error:
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            raise full(self.place) from error
+        except (DBAPIError, TimeoutError) as error:
             if _is_full(error):
                 raise full(self.place) from error
-            if not isinstance(error, DBAPIError) or not (_is_away(error)):
+            if not _is_away(error):
                 raise
+            said = str(error.orig if isinstance(error, DBAPIError) else error)
             raise Refused(
-                f"the database of jobs does not answer ({str(error.orig).strip().splitlines()[0]})",
+                f"the database of jobs does not answer ({said.strip().splitlines()[0]})",
                 status=503,
                 type="server_error",
                 code="store_unavailable",
@@ -276,10 +281,13 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-def _is_full(error: DBAPIError) -> bool:
-    return getattr(error.orig, "sqlstate", None) == "53100" or "disk is full" in str(error.orig)
+def _is_full(error: Exception) -> bool:
+    cause = getattr(error, "orig", None)
+    return getattr(cause, "sqlstate", None) == "53100" or "disk is full" in str(cause)
 
 
-def _is_away(error: DBAPIError) -> bool:
+def _is_away(error: Exception) -> bool:
     """Does the database fail, and not what it was asked?"""
-    return type(error).__name__ in ("OperationalError", "InterfaceError") or error.connection_invalidated
+    return isinstance(error, (OperationalError, InterfaceError, TimeoutError)) or getattr(
+        error, "connection_invalidated", False
+    )

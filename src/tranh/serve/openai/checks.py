@@ -1,17 +1,19 @@
-"""The route that says what a picture tells of where it comes from. It knows no kind of mark: ``marks`` reads them."""
+"""The route that says what a picture tells of where it comes from.
+
+It knows no kind of mark: :mod:`tranh.recipes.marks` reads them.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict
 
+from tranh.recipes.marks import provenance
 from tranh.serve.keys import From
 from tranh.serve.openai.form import described, form
-from tranh.serve.openai.marks import provenance
 from tranh.serve.orders import Refused
 from tranh.serve.uploads import received
 
@@ -25,11 +27,12 @@ class Nothing(BaseModel):
 
 
 class Result(BaseModel):
-    """What was found of one kind of mark."""
+    """What was found of a C2PA manifest."""
 
     model_config = ConfigDict(extra="allow")
-    type: Literal["c2pa", "synthid"]
+    type: Literal["c2pa"]
     outcome: Literal["detected", "not_detected"]
+    validation_state: Literal["trusted", "valid", "invalid", "not_present"]
 
 
 class Check(BaseModel):
@@ -49,5 +52,5 @@ async def check(request: Request, by: From) -> Check:
         raise Refused("file is missing: send a picture", code="missing_required_parameter", param="file")
     data = files["file"][0]
     await received(data, "file")  # no parser of marks sees what is no sound picture
-    found: dict[str, Any] = await asyncio.to_thread(provenance, data)
-    return Check(created_at=int(time.time()), **found)
+    found: dict[str, Any] = await asyncio.to_thread(lambda: provenance(data).openai())
+    return Check(**found)

@@ -1,0 +1,192 @@
+"""The server is killed at every point, and keeps its promises after the next start."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from crashes import opened, order
+from databases import Postgres
+
+from tranh.serve.desk import Desk
+from tranh.serve.orders import ENDS
+from tranh.serve.store import Store
+
+HERE = Path(__file__).parent
+
+
+class Nursery:
+    """Servers that are begun and die, see crashes.py."""
+
+    def __init__(self) -> None:
+        path = os.pathsep.join([str(HERE), os.environ["PYTHONPATH"]])
+        self.process = subprocess.Popen(
+            [sys.executable, HERE / "crashes.py"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": path},
+        )  # fmt: skip
+
+    def begin(self, script: str, folder: Path, url: str, faults: str = "") -> int:
+        """Start one; gives its process id."""
+        asked = {"script": script, "folder": str(folder), "url": url, "faults": faults}
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(asked) + "\n")
+        self.process.stdin.flush()
+        return int(self._told()["pid"])
+
+    def end(self) -> bool:
+        """Wait for its end; gives whether it was killed."""
+        status = int(self._told()["status"])
+        assert status in (0, signal.SIGKILL), status
+        return status != 0
+
+    def _told(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        told: dict[str, Any] = json.loads(self.process.stdout.readline())
+        return told
+
+
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    nursery = Nursery()
+    yield nursery
+    assert nursery.process.stdin is not None
+    nursery.process.stdin.close()
+    assert nursery.process.wait(20) == 0
+
+
+def settled(folder: Path, url: str) -> Desk:
+    """A server that has begun after a crash, and has drawn what was left."""
+    desk = opened(folder, url)
+    until = time.monotonic() + 20
+    while (count := desk.store.queue.count()).keys() - ENDS:
+        assert time.monotonic() < until, count
+        time.sleep(0.005)
+    return desk
+
+
+def check(desk: Desk, most: int) -> None:
+    """What must hold whatever happened."""
+    jobs, pictures = desk.jobs(limit=200)[0], desk.pictures(limit=200)[0]
+    assert len(jobs) <= most, "a job is there twice"
+    for record in jobs:
+        told = desk.store.queue.told(record.id)
+        numbers = [update.number for update in told]
+        assert numbers == sorted(set(numbers)) and [update.kind for update in told].count("end") == 1
+        assert told[-1].kind == "end" and told[-1].data["status"] == record.status
+        assert {update.data["id"] for update in told if update.kind == "image"} == {one.id for one in record.pictures}
+        assert record.attempts <= 2 and record.status == "completed", record
+    assert {one.id for one in pictures} == {one.id for record in jobs for one in record.pictures}
+    blobs, needed = desk.store.album.blobs, {one.sha256 for one in pictures}
+    needed |= {str(record.order.request["image"]) for record in jobs if "image" in record.order.request}
+    for path in blobs.files():
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == path.name, "a file is not whole"
+    found = {path.name for path in blobs.files()}
+    assert needed <= found, "a picture has no file"
+    with desk.store.database.writing() as do:
+        do.exec_driver_sql("UPDATE uploads SET created_at = 0")
+    desk.store.album.sweep()
+    assert {path.name for path in blobs.files()} == needed
+    assert len(found - needed) <= 1, "files are left that only an upload can explain"
+
+
+@pytest.mark.parametrize(("kind", "every"), [("sqlite", 1), ("postgres", 9)])
+def test_killed_at_every_point(
+    kind: str, every: int, nursery: Nursery, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Of PostgreSQL every ninth: what lies between is the same code."""
+    killed, point = True, 1
+    started = time.time()
+    while killed:
+        folder = tmp_path / str(point)
+        folder.mkdir()
+        server: Postgres | None = request.getfixturevalue("server") if kind == "postgres" else None
+        url = server.fresh() if server is not None else f"sqlite:///{folder}/tranh.db"
+        nursery.begin("whole", folder, url, f"*:{point}:kill")
+        killed = nursery.end()
+        said = (folder / "said").read_text() if (folder / "said").exists() else ""
+        desk = settled(folder, url)
+        check(desk, most=2)
+        jobs = {record.order.request["seed"]: record for record in desk.jobs()[0]}
+        made = {number: [picture.seed for picture in record.pictures] for number, record in jobs.items()}
+        for number in (1, 2):
+            if f"accepted {number}" in said and not (number == 2 and "discarded" in said):  # then it is being removed
+                assert f"accepted {number} {jobs[number].id}\n" in said
+                assert made[number] == [number] or (number == 1 and "accepted 2" in said and made[1] == [])
+        assert "discarded" not in said or made[1] == []
+        assert "removed" not in said or 2 not in jobs
+        again = desk.submit(order(1), idempotency="one")
+        assert 1 not in jobs or again.id == jobs[1].id, "who asks again gets the job that was kept"
+        desk.close()
+        point += every
+    print("POINTS", point, time.time() - started)
+    assert point > 25
+
+
+def test_a_job_that_kills_its_server_is_tried_twice(nursery: Nursery, url: str, tmp_path: Path) -> None:
+    store = Store(tmp_path, url)
+    store.close()
+    for faults, dies in [("draw.encoded:1:kill", True), ("finish.done:1:kill", True), ("", False)]:
+        nursery.begin("whole" if dies and faults.startswith("draw") else "drawing", tmp_path, url, faults)
+        assert nursery.end() == dies
+    desk = settled(tmp_path, url)
+    record = desk.jobs()[0][-1]
+    assert record.status == "failed" and record.attempts == 2 and not record.pictures
+    assert record.fault is not None and record.fault.code == "server_stopped"
+    desk.close()
+
+
+def test_a_watcher_goes_on_after_a_restart(nursery: Nursery, url: str, tmp_path: Path) -> None:
+    """Over HTTP: the server is killed under a client, which comes back with the last number it saw."""
+
+    def begin() -> tuple[int, httpx2.Client]:
+        (tmp_path / "socket").unlink(missing_ok=True)
+        pid = nursery.begin("serving", tmp_path, url)
+        client = httpx2.Client(transport=httpx2.HTTPTransport(uds=str(tmp_path / "socket")), base_url="http://here")
+        until = time.monotonic() + 20
+        while True:
+            try:
+                client.get("/api/jobs")
+                return pid, client
+            except httpx2.TransportError:
+                assert time.monotonic() < until
+                time.sleep(0.02)
+
+    def watch(client: httpx2.Client, id: str, last: str, kill: int | None) -> list[tuple[int, str]]:
+        seen: list[tuple[int, str]] = []
+        number = 0
+        with client.stream("GET", f"/api/jobs/{id}/events", headers={"Last-Event-ID": last}) as reply:
+            for line in reply.iter_lines():
+                name, _, value = line.partition(": ")
+                number = int(value) if name == "id" else number
+                if name == "event":
+                    seen.append((number, value))
+                    if kill and value == "progress":
+                        os.kill(kill, signal.SIGKILL)
+                        return seen
+        return seen
+
+    pid, client = begin()
+    asked = {"request": {"prompt": "a cat", "seed": 5, "steps": 6}}
+    id = client.post("/api/jobs", json=asked, headers={"Idempotency-Key": "k"}).json()["id"]
+    before = watch(client, id, "0", pid)
+    assert nursery.end()
+    pid, client = begin()
+    assert client.post("/api/jobs", json=asked, headers={"Idempotency-Key": "k"}).json()["id"] == id
+    after = watch(client, id, str(before[-1][0]), None)
+    numbers = [number for number, _ in before + after]
+    assert numbers == sorted(set(numbers)) and after[-1][1] == "end"
+    assert [kind for _, kind in before + after if kind in ("image", "end")] == ["image", "end"]
+    done = client.get(f"/api/jobs/{id}").json()
+    assert done["status"] == "completed" and done["attempts"] == 2 and done["images"][0]["seed"] == 5
+    os.kill(pid, signal.SIGKILL)
+    assert nursery.end()

@@ -1,0 +1,195 @@
+"""Keys: how they are read, who is let in, and what one may do in a minute and in a day."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from hypothesis import given
+from hypothesis import strategies as st
+from stubs import Able
+
+from tranh.engine.doors import Doors
+from tranh.engine.jobs import Engine
+from tranh.serve.app import Settings, create_app
+from tranh.serve.desk import Desk
+from tranh.serve.keys import DAY, Bucket, Keys, read_key, read_keys
+from tranh.serve.orders import Refused
+from tranh.serve.signed import Signer
+from tranh.types import TranhError
+
+ONE, OTHER = "one-secret-of-tests", "another-secret-of-tests"
+
+
+def test_reading(tmp_path: Path) -> None:
+    key = read_key(f"anna:{ONE} 60 500")
+    assert (key.name, key.per_minute, key.per_day) == ("anna", 60, 500) and ONE not in repr(key)
+    assert read_key(ONE).name.startswith("key-") and read_key(ONE).per_day is None
+    file = tmp_path / "keys.txt"
+    file.write_text(f"# ours\n\nanna:{ONE} 60 # hers\n")
+    assert [key.name for key in read_keys([f"ben:{OTHER}"], f"c:{'x' * 20},,", file)] == ["ben", "c", "anna"]
+    for line in ("", "short", "anna:short", f"an na:{ONE}", f"anna:{ONE} many", f"anna:{ONE} 0", f"ann/a:{ONE}"):
+        with pytest.raises(TranhError) as caught:
+            read_key(line)
+        assert ONE not in str(caught.value)
+    with pytest.raises(TranhError, match="twice"):
+        read_keys([f"a:{ONE}", f"b:{ONE}"])
+    with pytest.raises(TranhError, match="cannot be read"):
+        read_keys(file=tmp_path / "none")
+
+
+def test_a_bucket() -> None:
+    now = [0.0]
+    bucket = Bucket(60, lambda: now[0])
+    assert [bucket.take()[1] for _ in range(60)] == list(range(59, -1, -1))
+    good, left, seconds = bucket.take()
+    assert not good and left == 0 and seconds == pytest.approx(1)
+    now[0] = 2.0
+    assert [bucket.take()[0] for _ in range(3)] == [True, True, False]
+    now[0] = 1.0  # a clock that goes back gives nothing
+    assert not bucket.take()[0]
+
+
+def test_every_key_is_compared_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys, compared = Keys(read_keys([f"a:{ONE}", f"b:{OTHER}"])), []
+    real: Callable[[Any, Any], bool] = hmac.compare_digest
+    monkeypatch.setattr("tranh.serve.keys.hmac.compare_digest", lambda a, b: compared.append(len(a)) or real(a, b))
+    for secret in (ONE, OTHER, "wrong", ""):
+        keys.whose(secret)
+    assert compared == [32] * 8  # digests, all of one length, whichever is right
+
+
+def test_a_quota_outlives_a_restart() -> None:
+    now, told = [10 * DAY + 5], []
+
+    def ordered(owner: str, since: float) -> int:
+        told.append((owner, since))
+        return 3
+
+    keys = Keys(read_keys([f"anna:{ONE} 60 5"]), ordered=ordered, clock=lambda: now[0])
+    caller = keys.caller(keys.keys[0])
+    caller.pays(2)
+    with pytest.raises(Refused) as caught:
+        caller.pays(1)
+    assert (caught.value.status, caught.value.code) == (429, "insufficient_quota")
+    assert caught.value.retry_after == DAY - 5 and told == [("anna", 10 * DAY)]
+    now[0] += DAY
+    caller.pays(2)
+
+
+@given(st.text(), st.text())
+def test_no_header_breaks_the_door(scheme: str, word: str) -> None:
+    keys = Keys(read_keys([f"a:{ONE}"]), Signer(b"x"))
+    for headers in ({"authorization": f"{scheme} {word}"}, {"cookie": word}, {"cookie": f"tranh_session={word}"}):
+        with pytest.raises(Refused) as caught:
+            keys.enter(headers)
+        assert caught.value.status == 401
+
+
+@pytest.fixture
+def client() -> Iterator[TestClient]:
+    settings = Settings(keys=read_keys([f"anna:{ONE} 10 3", f"ben:{OTHER}"]))
+    with Engine(Doors()) as engine:
+        desk = Desk([Able()], engine)
+        with TestClient(create_app(desk, settings)) as client:
+            yield client
+        desk.close()
+
+
+def bearer(secret: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {secret}"}
+
+
+def test_what_needs_a_key(client: TestClient) -> None:
+    for path in ("/healthz", "/readyz", "/openapi.json", "/api/session"):
+        assert client.get(path).status_code == 200
+    told = set()
+    paths = client.get("/openapi.json").json()["paths"]
+    assert len(paths) > 20
+    for path, operations in paths.items():
+        for method in operations:
+            if path in ("/healthz", "/readyz", "/api/session") or path.startswith("/v1/images/files"):
+                continue
+            reply = client.request(method, path.replace("{id}", "x").replace("{id:path}", "x"))
+            assert reply.status_code == 401, f"{method} {path}"
+            assert reply.headers["www-authenticate"].startswith("Bearer")
+            told.add(reply.text)
+    wrong = client.get("/api/jobs", headers=bearer("wrong-secret-of-tests")).text
+    assert told == {wrong}  # nothing says whether there was no key or a wrong one
+    assert client.get("/api/../v1/models").status_code == 401
+    assert client.get("//v1/models").status_code == 401
+    assert client.get("/studio/../v1/models").status_code == 401
+
+
+def test_a_password_is_a_key(client: TestClient) -> None:
+    word = base64.b64encode(f"whoever:{OTHER}".encode()).decode()
+    assert client.get("/api/jobs", headers={"authorization": f"Basic {word}"}).status_code == 200
+    assert client.get("/api/jobs", headers={"authorization": "Basic ???"}).status_code == 401
+
+
+def test_owners_do_not_see_each_other(client: TestClient) -> None:
+    job = client.post("/api/jobs", json={"request": {"prompt": "a cat"}}, headers=bearer(ONE)).json()
+    with client.stream("GET", f"/api/jobs/{job['id']}/events", headers=bearer(ONE)) as stream:
+        assert "end" in stream.read().decode()
+    done = client.get(f"/api/jobs/{job['id']}", headers=bearer(ONE)).json()
+    image = done["images"][0]["id"]
+    jobs, images = f"/api/jobs/{job['id']}", f"/api/images/{image}"
+    for method, path in (
+        ("GET", jobs), ("DELETE", jobs), ("POST", f"{jobs}/cancel"), ("POST", f"{jobs}/retry"),
+        ("GET", f"{jobs}/events"), ("GET", images), ("GET", f"{images}/file"), ("GET", f"{images}/thumb"),
+        ("DELETE", images),
+    ):  # fmt: skip
+        assert client.request(method, path, headers=bearer(OTHER)).status_code == 404, path
+    assert client.get("/api/images", headers=bearer(OTHER)).json()["data"] == []
+    assert client.get(f"/api/images/{image}", headers=bearer(ONE)).status_code == 200
+
+
+def test_rates_and_quotas(client: TestClient) -> None:
+    order = {"request": {"prompt": "a cat", "count": 2}}
+    first = client.post("/api/jobs", json=order, headers=bearer(ONE))
+    assert first.status_code == 202 and first.headers["x-ratelimit-remaining-requests"] == "9"
+    over = client.post("/api/jobs", json=order, headers=bearer(ONE))
+    assert over.status_code == 429 and over.json()["error"]["code"] == "insufficient_quota"
+    for path, count in (("/v1/images/generations", "n"), ("/sdapi/v1/txt2img", "batch_size")):
+        said = {"prompt": "a cat", count: 2}
+        assert client.post(path, json=said, headers=bearer(ONE)).status_code == 429, path
+    for _ in range(6):
+        client.post("/api/prompt", json={"prompt": "a cat"}, headers=bearer(ONE))
+    slow = client.post("/api/prompt", json={"prompt": "a cat"}, headers=bearer(ONE))
+    assert slow.status_code == 429 and int(slow.headers["retry-after"]) >= 1
+    assert slow.json()["error"]["code"] == "rate_limit_exceeded" and slow.headers["x-ratelimit-limit-requests"] == "10"
+    assert client.get("/api/jobs", headers=bearer(ONE)).status_code == 200  # looking is free
+    assert client.post("/api/prompt", json={"prompt": "a cat"}, headers=bearer(OTHER)).status_code == 200
+
+
+def test_a_browsers_session(client: TestClient) -> None:
+    assert client.get("/api/session").json() == {"needed": True, "owner": None}
+    assert client.post("/api/session", json={"key": "wrong-secret-of-tests"}).status_code == 401
+    entered = client.post("/api/session", json={"key": ONE})
+    cookie = entered.headers["set-cookie"].lower()
+    assert entered.json()["owner"] == "anna" and ONE not in cookie
+    assert "httponly" in cookie and "samesite=strict" in cookie
+    assert client.get("/api/jobs").status_code == 200 and client.get("/api/session").json()["owner"] == "anna"
+    value = client.cookies["tranh_session"]
+    client.delete("/api/session")
+    assert client.get("/api/jobs").status_code == 401
+    for forged in (value[:-2], value.replace("anna", "ben"), value.replace(".", ".9", 1), "", value + "."):
+        assert client.get("/api/jobs", headers={"cookie": f"tranh_session={forged}"}).status_code == 401
+    assert client.get("/api/jobs", headers={"cookie": f"tranh_session={value}"}).status_code == 200
+
+
+def test_a_session_ends_with_its_key() -> None:
+    keys, now = read_keys([f"anna:{ONE}"]), [1000.0]
+    door = Keys(keys, Signer(b"s"), clock=lambda: now[0])
+    word = door.session(keys[0])
+    assert door.of_session(word) == keys[0]
+    changed = Keys(read_keys([f"anna:{OTHER}"]), Signer(b"s"), clock=lambda: now[0])
+    assert changed.of_session(word) is None
+    assert Keys(keys, Signer(b"t"), clock=lambda: now[0]).of_session(word) is None
+    now[0] += 31 * DAY
+    assert door.of_session(word) is None
