@@ -1,7 +1,7 @@
 // Animations: the frames of one job, shown as what they are.
 
 import { get, show } from "./api.js";
-import { make, sign } from "./dom.js";
+import { icon, make, sign } from "./dom.js";
 import { gives } from "./tools.js";
 
 const RATE = 12; // frames a second where the settings do not say
@@ -47,7 +47,10 @@ export function screen(image) {
   const slider = make("input", { type: "range", min: 0, max: 0, value: 0, label: "film.frame" });
   const pause = sign("play", "film.play", () => (one.playing() ? one.stop() : one.play(), said()), { data: { film: "play" } });
   const one = film(image, (k, many) => Object.assign(slider, { max: many - 1, value: k }));
-  const said = () => pause.setAttribute("aria-pressed", String(one.playing()));
+  const said = () => {
+    pause.setAttribute("aria-pressed", String(one.playing()));
+    pause.replaceChildren(icon(one.playing() ? "pause" : "play"));
+  };
   slider.addEventListener("input", () => (one.stop(), said(), one.go(Number(slider.value))));
   one.canvas.classList.add("large");
   one.canvas.style.setProperty("--ratio", image.width / image.height);

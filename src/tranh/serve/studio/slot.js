@@ -73,7 +73,8 @@ export function maskSlot(name, changed, pictured) {
   const shown = make("img", { alt: "", hidden: true });
   const open = button("mask.open", work);
   const clear = sign("close", "mask.none", () => set(null), { hidden: true });
-  const node = make("div", { className: "slot", role: "group", data: { slot: name } }, shown, make("div", { className: "row" }, open, clear));
+  const row = make("div", { className: "row" }, open, clear);
+  const node = make("div", { className: "slot", role: "group", data: { slot: name } }, shown, row);
   let value = null;
   let coming = Promise.resolve();
 

@@ -12,14 +12,17 @@ import { about, discard, download, file, like, told } from "./pictures.js";
 import { check } from "./provenance.js";
 import { edits } from "./tools.js";
 
+const NOTHING = [null, undefined, "", false];
 const HIDDEN = ["prompt", "understood", "hash", "language", "frame"];
+
+const written = (value) => (value === true ? "✓" : typeof value === "object" ? JSON.stringify(value) : String(value));
 
 /** Settings as a list of names and values. */
 export function listed(settings) {
-  const shown = Object.entries(settings).filter(([name, value]) => !HIDDEN.includes(name) && value !== null && value !== "" && value !== false);
+  const shown = Object.entries(settings).filter(([name, value]) => !HIDDEN.includes(name) && !NOTHING.includes(value));
   return make("dl", {}, shown.flatMap(([name, value]) => [
     make("dt", { text: `field.${name}`, values: { otherwise: name.replaceAll("_", " ") } }),
-    make("dd", { textContent: typeof value === "object" ? JSON.stringify(value) : String(value) }),
+    make("dd", name === "edit" ? { text: `tool.${value}`, values: { otherwise: value } } : { textContent: written(value) }),
   ]));
 }
 
@@ -65,7 +68,8 @@ export function view(image, neighbours = { of: () => null }) {
     place.replaceChildren(isFrame(image) ? moving() : standing());
     before.disabled = !neighbours.of(image, -1);
     after.disabled = !neighbours.of(image, 1);
-    const heart = sign("heart", "favourite", () => like(image).catch(failed), { className: "sign heart", ariaPressed: String(image.favourite) });
+    const liked = { className: "sign heart", ariaPressed: String(image.favourite) };
+    const heart = sign("heart", "favourite", () => like(image).catch(failed), liked);
     const found = make("div", { className: "found", role: "status" });
     side.replaceChildren(
       make("p", { className: "asked", textContent: about(image) }),
@@ -107,7 +111,8 @@ export function view(image, neighbours = { of: () => null }) {
     }
   }
 
-  const changed = ({ image: one }) => one.id === image.id && side.querySelector(".heart").setAttribute("aria-pressed", String(one.favourite));
+  const changed = ({ image: one }) =>
+    one.id === image.id && side.querySelector(".heart").setAttribute("aria-pressed", String(one.favourite));
   told.addEventListener("changed", changed);
   node.addEventListener("close", () => {
     told.removeEventListener("changed", changed);
@@ -115,7 +120,8 @@ export function view(image, neighbours = { of: () => null }) {
   });
   node.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || /INPUT|TEXTAREA/.test(event.target.tagName)) return;
-    const does = { ArrowLeft: () => go(-1), ArrowRight: () => go(1), f: () => like(image).catch(failed), Delete: remove }[event.key];
+    const keys = { ArrowLeft: () => go(-1), ArrowRight: () => go(1), f: () => like(image).catch(failed), Delete: remove };
+    const does = keys[event.key];
     if (!does) return;
     event.preventDefault();
     does();
