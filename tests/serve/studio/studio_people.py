@@ -55,6 +55,8 @@ class Sketcher(Stub):
         self.about = {"sizes": [64, 128], "steps": 4, "tools": told}
 
     def ready(self, order: Any, pictures: Any) -> Work:
+        if frames := order.request.get("frames"):
+            order = replace(order, request={**order.request, "count": frames})
         work = super().ready(order, pictures)
 
         def events() -> Iterator[Event]:
@@ -65,6 +67,9 @@ class Sketcher(Stub):
                 while self.until is not None and event.done >= self.until:
                     time.sleep(0.02)
                     yield seen  # here it can be cancelled
+                if event.result is not None and order.tool != "generate":
+                    for settings in event.result.settings:
+                        settings["edit"] = order.tool
                 yield event
 
         return replace(work, events=events)

@@ -7,7 +7,10 @@ const EDGES = ["left", "top", "right", "bottom"];
 
 function inputs(values, low, high, changed) {
   return EDGES.map((edge, k) =>
-    make("input", { type: "number", min: low, max: high, step: 0.05, value: values[k], label: `edge.${edge}`, hint: `edge.${edge}`, on: { input: changed } }));
+    make("input", {
+      type: "number", min: low, max: high, step: 0.05, value: values[k],
+      label: `edge.${edge}`, hint: `edge.${edge}`, on: { input: changed },
+    }));
 }
 
 /** Four numbers and a picture of them. `extend` is outside the picture, any other box lies in it. */
@@ -42,7 +45,8 @@ export function box(field, form, given = null) {
   if (!outside) {
     const at = (event) => {
       const frame = plan.getBoundingClientRect();
-      return [(event.clientX - frame.left) / frame.width, (event.clientY - frame.top) / frame.height].map((one) => Math.min(1, Math.max(0, one)));
+      const place = [(event.clientX - frame.left) / frame.width, (event.clientY - frame.top) / frame.height];
+      return place.map((one) => Math.min(1, Math.max(0, one)));
     };
     plan.addEventListener("pointerdown", (event) => {
       event.preventDefault();
@@ -74,7 +78,9 @@ export function box(field, form, given = null) {
 
 /** A part of the picture that has a prompt of its own. */
 export function region(value, form) {
-  const words = make("input", { value: value.prompt, label: "regions.prompt", placeholder: "regions.prompt", on: { input: form.changed } });
+  const told = { label: "regions.prompt", placeholder: "regions.prompt", on: { input: form.changed } };
+  const words = make("input", { value: value.prompt, ...told });
   const place = box({ name: "region", low: 0, high: 1 }, form, value.box);
-  return { node: make("div", { className: "region" }, words, place.node), get: () => ({ prompt: words.value.trim(), box: place.read() }) };
+  const node = make("div", { className: "region" }, words, place.node);
+  return { node, get: () => ({ prompt: words.value.trim(), box: place.read() }) };
 }

@@ -47,6 +47,7 @@ const SIGNS = {
   invert: "M12 4a8 8 0 1 0 0 16zM12 4a8 8 0 0 1 0 16",
   moon: "M19 14A8 8 0 0 1 10 5a7.5 7.5 0 1 0 9 9z",
   play: "M8 5l11 7-11 7z",
+  pause: "M8.5 5v14M15.5 5v14",
   pick: "M5 12l5 5L20 7",
   up: "M12 20V8M7 12l5-5 5 5M5 4h14",
   plus: "M12 5v14M5 12h14",

@@ -15,8 +15,9 @@ addEventListener("dragenter", (event) => file(event) && over((inside += 1) > 0))
 addEventListener("dragleave", (event) => file(event) && over((inside = Math.max(0, inside - 1)) > 0));
 addEventListener("dragover", (event) => event.preventDefault());
 addEventListener("drop", (event) => {
-  event.preventDefault();
   over((inside = 0) > 0);
+  if (event.defaultPrevented) return; // a slot of the form has it
+  event.preventDefault();
   const given = [...event.dataTransfer.files].find((one) => one.type.startsWith("image/"));
   if (given) tell(given);
   else if (event.dataTransfer.files.length) notice("drop.odd", {}, "fault");

@@ -4,7 +4,10 @@ import { asksKey, told } from "./api.js";
 import { at, closing, dialog, make } from "./dom.js";
 import { put } from "./i18n.js";
 
-const KNOWN = { 0: "fault.lost", 401: "fault.key", 403: "fault.forbidden", 404: "fault.missing", 413: "fault.large", 429: "fault.busy", 503: "fault.busy" };
+const KNOWN = {
+  0: "fault.lost", 401: "fault.key", 403: "fault.forbidden", 404: "fault.missing", 413: "fault.large",
+  429: "fault.busy", 503: "fault.busy",
+};
 
 /** Say a fault: by words of the page for those that are known by their number, and by the server's own. */
 export function failed(fault) {

@@ -1,10 +1,10 @@
 // One widget for every kind of field. Each has `node`, `get()` (undefined: nothing is said) and `set(value)`.
 
 import { box, region } from "./boxes.js";
-import { make, sign } from "./dom.js";
+import { button, make, sign } from "./dom.js";
 import { put, say } from "./i18n.js";
 import { pick } from "./picker.js";
-import { kept, maskSlot, slot } from "./slot.js";
+import { fileOf, kept, maskSlot, slot } from "./slot.js";
 
 const named = (name) => ["text", `field.${name}`, { otherwise: name.replaceAll("_", " ") }];
 const id = (field) => `field-${field.name}`;
@@ -23,17 +23,22 @@ function grouped(field, ...inside) {
   const label = make("p", { className: "label", id: `label-${field.name}` });
   put(label, ...named(field.name));
   const wrong = make("p", { className: "wrong", id: `wrong-${field.name}`, hidden: true });
-  return make("div", { className: `field ${field.kind}`, role: "group", "aria-labelledby": label.id, data: { field: field.name } },
-    label, ...inside, wrong);
+  const about = { role: "group", "aria-labelledby": label.id, data: { field: field.name } };
+  return make("div", { className: `field ${field.kind}`, ...about }, label, ...inside, wrong);
 }
 
 function text(field, form) {
   const long = field.high === null || field.high > 200;
-  const control = make(long ? "textarea" : "input", { id: id(field), rows: long ? 2 : undefined, autocomplete: "off", spellcheck: false });
+  const told = { id: id(field), autocomplete: "off", spellcheck: false };
+  const control = make(long ? "textarea" : "input", long ? { ...told, rows: 2 } : told);
   if (field.high) control.maxLength = field.high;
   control.value = field.default ?? "";
   control.addEventListener("input", form.changed);
-  return { node: framed(field, control), control, get: () => control.value.trim() || undefined, set: (value) => (control.value = value ?? "") };
+  return {
+    node: framed(field, control), control,
+    get: () => control.value.trim() || undefined,
+    set: (value) => (control.value = value ?? ""),
+  };
 }
 
 function number(field, form) {
@@ -116,13 +121,14 @@ function mask(field, form) {
 function keys(field, form) {
   const list = make("ol", { className: "keys" });
   const node = grouped(field, list, make("div", { className: "row" },
-    make("button", { type: "button", text: "keys.sentence", on: { click: () => add("").querySelector("textarea").focus() } }),
-    make("button", { type: "button", text: "keys.picture", on: { click: () => pick().then((image) => image && add(kept(image))) } })));
+    button("keys.sentence", () => add("").querySelector("textarea").focus()),
+    button("keys.picture", () => pick().then((image) => image && add(kept(image))))));
 
   function add(value) {
     const row = make("li");
     const place = typeof value === "string" ? null : slot("key", form.changed);
-    const control = place ? place.node : make("textarea", { rows: 1, value, label: "keys.sentence", on: { input: form.changed } });
+    const told = { rows: 1, value, label: "keys.sentence", on: { input: form.changed } };
+    const control = place ? place.node : make("textarea", told);
     place?.set(value, true);
     row.read = () => (place ? place.get() && { image: place.get() } : control.value.trim() || null);
     row.append(control,
@@ -140,14 +146,14 @@ function keys(field, form) {
     },
     set(value) {
       list.replaceChildren();
-      for (const one of value ?? ["", ""]) add(typeof one === "string" ? one : (one.src ? one : { id: one.image, src: `api/uploads/${one.image}/file` }));
+      for (const one of value ?? ["", ""]) add(one.image ? { id: one.image, src: fileOf(one.image) } : one);
     },
   };
 }
 
 function regions(field, form) {
   const list = make("ul", { className: "keys" });
-  const node = grouped(field, list, make("button", { type: "button", text: "regions.add", on: { click: () => add() } }));
+  const node = grouped(field, list, button("regions.add", () => add()));
   function add(value = { prompt: "", box: [0, 0, 0.5, 0.5] }) {
     const one = region(value, form);
     const row = make("li", {}, one.node, sign("close", "keys.remove", () => (row.remove(), form.changed())));

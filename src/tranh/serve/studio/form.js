@@ -1,7 +1,7 @@
 // The form of a tool, made of its fields: what is asked, remembered, restored from pictures, and ordered.
 
 import { show } from "./api.js";
-import { at, make, sign } from "./dom.js";
+import { at, icon, make, sign } from "./dom.js";
 import { draft, own, put as keep, replace, save, value } from "./draft.js";
 import { failed, notice, quiet } from "./faults.js";
 import { blame, nameOf, widget } from "./fields.js";
@@ -9,17 +9,22 @@ import { hints } from "./hints.js";
 import { put, say } from "./i18n.js";
 import { submit } from "./jobs.js";
 import { presets } from "./presets.js";
-import { kept } from "./slot.js";
+import { fileOf, kept } from "./slot.js";
 import * as tools from "./tools.js";
 
 const FIRST = ["picture", "mask", "key", "box"]; // kinds that stand on top, in the order of the tool
 const SEEN = ["prompt", "strength", "factor", "attribute", "count", "seed"];
 const SEEDS = 2 ** 32;
+const narrow = matchMedia("(max-width: 52rem)"); // what is drawn is then below the form
 
 let widgets = new Map();
 let pictures = {}; // name of a field -> what its slot holds; it goes along from tool to tool
 let row = null;
 let hinted = null;
+
+const seen = ({ field }) => FIRST.includes(field.kind) || SEEN.includes(field.name) || (field.needed && !field.many);
+const pictureFirst = (field) => (field.kind === "picture" ? -1 : 0);
+const place = ({ field }) => (FIRST.includes(field.kind) ? pictureFirst(field) : 1 + SEEN.indexOf(field.name));
 
 const tool = () => tools.tool(draft.tool);
 const fields = () => tools.fieldsOf(tool(), draft.model);
@@ -63,7 +68,7 @@ function locked(is) {
   draft.locked = is;
   const lock = widgets.get("seed")?.lock;
   lock?.setAttribute("aria-pressed", String(is));
-  lock?.replaceChildren(...sign(is ? "lock" : "open", "seed.lock").children);
+  lock?.replaceChildren(icon(is ? "lock" : "open"));
   save();
 }
 
@@ -78,9 +83,8 @@ export function render() {
   at("model").value = draft.model;
   put(at("draw"), "text", draft.tool === "generate" ? "draw" : "draw.edit");
   widgets = new Map(fields().map((field) => [field.name, widget(field, form)]));
-  const main = [...widgets.values()].filter(({ field }) => FIRST.includes(field.kind) || SEEN.includes(field.name) || (field.needed && !field.many));
-  const order = ({ field }) => (FIRST.includes(field.kind) ? 0 : 1 + SEEN.indexOf(field.name)) || (field.kind === "picture" ? -1 : 0);
-  main.sort((a, b) => order(a) - order(b));
+  const main = [...widgets.values()].filter(seen);
+  main.sort((a, b) => place(a) - place(b));
   for (const [name, one] of widgets) {
     if (one.field.kind === "picture") one.set(pictures[name] ?? null, true);
     else if (one.field.kind === "key") one.set(undefined);
@@ -160,6 +164,7 @@ export async function order() {
   }
   try {
     await submit({ tool: draft.tool, model: draft.model, request });
+    if (narrow.matches) at("live").scrollIntoView({ block: "nearest" });
   } catch (fault) {
     const blamed = widgets.get(fault.param);
     if (blamed && fault.status !== 429) blame(blamed, fault.message);
@@ -169,7 +174,7 @@ export async function order() {
 
 /** A picture that a job was told, by the id it tells. */
 async function pictureOf(id) {
-  const src = `api/uploads/${id}/file`;
+  const src = fileOf(id);
   const image = new Image();
   await show(image, src);
   await image.decode();
@@ -183,13 +188,14 @@ export async function restore(settings, what = "all") {
     if (tools.tool(told.tool)) draft.tool = told.tool;
     if (tools.modelNamed(told.model)) draft.model = told.model;
     replace(draft.tool, {});
-    for (const field of tools.fieldsOf(tools.tool(draft.tool), draft.model))
-      if (field.kind === "picture" && told[field.name]) pictures[field.name] = await pictureOf(told[field.name]).catch(() => null);
-      else if (!pictured(field.kind) && field.name !== "count") keep(draft.tool, field.name, told[field.name] ?? undefined);
+    for (const { name, kind } of tools.fieldsOf(tools.tool(draft.tool), draft.model))
+      if (kind === "picture" && told[name]) pictures[name] = await pictureOf(told[name]).catch(() => null);
+      else if (!pictured(kind) && name !== "count") keep(draft.tool, name, told[name] ?? undefined);
   } else keep(draft.tool, what, told[what]);
   if (what !== "prompt" && told.seed !== undefined) draft.locked = true;
   render();
-  if (what === "all" && typeof told.mask === "string") widgets.get("mask")?.set({ id: told.mask, src: `api/uploads/${told.mask}/file`, of: told.image }, true);
+  if (what === "all" && typeof told.mask === "string")
+    widgets.get("mask")?.set({ id: told.mask, src: fileOf(told.mask), of: told.image }, true);
   notice(`restored.${what}`);
   reveal();
 }

@@ -4,9 +4,10 @@ import { show } from "./api.js";
 import { compare } from "./compare.js";
 import { at, button, make, sign } from "./dom.js";
 import { failed } from "./faults.js";
+import { hovering, isFrame } from "./film.js";
 import { put } from "./i18n.js";
 import { changes } from "./jobs.js";
-import { about, discard, like, moves, page, told, zip } from "./pictures.js";
+import { about, discard, like, page, told, zip } from "./pictures.js";
 import { DRAGGED } from "./slot.js";
 import { view } from "./viewer.js";
 
@@ -22,13 +23,14 @@ const tiles = new Map(); // id -> tile
 function tile(image) {
   const picture = make("img", { alt: about(image), loading: "lazy", draggable: false });
   picture.addEventListener("error", () => node.classList.add("broken"));
-  show(picture, moves(image) && !matchMedia("(prefers-reduced-motion: reduce)").matches ? image.url : image.thumb).catch(() => null);
+  show(picture, image.thumb).catch(() => null);
   const heart = sign("heart", "favourite", () => like(image).catch(failed), { className: "sign heart", tabIndex: -1 });
   const open = make("button", { type: "button", className: "tile", tabIndex: -1, draggable: true, on: {
     click: () => (choosing ? toggle(image) : view(image, neighbours)),
     dragstart: (event) => event.dataTransfer.setData(DRAGGED, JSON.stringify(image)),
-  } }, picture, moves(image) && make("span", { className: "badge", text: "moves" }));
+  } }, picture, isFrame(image) && make("span", { className: "badge", text: "moves" }));
   const node = make("li", { data: { image: image.id } }, open, heart);
+  if (isFrame(image)) hovering(open, image);
   const update = () => {
     heart.setAttribute("aria-pressed", String(image.favourite));
     if (choosing) open.setAttribute("aria-pressed", String(chosen.has(image)));
@@ -48,6 +50,7 @@ function toggle(image) {
 
 function place(image, first = false) {
   if (tiles.has(image.id) || (favourites && !image.favourite)) return;
+  if (isFrame(image) && images.some((one) => one.job === image.job)) return; // one tile for the whole animation
   const one = tile(image);
   tiles.set(image.id, one);
   images[first ? "unshift" : "push"](image);

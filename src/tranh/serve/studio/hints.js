@@ -28,11 +28,12 @@ export function hints(control, model, changed) {
     }
     try {
       const { unknown, notices } = await post("api/prompt", { prompt, model: model() }, { signal: control_.signal });
+      const said = unknown.filter(({ near }) => near.length).map(({ word }) => `'${word}'`); // no need to say it twice
       node.replaceChildren(
         ...unknown.map(({ word, near }) =>
           make("p", {}, make("span", { text: near.length ? "unknown.near" : "unknown", values: { word } }),
             near.map((one) => button("word", () => replace(word, one), { className: "near", values: { otherwise: one } })))),
-        ...notices.map((one) => make("p", { className: "quiet", textContent: one })),
+        ...notices.filter((one) => !said.some((word) => one.includes(word))).map((one) => make("p", { className: "quiet", textContent: one })),
       );
     } catch {
       // a hint that does not come is none

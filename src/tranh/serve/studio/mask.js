@@ -30,7 +30,8 @@ function parts(picture, deeds, finish) {
   show(under, picture.src);
   const stage = make("div", { className: "painting" }, make("div", { className: "sheet" }, under, canvas, ring));
   stage.firstChild.style.setProperty("--ratio", picture.width / picture.height);
-  const size = make("input", { type: "range", min: 1, max: Math.ceil(side / 2), value: Math.max(2, Math.round(side / 10)), id: "brush" });
+  const begun = Math.max(2, Math.round(side / 10));
+  const size = make("input", { type: "range", id: "brush", min: 1, max: Math.ceil(side / 2), value: begun });
   const state = make("p", { className: "unseen", role: "status" });
   let tool = "brush";
   let cursor = [picture.width / 2, picture.height / 2];
@@ -144,7 +145,8 @@ function parts(picture, deeds, finish) {
       sign("invert", "mask.invert", () => mask.add({ kind: "invert" })),
       sign("bin", "mask.clear", () => mask.add({ kind: "clear" })),
       make("label", { htmlFor: "brush", text: "mask.size" }), size),
-    make("div", { className: "row" }, use, make("label", { htmlFor: "mask-file", className: "button", text: "mask.file" }), file, state),
+    make("div", { className: "row" }, use,
+      make("label", { htmlFor: "mask-file", className: "button", text: "mask.file" }), file, state),
   );
   size.addEventListener("input", ringed);
   file.addEventListener("change", async () => {

@@ -1,7 +1,7 @@
 // What can be done with a finished picture, whoever shows it.
 
 import { get, patch, remove, save, send } from "./api.js";
-import { gives } from "./tools.js";
+import { frames, isFrame } from "./film.js";
 import { say } from "./i18n.js";
 
 export const told = new EventTarget(); // "changed", "discarded", with `image`
@@ -22,8 +22,9 @@ export async function like(image) {
   tell("changed", image);
 }
 
+/** Delete a picture; an animation is deleted as a whole. */
 export async function discard(image) {
-  await remove(`api/images/${image.id}`);
+  await remove(isFrame(image) ? `api/jobs/${image.job}` : `api/images/${image.id}`);
   tell("discarded", image);
 }
 
@@ -35,7 +36,7 @@ export function name(image) {
   return `${words || "tranh"}-${image.seed}.${ENDINGS[image.mime] ?? "png"}`;
 }
 
-export const download = (image) => save(image.url, name(image));
+export const download = async (image) => (isFrame(image) ? zip(await frames(image)) : save(image.url, name(image)));
 
 export const zip = (images) =>
   save("api/images/zip", "tranh.zip", {
@@ -46,7 +47,3 @@ export const zip = (images) =>
 
 export const file = async (image) =>
   new File([await (await send(image.url)).blob()], name(image), { type: image.mime });
-
-/** Does it move? */
-export const moves = (image) =>
-  (image.frames ?? 1) > 1 || image.mime === "image/gif" || gives(image.settings?.edit) === "animation";

@@ -1,13 +1,13 @@
 // Settings by name: three of the page's, made of a tool's own, and those that the user keeps.
 
-import { closing, dialog, make, recall, remember, sign } from "./dom.js";
+import { button, closing, dialog, make, recall, remember, sign } from "./dom.js";
 import { modelNamed } from "./tools.js";
 
 const PACES = { quick: 1 / 3, usual: null, fine: 2 };
 
 const stepsOf = (field, model) => field.default ?? modelNamed(model)?.about?.steps ?? 24;
 
-/** The row of presets. `form` has tool, model, fields, values and set(values, whole). */
+/** The row of presets. `form` has tool, model, fields, values and set(values). */
 export function presets(form) {
   const node = make("div", { className: "presets", role: "group", label: "presets" });
   let mine = recall("presets", []);
@@ -15,12 +15,15 @@ export function presets(form) {
   function show() {
     const steps = form.fields().find((field) => field.name === "steps");
     const now = JSON.stringify(form.values());
-    const chip = (given, values, whole) =>
-      make("button", { type: "button", className: "chip", ...given, ariaPressed: String(now === JSON.stringify(values)), on: { click: () => form.set(values, whole) } });
+    const chip = (given, values) => {
+      const pressed = String(now === JSON.stringify(values));
+      return button(given.text, () => form.set(values), { className: "chip", ariaPressed: pressed, ...given });
+    };
     const paces = !steps ? [] : Object.entries(PACES).map(([name, pace]) => {
       const base = stepsOf(steps, form.model());
       const value = pace && Math.min(steps.high ?? 1000, Math.max(steps.low ?? 1, Math.round(pace * base)));
-      return chip({ text: `preset.${name}`, hint: `preset.${name}.hint`, values: { n: value ?? base } }, value ? { steps: value } : {});
+      const told = { text: `preset.${name}`, hint: `preset.${name}.hint`, values: { n: value ?? base } };
+      return chip(told, value ? { steps: value } : {});
     });
     const own = mine.filter((one) => one.tool === form.tool()).map((one) =>
       make("span", { className: "own" }, chip({ textContent: one.name }, one.values),
@@ -36,8 +39,9 @@ export function presets(form) {
 
   function name() {
     const field = make("input", { id: "preset-name", required: true, maxLength: 30, autocomplete: "off" });
+    const submit = () => keep([...mine, { name: field.value.trim(), tool: form.tool(), values: form.values() }]);
     const window = dialog("preset.keep", "small", closing(() => window),
-      make("form", { method: "dialog", on: { submit: () => keep([...mine, { name: field.value.trim(), tool: form.tool(), values: form.values() }]) } },
+      make("form", { method: "dialog", on: { submit } },
         make("h2", { text: "preset.keep" }), make("p", { className: "quiet", text: "preset.what" }),
         make("label", { htmlFor: "preset-name", text: "preset.name" }), field,
         make("button", { className: "strong", text: "keep" })));

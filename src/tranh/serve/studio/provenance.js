@@ -30,6 +30,7 @@ function line({ type, outcome, validation_state: state, issuer, model, generated
   return make("p", { className: "mark-found", data: { outcome } },
     make("b", { text: `check.${type}`, values: { otherwise: type } }),
     make("span", { text: `check.${outcome}`, values: { otherwise: outcome } }),
-    state && state !== "not_present" && make("span", { className: "quiet", text: `check.${state}`, values: { otherwise: state } }),
+    state !== undefined && state !== "not_present" &&
+      make("span", { className: "quiet", text: `check.${state}`, values: { otherwise: state } }),
     told && make("span", { className: "quiet", textContent: told }));
 }

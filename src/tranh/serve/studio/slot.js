@@ -13,6 +13,9 @@ export const DRAGGED = "application/x-tranh-image"; // a picture of the history,
 /** A picture of the history as a form keeps it. */
 export const kept = ({ id, url, width, height, settings }) => ({ id, src: url, width, height, about: about({ settings }) });
 
+/** Where the file of a picture inside a job's request is: a file that was sent is named by its SHA-256. */
+export const fileOf = (id) => `api/${/^[0-9a-f]{64}$/.test(id) ? "uploads" : "images"}/${id}/file`;
+
 /** A file of the user's, sent to the server. */
 export async function sent(file) {
   const { id, width, height, settings } = await upload(file);
@@ -59,9 +62,7 @@ export function slot(name, changed) {
   });
   node.addEventListener("dragover", (event) => event.preventDefault());
   node.addEventListener("drop", (event) => {
-    event.preventDefault();
-    event.stopPropagation();
-    document.body.classList.remove("dragging");
+    event.preventDefault(); // and so the page knows that it is none of its own
     take(dropped(event.dataTransfer));
   });
   return { node, get: () => value?.id, set, value: () => value, settled: () => coming };
@@ -72,7 +73,8 @@ export function maskSlot(name, changed, pictured) {
   const shown = make("img", { alt: "", hidden: true });
   const open = button("mask.open", work);
   const clear = sign("close", "mask.none", () => set(null), { hidden: true });
-  const node = make("div", { className: "slot", role: "group", data: { slot: name } }, shown, make("div", { className: "row" }, open, clear));
+  const row = make("div", { className: "row" }, open, clear);
+  const node = make("div", { className: "slot", role: "group", data: { slot: name } }, shown, row);
   let value = null;
   let coming = Promise.resolve();
 
