@@ -25,6 +25,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -139,8 +140,8 @@ def bound(system: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def started(command: Sequence[str], where: Address, threads: int, log: Path) -> Iterator[None]:
-    """A server as a process of its own, until the end."""
+def started(command: Sequence[str], where: Address, threads: int, log: Path) -> Iterator[int]:
+    """A server as a process of its own, until the end; gives its number."""
     environment = os.environ | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     with log.open("w") as out, subprocess.Popen(command, env=environment, stdout=out, stderr=out) as process:
         try:
@@ -152,7 +153,7 @@ def started(command: Sequence[str], where: Address, threads: int, log: Path) -> 
                 time.sleep(0.2)
             else:
                 raise SystemExit(f"{' '.join(command)} does not answer; see {log}")
-            yield
+            yield process.pid
         finally:
             process.terminate()
             process.wait(20)
@@ -166,8 +167,11 @@ async def _lives(where: Address) -> bool:
         return False
 
 
-def drained(target: Target, planned: Sequence[Planned], outstanding: int = OUTSTANDING) -> dict[str, Any]:
-    """Seconds until all are answered, with so many on their way all the time (fewer at the end)."""
+def drained(
+    target: Target, planned: Sequence[Planned], outstanding: int = OUTSTANDING, process: int | None = None
+) -> dict[str, Any]:
+    """Seconds until all are answered, with so many on their way all the time (fewer at the end), and the seconds that
+    processors worked for the server."""
 
     async def all_of_them() -> float:
         room, begun = asyncio.Semaphore(outstanding), time.perf_counter()
@@ -181,7 +185,15 @@ def drained(target: Target, planned: Sequence[Planned], outstanding: int = OUTST
                 group.create_task(one(asked_for))
         return time.perf_counter() - begun
 
-    return {"seconds": asyncio.run(all_of_them()), "pictures": len(planned)}
+    before = computed(process) if process else 0.0
+    seconds = asyncio.run(all_of_them())
+    return {"seconds": seconds, "pictures": len(planned), "computed": computed(process) - before if process else 0.0}
+
+
+def computed(process: int) -> float:
+    """Seconds that processors have worked for a process."""
+    told = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(told[11]) + int(told[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def singles(system: Any, targets: dict[str, Target], prompts: Iterator[str], seconds: float) -> list[dict[str, float]]:
@@ -237,12 +249,17 @@ def overhead(system: Any, model: str, prompts: Iterator[str], seconds: float) ->
 def beside(
     target: Target, planned: Sequence[Planned], rate: float, seconds: float, warm: float
 ) -> list[dict[str, Any]]:
+    """What became of each request of a plan, without the warm-up."""
     *_, last = run(target, planned, rate=rate, seconds=seconds, warm=warm, timeout=600.0)
     return [
         {"steps": shot.planned.kind.steps, "due": shot.planned.due, "latency": shot.latency, "outcome": shot.outcome}
         for shot in last.result.shots
         if shot.planned.due >= warm
     ]
+
+
+def each_in_turn(turn: Sequence[str], measure: Callable[[str], Any]) -> dict[str, Any]:
+    return {name: measure(name) for name in turn}
 
 
 def main() -> None:
@@ -270,8 +287,11 @@ def main() -> None:
     ours += ["--data", str(args.out / "data"), "--active", str(ACTIVE)]
     peer = [sys.executable, str(Path(__file__).with_name("peer.py")), "--model", args.model]
     peer += ["--port", str(args.port + 1), "--threads", threads]
-    with started(ours, where["ours"], args.threads, args.out / "ours.log"), \
-            started(peer, where["peer"], args.threads, args.out / "peer.log"):  # fmt: skip
+    with (
+        started(ours, where["ours"], args.threads, args.out / "ours.log") as first,
+        started(peer, where["peer"], args.threads, args.out / "peer.log") as second,
+    ):
+        process = {"ours": first, "peer": second}
         kept.once("single", lambda: singles(system, targets, scenes(7), seconds["single"]))
         mean = statistics.median(one["peer"] for one in kept.data["single"])
         expected = mean * sum(kind.steps * kind.share for kind in kinds) / 12  # seconds of a request of the mix
@@ -279,7 +299,8 @@ def main() -> None:
         for k in range(BLOCKS["full"]):
             planned = plan(1.0, 4.0 * count, kinds, scenes(100 + k), seed=k)[:count]
             turn = ("ours", "peer") if k % 2 == 0 else ("peer", "ours")
-            kept.once(f"full {k}", lambda planned=planned, turn=turn: {n: drained(targets[n], planned) for n in turn})
+            kept.once(f"full {k}", partial(each_in_turn, turn, lambda name, planned=planned: drained(
+                targets[name], planned, process=process[name])))  # fmt: skip
         full = [kept.data[f"full {k}"]["peer"] for k in range(BLOCKS["full"])]
         rate = 0.8 * sum(one["pictures"] for one in full) / sum(one["seconds"] for one in full)
         each = seconds["beside"] / BLOCKS["beside"] / 2
@@ -287,8 +308,8 @@ def main() -> None:
         for k in range(BLOCKS["beside"]):
             planned = plan(rate, each, kinds, scenes(200 + k), seed=50 + k)
             turn = ("ours", "peer") if k % 2 == 0 else ("peer", "ours")
-            kept.once(f"beside {k}", lambda planned=planned, turn=turn: {
-                n: beside(targets[n], planned, rate, each - warm, warm) for n in turn})  # fmt: skip
+            kept.once(f"beside {k}", partial(each_in_turn, turn, lambda name, planned=planned: beside(
+                targets[name], planned, rate, each - warm, warm)))  # fmt: skip
     text = report(kept.data, kinds, system.prior_steps)
     (args.out / "load.md").write_text(text + "\n")
     draw(kept.data, args.out / "load.png")
