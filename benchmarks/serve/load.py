@@ -19,6 +19,7 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -270,6 +271,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8900, help="of ours; the next is the peer's")
     parser.add_argument("--out", type=Path, default=Path("runs/load"))
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the servers are ended with it
     args.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(args.threads)
     settings = {"model": args.model, "minutes": args.minutes, "threads": args.threads, "mix": MIX, "size": SIZE,
