@@ -38,12 +38,15 @@ def write(loads: Sequence[Load], settings: Mapping[str, Any], target: Path) -> l
 
 def as_page(loads: Sequence[Load], settings: Mapping[str, Any]) -> str:
     """One page with the table and the plots."""
-    parts = [page.heading("A server under load", 1), page.settings(settings)]
+    parts = [page.heading("A server under load", 1), page.settings({k: v for k, v in settings.items() if v != ""})]
     parts += [page.table([[page.text(cell) for cell in row] for row in rows(loads)], HEAD)]
     parts.append(f"<p class=quiet>{HOW}</p>")
     parts += [page.note(remark, "warning") for remark in remarks(loads)]
     if len(loads) > 1:
-        parts += [page.heading("Rates"), page.panels([page.picture(_png(partial(_rates, loads=loads)), "rates")])]
+        parts += [
+            page.heading("Rates"),
+            page.panels([page.picture(_png(partial(_rates, loads=loads)), "what was asked, and what came")]),
+        ]
     for load in loads:
         drawn = [page.picture(_png(partial(draw, load=load)), title) for title, draw in PLOTS.items()]
         parts += [page.heading(f"{load.rate:g} requests a second"), page.panels(drawn)]
@@ -51,12 +54,17 @@ def as_page(loads: Sequence[Load], settings: Mapping[str, Any]) -> str:
 
 
 def _latencies(ax: Any, load: Load) -> None:
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     for name, shots in _by_class(load).items():
         waited = np.sort([shot.latency for shot in shots if shot.outcome in ("done", "timeout")])
         if len(waited):
             ax.step(waited, 100 * np.arange(1, len(waited) + 1) / len(waited), where="post", label=name)
     ax.axhline(95, linewidth=0.7, color="grey")
     ax.set_xscale("log")
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set_xlabel("latency, s")
     ax.set_ylabel("% of requests")
     _legend(ax)
