@@ -3,9 +3,9 @@
     python benchmarks/serve/crowd.py --clients 1000 --rounds 5
 
 A server with a stand-in for a model has room for 16 running jobs and 256 waiting ones. In each round every client
-orders a picture in the same moment, on a connection of its own. Told are: how many were accepted and how many refused with 429
-and Retry-After, whether anything else was answered, how long /healthz took meanwhile, and the server's memory and open
-descriptors after each round: they must not grow.
+orders a picture in the same moment, on a connection of its own. Told are: how many were accepted and how many refused
+with 429 and Retry-After, whether anything else was answered, how long /healthz took meanwhile, and the memory and open
+descriptors of the server after each round: they must not grow.
 """
 
 from __future__ import annotations

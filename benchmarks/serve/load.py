@@ -36,11 +36,11 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))
 from load_report import BLOCKS, draw, report
 from peer import Peer
-from tranh.recipes.served import Served
 
 import tranh
 from tranh.engine.doors import Doors
 from tranh.engine.jobs import ACTIVE, Engine
+from tranh.recipes.served import Served
 from tranh.serve.ask import Address, asked
 from tranh.serve.stress import run
 from tranh.serve.stress_apis import APIS, Target
