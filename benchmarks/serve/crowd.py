@@ -129,7 +129,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(4096, 4 * args.clients),) * 2)
     data = Path(tempfile.mkdtemp(prefix="tranh-crowd-"))
     here = Path(__file__).with_name("stand_in.py")
-    command = [sys.executable, str(here), "--data", str(data), "--port", str(args.port), "--step", "0.01"]
+    command = [sys.executable, str(here), "--data", str(data), "--port", str(args.port), "--step", "0.05"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         asyncio.run(measure(args.port, process.pid, args.clients, args.rounds))

@@ -7,14 +7,43 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import Counter
+from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tranh.serve.errors import body
+
+URGENT = (b"GET /healthz", b"GET /readyz")
+"""How a request begins that is read before all others."""
+
+AT_ONCE = 0.005
+"""Seconds of reading in one round of the event loop."""
+
+
+class Turns:
+    """What comes is read in turn, a little in each round of the event loop: so whoever asks whether the server lives
+    is answered soon, however many others came in the same moment."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Callable[[], None]] = deque()
+
+    def take(self, loop: asyncio.AbstractEventLoop, read: Callable[[], None]) -> None:
+        self._waiting.append(read)
+        if len(self._waiting) == 1:
+            loop.call_soon(self._go, loop)
+
+    def _go(self, loop: asyncio.AbstractEventLoop) -> None:
+        until = loop.time() + AT_ONCE
+        while self._waiting and loop.time() < until:
+            self._waiting[0]()
+            self._waiting.popleft()  # only now: who comes meanwhile need not call for another round
+        if self._waiting:
+            loop.call_soon(self._go, loop)
 
 
 @dataclass
@@ -27,7 +56,7 @@ class Patience:
         reading: seconds a client may leave a reply unread.
         linger: seconds in which a body that nobody wants any more is thrown away, so that the reply is read first.
         connections: at one moment; each: from one address (a loopback address may take all).
-        taken: connections now, by address.
+        taken: connections now, by address. turns: of what came over them.
     """
 
     head: float = 10.0
@@ -38,6 +67,7 @@ class Patience:
     connections: int = 4096
     each: int = 256
     taken: Counter[str] = field(default_factory=Counter)
+    turns: Turns = field(default_factory=Turns)
 
     def full(self, host: str) -> bool:
         """Is there no place for one more from an address?"""
@@ -65,6 +95,7 @@ class _Patient(H11Protocol):
         self._begun = 0.0
         self._waits_for = ""
         self._came = 0
+        self._queued = 0  # messages that came and are not read yet
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -86,6 +117,18 @@ class _Patient(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._came += len(data)
+        if not self._queued and data.startswith(URGENT):
+            self._read(data)
+        else:
+            self._queued += 1
+            self.patience.turns.take(self.loop, partial(self._read_in_turn, data))
+
+    def _read_in_turn(self, data: bytes) -> None:
+        self._queued -= 1
+        if not self.transport.is_closing():
+            self._read(data)
+
+    def _read(self, data: bytes) -> None:
         super().data_received(data)
         self._wait()
 
@@ -135,6 +178,9 @@ class _Patient(H11Protocol):
 
     def _late(self, waits_for: str) -> None:
         if self._waits_for != waits_for or self.transport.is_closing():
+            return
+        if self._queued:  # it is not the client who is slow
+            self._timer = self.loop.call_later(1.0, self._late, waits_for)
             return
         if waits_for == "a body":
             left = self._begun + self.patience.grace + self._came / self.patience.rate - self.loop.time()

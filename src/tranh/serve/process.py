@@ -11,11 +11,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+import anyio.to_thread
 import uvicorn
 
 from tranh.serve.guard import App
 from tranh.serve.limits import Patience, protocol
 from tranh.types import TranhError
+
+THREADS = 8
+"""That answer requests: more wait for the disk no better, and the event loop waits for its turn among them."""
 
 GRACE = 3
 """Seconds that replies under way may take once the server was told to end."""
@@ -93,5 +97,6 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
         await super().startup(sockets)
         self.ready()
