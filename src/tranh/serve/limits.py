@@ -95,7 +95,7 @@ class _Patient(H11Protocol):
         self._begun = 0.0
         self._waits_for = ""
         self._came = 0
-        self._queued = 0  # messages that came and are not read yet
+        self._queued = False  # did something come that is not read yet?
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -120,12 +120,15 @@ class _Patient(H11Protocol):
         if not self._queued and data.startswith(URGENT):
             self._read(data)
         else:
-            self._queued += 1
+            self._queued = True
+            self.transport.pause_reading()  # one message of each waits, and no more
             self.patience.turns.take(self.loop, partial(self._read_in_turn, data))
 
     def _read_in_turn(self, data: bytes) -> None:
-        self._queued -= 1
+        self._queued = False
         if not self.transport.is_closing():
+            if not self.flow.read_paused:
+                self.transport.resume_reading()
             self._read(data)
 
     def _read(self, data: bytes) -> None:
