@@ -26,7 +26,8 @@ from scipy import ndimage
 from scipy.fft import dctn, idctn
 from scipy.special import erfc
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
+Array = np.ndarray[Any, np.dtype[np.floating[Any]]]
+Flags = np.ndarray[Any, np.dtype[np.bool_]]
 
 RATE = 1e-6
 """At most this share of pictures without the mark is said to have it."""
@@ -90,7 +91,7 @@ def embed(image: Image.Image, key: bytes, mask: Image.Image | None = None) -> Im
     Args:
         mask: black where no pixel may change; the mark goes into the blocks that are white altogether.
     """
-    pixels = np.asarray(image.convert("RGB"), dtype=np.float64)  # (H, W, 3)
+    pixels: Array = np.asarray(image.convert("RGB"), dtype=np.float64)  # (H, W, 3)
     free = np.ones(pixels.shape[:2], bool) if mask is None else np.asarray(mask.convert("L")) > 127
     best = pixels
     for effort in EFFORTS:
@@ -147,10 +148,10 @@ def _spread(change: Array, shape: tuple[int, ...]) -> Array:
     return out
 
 
-def _whole(free: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _whole(free: Flags) -> Flags:
     """Blocks in which every pixel may change: (H / 8, W / 8)."""
     rows, columns = free.shape[0] // BLOCK, free.shape[1] // BLOCK
-    return free[: rows * BLOCK, : columns * BLOCK].reshape(rows, BLOCK, columns, BLOCK).all((1, 3))
+    return np.all(free[: rows * BLOCK, : columns * BLOCK].reshape(rows, BLOCK, columns, BLOCK), axis=(1, 3))
 
 
 def _laid_out(tile: Array, shape: tuple[int, ...]) -> Array:
@@ -159,7 +160,7 @@ def _laid_out(tile: Array, shape: tuple[int, ...]) -> Array:
     return np.tile(tile, (-(-rows // ROWS), -(-columns // ROWS), 1))[:rows, :columns]
 
 
-def _moved(pixels: Array, wanted: Array, free: np.ndarray[Any, Any], frequencies: int, reach: float) -> Array:
+def _moved(pixels: Array, wanted: Array, free: Flags, frequencies: int, reach: float) -> Array:
     """Pixels (H, W, 3), whole numbers, whose weak coefficients stand on the wanted side."""
     found = _blocks(pixels @ LUMA)
     along = wanted * found
@@ -174,7 +175,7 @@ def _moved(pixels: Array, wanted: Array, free: np.ndarray[Any, Any], frequencies
 
 
 def _psnr(made: Array, pixels: Array) -> float:
-    return float(10 * np.log10(255.0**2 / max(np.mean((made - pixels) ** 2), 1e-12)))
+    return float(10 * np.log10(255.0**2 / max(float(np.mean((made - pixels) ** 2)), 1e-12)))
 
 
 def _limited(coefficients: Array, k: Any = slice(None)) -> Array:
