@@ -12,9 +12,11 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from tranh import cli
-from tranh.cli.draw import put, written
+from tranh.cli.draw import filmed, put, written
+from tranh.engine.animated import settings_of
 from tranh.engine.picture import read_settings
 from tranh.recipes.marks import Keys, keys, provenance
+from tranh.recipes.marks.credentials import read
 from tranh.recipes.pictures import Pictures
 
 SAID = {"prompt": "một ngôi sao", "seed": 3, "model": "tranh-1"}
@@ -134,6 +136,20 @@ def test_an_edit_names_its_picture_and_keeps_what_is_masked() -> None:
     assert found.manifest and found.manifest.actions[:2] == ("c2pa.opened", "c2pa.edited")
     assert found.manifest.ingredients == (("picture 1", "trusted"),)
     assert "made from picture 1 (trusted)" in call("provenance", "second.png").stdout
+
+
+@pytest.mark.parametrize("name", ["out.webp", "out.gif", "out.mp4"])
+def test_animations_are_signed(name: str, own: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
+    PICTURE.save("first.png")
+    frames = [PICTURE, PICTURE.rotate(90)]
+    filmed(Pictures(frames, [], [SAID]), Path(name), 12, opened=[Path("first.png")])
+    assert settings_of(Path(name)) == SAID
+    mime = {"webp": "image/webp", "gif": "image/gif", "mp4": "video/mp4"}[name[4:]]
+    found = read(Path(name).read_bytes(), mime, own)
+    assert found and found.state == "trusted" and found.ingredients == (("picture 1", None),)
+    monkeypatch.setenv("TRANH_PRIVATE", "1")
+    filmed(Pictures(frames, [], [SAID]), Path(name), 12)
+    assert settings_of(Path(name)) == {"seed": 3, "model": "tranh-1"}
 
 
 def test_where_nothing_can_be_signed_it_is_told_before_anything_is_drawn(

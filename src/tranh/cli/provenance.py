@@ -45,7 +45,7 @@ def provenance(
     tampered with; 1 a file cannot be read. Of several files the gravest is given: 1, then 4, then 3.
     """
     from tranh.recipes.marks import provenance as looked
-    from tranh.recipes.marks.keys import known_keys
+    from tranh.recipes.marks.keyring import known_keys
     from tranh.types import TranhError
 
     keys, codes = known_keys(key_folder), {0}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tranh.recipes.marks.keys import Keys, keys
+from tranh.recipes.marks.keyring import Keys, keys
 
 
 @pytest.fixture(scope="session")

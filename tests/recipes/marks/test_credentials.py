@@ -15,7 +15,7 @@ from PIL import Image
 from tranh.engine.picture import encoded
 from tranh.recipes.marks import framing
 from tranh.recipes.marks.credentials import COMPOSED, MADE, MIMES, Manifest, read, signed
-from tranh.recipes.marks.keys import Keys, keys
+from tranh.recipes.marks.keyring import Keys, keys
 
 NOON = datetime.datetime(2026, 11, 21, 12, tzinfo=datetime.UTC)
 PICTURE = Image.linear_gradient("L").resize((24, 16)).convert("RGB")

@@ -8,20 +8,20 @@ import struct
 import time
 import zlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from openai.types import ContentProvenanceCheck
+from openai.types.content_provenance_check import ResultC2PA
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from tranh.data.scenes.draw import render
 from tranh.data.scenes.layout import scene
 from tranh.engine.picture import encoded, read_settings
-from tranh.recipes.marks import Keys, keys, marked, provenance, settings_of
+from tranh.recipes.marks import Found, Keys, keys, marked, provenance, settings_of
 from tranh.recipes.marks.credentials import COMPOSED, MADE
 from tranh.types import TranhError
 
@@ -130,22 +130,25 @@ def test_any_prompt_survives_signing(own: Keys, words: str, kind: str) -> None:
 # OpenAI's words
 
 
-def strict(found: Any) -> ContentProvenanceCheck:
+def strict(found: Found) -> ResultC2PA:
+    """The one result, read as the client does that checks types."""
     checked = ContentProvenanceCheck.model_validate(found.openai(5))
     assert checked.created_at == 5 and checked.object == "content_provenance_check"
-    return checked
+    [result] = checked.results
+    assert isinstance(result, ResultC2PA)
+    return result
 
 
 def test_the_reply_that_clients_know(picture: Image.Image, own: Keys, tmp_path: Path) -> None:
     file = marked(picture, SAID, own)
-    [result] = strict(provenance(file, own)).results
+    result = strict(provenance(file, own))
     assert (result.type, result.outcome, result.validation_state) == ("c2pa", "detected", "trusted")
     assert result.model == "tranh-1" and result.issuer and str(result.generated_at).endswith("Z")
-    [result] = strict(provenance(file, keys(tmp_path / "other"))).results
+    result = strict(provenance(file, keys(tmp_path / "other")))
     assert (result.outcome, result.validation_state) == ("detected", "valid")
-    [result] = strict(provenance(encoded(picture, "PNG", {}), own)).results
+    result = strict(provenance(encoded(picture, "PNG", {}), own))
     assert (result.outcome, result.validation_state, result.issuer) == ("not_detected", "not_present", None)
-    [result] = strict(provenance(file[:-30] + b"x" + file[-29:], own)).results
+    result = strict(provenance(file[:-30] + b"x" + file[-29:], own))
     assert (result.outcome, result.validation_state) == ("not_detected", "invalid")
 
 

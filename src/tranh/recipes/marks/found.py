@@ -20,7 +20,7 @@ from tranh.data.place import MOST_BYTES
 from tranh.engine.picture import EXIF_IFD
 from tranh.recipes.marks import watermark
 from tranh.recipes.marks.credentials import Manifest, read, seems_signed
-from tranh.recipes.marks.keys import Keys, known_keys
+from tranh.recipes.marks.keyring import Keys, known_keys
 from tranh.recipes.marks.others import Settings, settings_in, source_type_in
 from tranh.recipes.marks.watermark import Reading
 from tranh.types import TranhError

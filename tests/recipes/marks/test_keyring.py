@@ -10,7 +10,7 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from tranh.recipes.marks.keys import SECRET, keys, known_keys, place
+from tranh.recipes.marks.keyring import SECRET, keys, known_keys, place
 from tranh.types import TranhError
 
 
