@@ -128,7 +128,7 @@ class SillyTavern:
     def generate(self, prompt: str, **more: Any) -> Any:
         body = {
             "url": self.url, "auth": self.auth, "prompt": f"best quality, absurdres, aesthetic, {prompt}",
-            "negative_prompt": "lowres, bad anatomy, bad hands, text, error, cropped, worst quality, blurry",
+            "negative_prompt": "lowres, bad anatomy, bad hands, text, error, worst quality, blurry",
             "sampler_name": "DDIM", "scheduler": "normal", "steps": 20, "cfg_scale": 7, "width": 512, "height": 512,
             "restore_faces": False, "enable_hr": False, "hr_upscaler": "Latent", "hr_scale": 2.0,
             "hr_additional_modules": [], "denoising_strength": 0.7, "hr_second_pass_steps": 0,
@@ -183,7 +183,7 @@ def test_sillytavern_connects_and_draws(client: TestClient) -> None:
     assert info["seed"] == 12 and info["all_seeds"] == [12] and info["sampler_name"] == "ddim"
     assert info["notices"] == [
         "prompt: painter has no use for best, quality, absurdres, aesthetic",
-        "negative_prompt: painter has no use for lowres, bad, anatomy, hands, text, error, cropped, worst, quality, blurry",
+        "negative_prompt: painter has no use for lowres, bad, anatomy, hands, text, error, worst, quality, blurry",
     ]
     assert info["prompt"] == "a red circle" and data["parameters"]["prompt"].startswith("best quality")
     assert data["parameters"]["seed"] == 12 and data["parameters"]["hr_upscaler"] == "Latent"
