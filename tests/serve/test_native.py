@@ -197,6 +197,16 @@ def test_errors_have_one_shape(client: TestClient) -> None:
     assert client.get("/api/jobs/none").status_code == 404
 
 
+@pytest.mark.parametrize("text", [r"a\u0000b", r"a\ud800b"])
+def test_texts_that_cannot_be_kept_are_refused(client: TestClient, text: str) -> None:
+    for request in ('{"prompt": "%s"}', '{"prompt": "a", "%s": 1}', '{"prompt": "a", "seeds": [{"x": "%s"}]}'):
+        body = '{"model": "stub", "request": %s}' % (request % text)
+        reply = client.post("/api/jobs", content=body, headers={"content-type": "application/json"})
+        assert reply.status_code == 400 and reply.json()["error"]["code"] == "invalid_value", reply.text
+    deep = '{"request": {"prompt": %s}}' % ("[" * 100_000 + "]" * 100_000)
+    assert client.post("/api/jobs", content=deep, headers={"content-type": "application/json"}).status_code == 400
+
+
 def test_a_failure_of_the_server_is_told_without_details(client: TestClient) -> None:
     reply = client.post("/api/jobs", json={"model": "stub", "request": {"prompt": "please fail"}})
     job = ended(client, reply.json())

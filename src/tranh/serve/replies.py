@@ -6,6 +6,7 @@ It knows neither routes nor the desk.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
@@ -79,7 +80,6 @@ class JobReply(BaseModel):
     @classmethod
     def of(cls, record: Record, request: Mapping[str, Any]) -> JobReply:
         """A job as clients see it; the request too, in which the desk names pictures otherwise."""
-        fault = record.fault
         return cls(
             id=record.id, tool=record.order.tool, model=record.order.model, status=record.status,
             progress=record.progress, step=record.step, steps=record.steps, queue_position=record.queue_position,
@@ -87,7 +87,7 @@ class JobReply(BaseModel):
             completed_at=record.completed_at, attempts=record.attempts,
             request=dict(request), images=[ImageReply.of(picture) for picture in record.pictures],
             notices=list(record.notices),
-            error=fault and FaultReply(message=fault.message, type=fault.type, param=fault.param, code=fault.code),
+            error=FaultReply(**asdict(fault)) if (fault := record.fault) is not None else None,
         )  # fmt: skip
 
 

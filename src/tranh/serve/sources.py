@@ -23,8 +23,12 @@ def inward(desk: Desk, owner: str, tool: str, request: Mapping[str, Any]) -> dic
     """A request as the desk is told it.
 
     Raises:
-        Refused: there is no such picture, or it is another's.
+        Refused: there is no such picture, or it is another's; or a text is none that can be kept.
     """
+    for name, value in request.items():
+        if not _sound(name) or not _sound(value):
+            message = f"{name!r} has an unusable character (NUL, or half a character): remove it"
+            raise Refused(message, code="invalid_value", param=name)
 
     def change(name: str, id: str) -> str:
         if UPLOAD.fullmatch(id):
@@ -65,6 +69,15 @@ def pictures_of(order: Order) -> int:
     seeds = order.request.get("seeds")
     said = (order.request.get("count"), order.request.get("frames"), len(seeds) if isinstance(seeds, list) else 1)
     return max(1, *(number for number in said if isinstance(number, int)))
+
+
+def _sound(value: Any) -> bool:
+    """Has every text in a value a UTF-8 form, without NUL, which databases do not keep?"""
+    if isinstance(value, str):
+        return "\0" not in value and not any("\ud800" <= letter <= "\udfff" for letter in value)
+    if isinstance(value, Mapping):
+        return all(_sound(name) and _sound(one) for name, one in value.items())
+    return all(map(_sound, value)) if isinstance(value, list) else True
 
 
 def _kept(name: str, value: Any, change: Change) -> Any:

@@ -157,10 +157,10 @@ class State(BaseModel):
     skipped: bool = False
     interrupted: bool = False
     stopping_generation: bool = False
-    job: str = Field("", description="its id among `/api/jobs`")
-    job_count: int = Field(0, description="pictures it asks for; 0 where nothing is being drawn")
+    job: str = Field(default="", description="its id among `/api/jobs`")
+    job_count: int = Field(default=0, description="pictures it asks for; 0 where nothing is being drawn")
     job_timestamp: str = "0"
-    job_no: int = Field(0, description="pictures that are finished")
+    job_no: int = Field(default=0, description="pictures that are finished")
     sampling_step: int = 0
     sampling_steps: int = 0
 
@@ -168,10 +168,10 @@ class State(BaseModel):
 class Progress(BaseModel):
     """Of the oldest call that waits for its pictures."""
 
-    progress: float = Field(0.0, ge=0, le=1)
-    eta_relative: float = Field(0.0, description="seconds; 0 where nothing is known")
+    progress: float = Field(default=0.0, ge=0, le=1)
+    eta_relative: float = Field(default=0.0, description="seconds; 0 where nothing is known")
     state: State = State()
-    current_image: str | None = Field(None, description="what it looks like so far, PNG in base64")
+    current_image: str | None = Field(default=None, description="what it looks like so far, PNG in base64")
     textinfo: str | None = None
 
 
