@@ -188,8 +188,8 @@ def machine(url: str, folder: Path) -> type[RuleBasedStateMachine]:
 def test_no_job_is_lost_doubled_or_half_done(url: str, tmp_path: Path) -> None:
     rules = machine(url, tmp_path / "blobs")
     few = settings(
-        max_examples=40 if url.startswith("sqlite") else 10,
-        stateful_step_count=40,
+        max_examples=25 if url.startswith("sqlite") else 8,
+        stateful_step_count=30,
         suppress_health_check=list(HealthCheck),
     )
     run_state_machine_as_test(rules, settings=few)
