@@ -105,7 +105,6 @@ def test_killed_at_every_point(
 ) -> None:
     """Of PostgreSQL every ninth: what lies between is the same code."""
     killed, point = True, 1
-    started = time.time()
     while killed:
         folder = tmp_path / str(point)
         folder.mkdir()
@@ -128,7 +127,6 @@ def test_killed_at_every_point(
         assert 1 not in jobs or again.id == jobs[1].id, "who asks again gets the job that was kept"
         desk.close()
         point += every
-    print("POINTS", point, time.time() - started)
     assert point > 25
 
 

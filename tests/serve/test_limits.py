@@ -107,7 +107,7 @@ def test_a_body_without_end_is_cut_off(server: Running) -> None:
         endless.sendall(
             begun(server, b"Transfer-Encoding: chunked\r\n\r\n") + (b"1000\r\n" + b" " * 4096 + b"\r\n") * 14
         )
-        assert told(endless.recv(65536))[0] == 413
+        assert told(rest(endless))[0] == 413
 
 
 def test_a_body_that_is_too_large_is_not_read(server: Running) -> None:
@@ -129,7 +129,7 @@ def test_who_does_not_read_is_hung_up_on(server: Running) -> None:
     with connected(server) as deaf:
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
         line = f"GET /openapi.json HTTP/1.1\r\nHost: {server.address[0]}\r\n\r\n".encode()
-        deaf.sendall(line * 400)
+        deaf.sendall(line * 100)
         before = time.monotonic()
         while server.patience.taken.total() and time.monotonic() < before + 10:
             time.sleep(0.05)

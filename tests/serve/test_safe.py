@@ -101,7 +101,7 @@ def test_json_that_is_none(client: TestClient, route: str, said: bytes) -> None:
     assert "error" in reply.json()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.dictionaries(
         st.sampled_from(
@@ -117,7 +117,7 @@ def test_nothing_that_is_sent_fails(client: TestClient, said: dict[str, Any]) ->
     assert reply.status_code < 500 and reply.status_code != 422
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(max_size=60))
 def test_any_text_may_be_a_prompt(client: TestClient, prompt: str) -> None:
     reply = client.post("/v1/images/generations", json={"prompt": prompt})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -28,7 +29,7 @@ from tranh.serve.desk import Desk
 from tranh.serve.keys import read_keys
 
 SECRET = "a-secret-of-the-tests"
-EXAMPLES = 6
+EXAMPLES = int(os.environ.get("TRANH_SCHEMA_EXAMPLES", "5"))
 """Of each operation; a longer run is told in docs/serve/api.md."""
 
 CHECKS = [

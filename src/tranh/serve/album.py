@@ -30,18 +30,22 @@ class Album:
         self.database, self.blobs = database, blobs
 
     def add(self, data: bytes, mime: str, owner: str) -> str:
-        """Keep a file that was sent; gives its SHA-256.
+        """Keep a file that was sent; gives its SHA-256. Those that were sent long ago and never used go.
 
         Raises:
             Refused: the disk is full.
         """
-        sha256 = self.blobs.name(data)
+        sha256, now = self.blobs.name(data), time.time()
         with self.keeping([data]) as do:
             self.database.alone_with(do, f"{owner}\n{sha256}")
             do.execute(delete(uploads).where(uploads.c.owner == owner, uploads.c.sha256 == sha256))
-            do.execute(insert(uploads).values(owner=owner, sha256=sha256, mime=mime, created_at=time.time()))
+            do.execute(insert(uploads).values(owner=owner, sha256=sha256, mime=mime, created_at=now))
+            old = delete(uploads).where(uploads.c.created_at < now - KEPT).returning(uploads.c.sha256)
+            forgotten = list(do.scalars(old))
             fault("add.done")
         fault("add.committed")
+        if forgotten:
+            self.release(forgotten)
         return sha256
 
     @contextmanager

@@ -271,6 +271,8 @@ class Queue:
             job = do.execute(select(jobs).where(self._drawn_here(id, attempt)).with_for_update()).one_or_none()
             if job is None:
                 return []
+            if job.unwanted:
+                return self._end(do, job, "cancelled", max(job.told, after))
             do.execute(update(jobs).where(jobs.c.id == id).values(attempts=job.attempts - 1))
             return self._wait_again(do, job, max(job.told, after))
 

@@ -235,7 +235,8 @@ class Runner:
             return
         load = self.engine.load()
         idle = not self.store.sole and not load["queued"] and load["running"] < self.engine.active
-        found = [one for one in self.store.queue.waiting(idle) if one[0].id not in self._live]
+        known = set(self._live)  # before: what ends meanwhile is not taken for lost
+        found = [one for one in self.store.queue.waiting(idle) if one[0].id not in known]
         self._backlog = len(found)
         for record, told, deadline in found:
             if self.closing:

@@ -174,9 +174,9 @@ class Database:
             self._engine = create_engine(place, pool_pre_ping=not self.sqlite, pool_size=8, max_overflow=24)
         except (ArgumentError, ImportError) as error:
             raise TranhError(
-                f"{url!r} names no database that can be opened ({error}); allowed: sqlite:///FILE and "
+                f"the address names no database that can be opened ({error}); allowed: sqlite:///FILE and "
                 "postgresql://USER@HOST/NAME (pip install 'tranh[postgres]')"
-            ) from error
+            ) from error  # it may hold a password, so it is not said
         self.place = place.database if self.sqlite else place.render_as_string(hide_password=True)
         self._writer = self._engine.execution_options(writes=True)
         self._one: Any = threading.Lock() if self.sqlite else nullcontext()  # fairer than SQLite's own waiting

@@ -216,7 +216,7 @@ def failed(record: Record) -> Refused:
     return Refused(fault.message, status=status, type=fault.type, code=fault.code, param=fault.param)
 
 
-STATUS = {"no_space": 507}
+STATUS = {"insufficient_storage": 507}
 
 
 def event(name: str, data: Mapping[str, Any]) -> str:
