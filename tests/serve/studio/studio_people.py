@@ -70,6 +70,8 @@ class Sketcher(Stub):
                 if event.result is not None and order.tool != "generate":
                     for settings in event.result.settings:
                         settings["edit"] = order.tool
+                if event.result is not None and "loud" in order.request.get("prompt", ""):
+                    event.result.notices.append("'loud' was left out")
                 yield event
 
         return replace(work, events=events)

@@ -39,8 +39,10 @@ def test_a_picture_is_drawn_with_previews(browser, tmp_path):
         assert order.request == {
             "prompt": "a red circle on a blue square", "count": 2, "steps": 6, "guidance": 2.5, "seed": seed,
         }  # fmt: skip
-        person["#field-prompt"].focus()
-        person.draw("red")
+        person.drawn("a loud circle")
+        expect(person["#notice-words"]).to_have_text("'loud' was left out")
+        person["#notice-close"].click()
+        person.drawn("red")
         person["#lock"].click()
         kept = int(person["#field-seed"].input_value())
         person.draw("blue")

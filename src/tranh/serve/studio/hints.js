@@ -8,7 +8,7 @@ const PAUSE = 250; // milliseconds after the last letter
 /** Hints under a text; `model` says whom to ask. */
 export function hints(control, model, changed) {
   const node = make("div", { className: "hints", role: "status" });
-  let control_ = null;
+  let asking = null;
 
   function replace(word, near) {
     const escaped = word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
@@ -19,21 +19,22 @@ export function hints(control, model, changed) {
   }
 
   const look = later(PAUSE, async () => {
-    control_?.abort();
-    control_ = new AbortController();
+    asking?.abort();
+    asking = new AbortController();
     const prompt = control.value.trim();
     if (!prompt) {
       node.replaceChildren();
       return;
     }
     try {
-      const { unknown, notices } = await post("api/prompt", { prompt, model: model() }, { signal: control_.signal });
-      const said = unknown.filter(({ near }) => near.length).map(({ word }) => `'${word}'`); // no need to say it twice
+      const { unknown, notices } = await post("api/prompt", { prompt, model: model() }, { signal: asking.signal });
+      const said = unknown.filter(({ near }) => near.length).map(({ word }) => `'${word}'`);
+      const more = notices.filter((one) => !said.some((word) => one.includes(word))); // nothing is said twice
       node.replaceChildren(
         ...unknown.map(({ word, near }) =>
           make("p", {}, make("span", { text: near.length ? "unknown.near" : "unknown", values: { word } }),
-            near.map((one) => button("word", () => replace(word, one), { className: "near", values: { otherwise: one } })))),
-        ...notices.filter((one) => !said.some((word) => one.includes(word))).map((one) => make("p", { className: "quiet", textContent: one })),
+            near.map((one) => button(undefined, () => replace(word, one), { className: "near", textContent: one })))),
+        ...more.map((one) => make("p", { className: "quiet", textContent: one })),
       );
     } catch {
       // a hint that does not come is none

@@ -5,7 +5,7 @@ import { duration, put, say } from "./i18n.js";
 import { cancel, changes, dismiss, ended, forget, retry } from "./jobs.js";
 import { about } from "./pictures.js";
 import { restore } from "./form.js";
-import { failed } from "./faults.js";
+import { failed, notice } from "./faults.js";
 
 const MOST = 9; // previews of one job side by side
 const cards = new Map(); // id of a job -> its card
@@ -89,6 +89,7 @@ changes.addEventListener("done", ({ job }) => {
   const { status, images, error, notices } = job.record;
   if (status === "completed") announce("said.completed", { n: images.length, notices: notices.join(" ") });
   else announce(`said.${status}`, { why: error?.message ?? "" });
+  if (notices.length) notice("fault.said", { why: notices.join(" ") }, "told"); // it stays until it is closed
   document.title = document.hidden ? say("title.done") : say("title");
 });
 
