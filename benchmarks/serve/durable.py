@@ -5,8 +5,8 @@
 
 The first starts a server with a model that draws one colour in a few milliseconds, orders jobs over HTTP with an
 idempotency key each (asking again, as a client does, where no reply came), and sends SIGKILL at random times, while the
-server starts too. At the end every job must be completed or reported as failed, none twice, with whole files and no orphan; it
-exits with 1 if not. ``TRANH_DATABASE_URL`` chooses PostgreSQL; use an empty database.
+server starts too. At the end every job must be completed or reported as failed, none twice, with whole files and no
+orphan; it exits with 1 if not. ``TRANH_DATABASE_URL`` chooses PostgreSQL; use an empty database.
 """
 
 from __future__ import annotations
@@ -75,8 +75,11 @@ def forked(run: Callable[[], None]) -> int:
     """The id of a process that runs something and ends."""
     child = os.fork()
     if child == 0:
-        run()
-        os._exit(0)
+        try:
+            run()
+            os._exit(0)
+        finally:  # nothing of its parent is tidied up by it
+            os._exit(1)
     return child
 
 
@@ -87,7 +90,7 @@ def client_of(folder: Path) -> httpx2.Client:
 
 def order(folder: Path, jobs: int) -> None:
     """A client: every job until a reply has come; then its number and id are written down."""
-    with client_of(folder) as client, (folder / "accepted").open("w", buffering=1) as accepted:
+    with client_of(folder) as client, (folder / "accepted").open("a", buffering=1) as accepted:
         for number in range(jobs):
             asked = {"tool": "generate", "request": {"prompt": "a colour", "seed": number}}
             while True:
@@ -115,6 +118,7 @@ def answers(folder: Path) -> None:
 
 def killed(folder: Path, kills: int, jobs: int, seed: int) -> bool:
     """Whether every promise was kept."""
+    (folder / "accepted").touch()
     chance, client = random.Random(seed), forked(lambda: order(folder, jobs))
     for kill in range(kills):
         (folder / "socket").unlink(missing_ok=True)
