@@ -105,15 +105,22 @@ def order(folder: Path, jobs: int) -> None:
                 time.sleep(float(reply.headers.get("retry-after", 0.1)))
 
 
-def answers(folder: Path) -> None:
-    """Wait until the server does."""
+def count(folder: Path) -> int:
+    """Jobs that were accepted."""
+    return (folder / "accepted").read_text().count("\n")
+
+
+def reached(folder: Path, goal: int) -> None:
+    """Wait until so many jobs were accepted, and the server answers."""
     with client_of(folder) as client:
         while True:
             try:
                 client.get("/healthz")
-                return
+                if count(folder) >= goal:
+                    return
             except httpx2.TransportError:
-                time.sleep(0.01)
+                pass
+            time.sleep(0.005)
 
 
 def killed(folder: Path, kills: int, jobs: int, seed: int) -> bool:
@@ -123,13 +130,13 @@ def killed(folder: Path, kills: int, jobs: int, seed: int) -> bool:
     for kill in range(kills):
         (folder / "socket").unlink(missing_ok=True)
         server = forked(lambda: serve(folder))
-        if chance.random() < 0.8:
-            answers(folder)
-        time.sleep(chance.uniform(0, 0.4))
+        more = chance.randint(-1, 2 * jobs // kills)  # it dies after so many orders; before it answers where negative
+        if more >= 0:
+            reached(folder, min(jobs, count(folder) + more))
+        time.sleep(chance.uniform(0, 0.1))
         os.kill(server, signal.SIGKILL)
         os.waitpid(server, 0)
-        accepted = (folder / "accepted").read_text().count("\n")
-        print(f"\r{kill + 1} kills, {accepted} jobs accepted", end="", file=sys.stderr)
+        print(f"\r{kill + 1} kills, {count(folder)} jobs accepted", end="", file=sys.stderr)
     print(file=sys.stderr)
     (folder / "socket").unlink(missing_ok=True)
     server = forked(lambda: serve(folder))
