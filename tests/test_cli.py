@@ -29,7 +29,7 @@ ROOT = Path(__file__).parent.parent
 VERBS = (
     "generate", "models", "train", "plan", "doctor", "export", "evaluate", "import-inception", "compare",
     "reconstruct", "anomalies", "augment", "search", "classify", "retrieve", "attention",
-    "forward", "likelihood", "rate", "serve", "personalise", "subjects", "data", "edit",
+    "forward", "likelihood", "rate", "serve", "personalise", "subjects", "provenance", "data", "edit",
 )  # fmt: skip
 EDIT = (
     "latent", "denoise", "fill", "complete", "inpaint", "outpaint", "img2img", "instruct", "restyle", "upscale",

@@ -64,4 +64,5 @@ def animate(
         "", seed=seed, frames=frames, steps=steps, guidance=guidance, size=size, allow_unknown=allow_unknown
     )  # fmt: skip
     made = last(walking(models.load(model), request, passed, chosen, loop=loop, rounds=2 if even else 0))
-    filmed(made, output, fps, loop)
+    shown = [Path(key) for key in keys if Path(key).suffix.lower() in SUFFIXES]
+    filmed(made, output, fps, loop, shown)

@@ -138,7 +138,7 @@ def tranh(
 def drawing(name: str) -> Any:
     """A model that makes pictures, on a machine that can sign them: what cannot is told before they are drawn."""
     from tranh.recipes import models
-    from tranh.recipes.marks.keys import keys
+    from tranh.recipes.marks.keyring import keys
     from tranh.types import TranhError, capabilities
 
     keys()

@@ -200,12 +200,24 @@ def noted(made: Any) -> None:
         typer.echo(f"note: {notice}", err=True)
 
 
-def filmed(made: Any, path: Path, fps: float, loop: bool = True) -> None:
-    """Say what the user should know of frames, write them as one animation, and print where."""
+def filmed(made: Any, path: Path, fps: float, loop: bool = True, opened: Sequence[Path] = ()) -> None:
+    """Say what the user should know of frames, write them as one signed animation, and print where."""
+    from datetime import UTC, datetime
+
     from tranh.engine.animated import write
+    from tranh.files import write_bytes
+    from tranh.recipes.marks import keys
+    from tranh.recipes.marks.credentials import signed
+    from tranh.recipes.marks.put import without_words
 
     noted(made)
-    typer.echo(last(write(made.images, path, made.settings[0], fps=fps, loop=loop)))
+    settings, files = made.settings[0], [file.read_bytes() for file in opened]
+    if _private():
+        settings = without_words(settings)
+    film = last(write(made.images, path, settings, fps=fps, loop=loop))
+    model, kind = str(settings.get("model") or "Tranh"), path.suffix[1:].upper()
+    write_bytes(film, signed(film.read_bytes(), kind, keys(), model=model, created=datetime.now(UTC), opened=files))
+    typer.echo(film)
 
 
 def written(made: Any, paths: Iterable[Path], opened: Sequence[Path] = (), mask: Image | None = None) -> None:
@@ -237,13 +249,17 @@ def put(
     from tranh.files import write_bytes
     from tranh.recipes.marks import keys, marked
 
-    private = private or os.environ.get("TRANH_PRIVATE", "0") != "0"
+    private = private or _private()
     watermark = watermark and os.environ.get("TRANH_WATERMARK", "1") != "0"
     files = [file.read_bytes() for file in opened]
     kind = check_target(path)
     data = marked(image, settings, keys(), kind=kind, opened=files, mask=mask, private=private, watermark=watermark)
     write_bytes(path, data)
     return path
+
+
+def _private() -> bool:
+    return os.environ.get("TRANH_PRIVATE", "0") != "0"
 
 
 @app.command()

@@ -50,7 +50,7 @@ def motion(
         prompt, image=image, seed=seed, frames=frames, steps=steps, guidance=guidance, allow_unknown=allow_unknown
     )  # fmt: skip
     made = last(moving(drawing(model), request))
-    filmed(made, output, fps)
+    filmed(made, output, fps, opened=[begin] if begin else [])
 
 
 @edit.command()
@@ -86,4 +86,4 @@ def turn(
         behind, image=read_picture(picture), seed=seed, frames=frames, steps=steps, allow_unknown=allow_unknown
     )  # fmt: skip
     made = last(turning(drawing(model), request, shift))
-    filmed(made, output, fps)
+    filmed(made, output, fps, opened=[picture])

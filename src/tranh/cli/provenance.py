@@ -45,7 +45,7 @@ def provenance(
     tampered with; 1 a file cannot be read. Of several files the gravest is given: 1, then 4, then 3.
     """
     from tranh.recipes.marks import provenance as looked
-    from tranh.recipes.marks.keys import known_keys
+    from tranh.recipes.marks.keyring import known_keys
     from tranh.types import TranhError
 
     keys, codes = known_keys(key_folder), {0}
@@ -66,7 +66,8 @@ def provenance(
 def _words(found: Found) -> Iterator[str]:
     """What was found, in plain words, one line for each kind of mark."""
     verdict = "a model made it, or a part of it" if found.made_by_model else "nothing here tells who made it"
-    yield f"{found.name}: {found.format} of {found.width} x {found.height} pixels; {verdict}"
+    what = f"damaged, {found.damage}" if found.damage else f"{found.format} of {found.width} x {found.height} pixels"
+    yield f"{found.name}: {what}; {verdict}"
     yield f"  settings    {_settings(found)}"
     yield f"  C2PA        {_manifest(found)}"
     yield f"  IPTC        {_plain(found.source_type.rpartition('/')[2]) if found.source_type else 'no source type'}"
@@ -99,7 +100,7 @@ def _manifest(found: Found) -> str:
 def _watermark(found: Found) -> str:
     mark = found.watermark
     if mark is None:
-        return "not looked for: this installation has no key yet"
+        return "not looked for: " + ("there are no pixels" if found.damage else "this installation has no key yet")
     from tranh.recipes.marks.watermark import RATE
 
     verdict = f"yes, {mark.where}" if mark.found else "no mark of this installation"

@@ -174,7 +174,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     return settings
 
 
-def settings_text(info: Mapping[str, Any]) -> str | None:
+def settings_text(info: Mapping[Any, Any]) -> str | None:
     """The JSON of :func:`encoded` among the texts of a file (Pillow's ``image.info``), or None."""
     if KEY in info:
         return str(info[KEY])

@@ -4,7 +4,7 @@
 """
 
 from tranh.recipes.marks.found import Found, provenance, settings_of
-from tranh.recipes.marks.keys import Keys, keys
+from tranh.recipes.marks.keyring import Keys, keys
 from tranh.recipes.marks.put import marked
 
 __all__ = ["Found", "Keys", "keys", "marked", "provenance", "settings_of"]

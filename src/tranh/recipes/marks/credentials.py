@@ -18,10 +18,11 @@ from PIL import Image
 
 from tranh import __version__
 from tranh.recipes.marks import framing
-from tranh.recipes.marks.keys import Keys
+from tranh.recipes.marks.keyring import Keys
 from tranh.types import TranhError
 
 MIMES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
+FILMS = {"GIF": "image/gif", "MP4": "video/mp4"}
 SOURCE = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 MADE, COMPOSED = SOURCE + "trainedAlgorithmicMedia", SOURCE + "compositeWithTrainedAlgorithmicMedia"
 """IPTC's words for what a model made, and for what it made of somebody's picture."""
@@ -73,7 +74,7 @@ def signed(
     """The file with a manifest in it; its pixels and texts stay as they are.
 
     Args:
-        kind: ``PNG``, ``JPEG`` or ``WEBP``.
+        kind: ``PNG``, ``JPEG``, ``WEBP``, ``GIF`` or ``MP4``.
         model: who made the picture.
         opened: files it was made from: the picture that was edited first, then what it was told to look at. Manifests
             of theirs are kept.
@@ -83,6 +84,7 @@ def signed(
         TranhError: the keys sign no more.
     """
     agent, when = {"name": model}, created.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    mime = (MIMES | FILMS)[kind]
     names = [f"opened-{k}" for k in range(len(opened))]
     actions: list[dict[str, Any]]
     if opened:
@@ -98,7 +100,7 @@ def signed(
         actions.append({"action": "c2pa.watermarked.unbound"})
     claim = {
         "claim_generator_info": [{"name": "Tranh", "version": __version__}],
-        "format": MIMES[kind],
+        "format": mime,
         "assertions": [{"label": "c2pa.actions.v2", "data": {"actions": actions}}],
     }
     out = io.BytesIO()
@@ -107,10 +109,10 @@ def signed(
         with _context(keys.anchors) as context, c2pa.Builder(claim, context) as builder:
             for k, (name, file) in enumerate(zip(names, opened, strict=True)):
                 told = {"relationship": "inputTo" if k else "parentOf", "label": name, "title": f"picture {k + 1}"}
-                content, mime = _known(file)
-                builder.add_ingredient(told, mime, io.BytesIO(content))
+                content, its_mime = _known(file)
+                builder.add_ingredient(told, its_mime, io.BytesIO(content))
             with c2pa.Signer.from_info(info) as signer:
-                builder.sign(signer, MIMES[kind], io.BytesIO(data), out)
+                builder.sign(signer, mime, io.BytesIO(data), out)
     except c2pa.C2paError as error:
         raise TranhError(
             f"the keys in {keys.folder} cannot sign ({error}): move the folder away, and new ones are made"
@@ -133,16 +135,20 @@ def read(data: bytes, mime: str, keys: Keys | None) -> Manifest | None:
         ):
             told: dict[str, Any] = json.loads(reader.json())
     except c2pa.C2paError.ManifestNotFound:
-        # One that was, by the look of the bytes, and whose place in the file is damaged.
-        return Manifest("invalid", ("manifest.unreachable",)) if b"jumb" in data and b"c2pa.signature" in data else None
+        return Manifest("invalid", ("manifest.unreachable",)) if seems_signed(data) else None
     except c2pa.C2paError as error:
         return Manifest("invalid", (str(error).split(":")[0],))
     manifest = _manifest(told)
-    if manifest.state == "trusted" and manifest.generator == "Tranh":
+    if manifest.state == "trusted" and manifest.generator == "Tranh" and mime in MIMES.values():
         store = framing.manifest(data)
         if store is None or not framing.is_canonical(store):
             return Manifest("invalid", ("manifest.framing",))
     return manifest
+
+
+def seems_signed(data: bytes) -> bool:
+    """Whether a manifest is among the bytes, by the names in it, though its place in the file may be damaged."""
+    return b"jumb" in data and b"c2pa.signature" in data
 
 
 def _context(anchors: str | None) -> c2pa.Context:

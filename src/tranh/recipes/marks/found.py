@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import time
+import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,8 @@ from tranh.data.decode import CONSEQUENCES, FORMATS, BrokenPicture, decode
 from tranh.data.place import MOST_BYTES
 from tranh.engine.picture import EXIF_IFD
 from tranh.recipes.marks import watermark
-from tranh.recipes.marks.credentials import Manifest, read
-from tranh.recipes.marks.keys import Keys, known_keys
+from tranh.recipes.marks.credentials import Manifest, read, seems_signed
+from tranh.recipes.marks.keyring import Keys, known_keys
 from tranh.recipes.marks.others import Settings, settings_in, source_type_in
 from tranh.recipes.marks.watermark import Reading
 from tranh.types import TranhError
@@ -41,7 +42,8 @@ class Found:
 
     Attributes:
         name: the file's, or None of bytes.
-        format, width, height: the picture's.
+        format, width, height: the picture's; "" and 0 where even these cannot be read.
+        damage: why its pixels cannot be unpacked, or None. Such a file is only looked into because it was signed.
         program, settings: who wrote settings into it, and what they say; both None where there are none.
         source_type: the IPTC DigitalSourceType in its XMP, or None.
         manifest: its C2PA manifest, or None.
@@ -52,6 +54,7 @@ class Found:
     format: str
     width: int
     height: int
+    damage: str | None
     program: str | None
     settings: Settings | None
     source_type: str | None
@@ -136,28 +139,43 @@ def settings_of(data: bytes) -> tuple[str, Settings] | None:
 
 
 def _found(data: bytes, name: str | None, keys: Keys | None) -> Found:
-    image = decode(data, most_pixels=MOST_PIXELS).image
+    image, damage = _pixels(data)
     format, info, exif = _texts(data)
     settings = settings_in(info, exif)
-    mime = Image.MIME.get(format, "")
+    mime = Image.MIME.get(format, "image/png" if damage else "")
     return Found(
         name=name,
         format=format,
-        width=image.width,
-        height=image.height,
+        width=image.width if image else 0,
+        height=image.height if image else 0,
+        damage=damage,
         program=settings[0] if settings else None,
         settings=settings[1] if settings else None,
         source_type=source_type_in(info),
         manifest=read(data, mime, keys) if mime in c2pa.Reader.get_supported_mime_types() else None,
-        watermark=watermark.detect(image, keys.mark) if keys else None,
+        watermark=watermark.detect(image, keys.mark) if keys and image else None,
     )
+
+
+def _pixels(data: bytes) -> tuple[Image.Image | None, str | None]:
+    """The picture, or what is wrong with one that was signed: that it was damaged since is worth telling.
+
+    Raises:
+        BrokenPicture: there is no whole picture, and no manifest either.
+    """
+    try:
+        return decode(data, most_pixels=MOST_PIXELS).image, None
+    except BrokenPicture as error:
+        if error.kind == "too large" or not seems_signed(data):
+            raise
+        return None, str(error)
 
 
 def _texts(data: bytes) -> tuple[str, dict[str, Any], dict[int, Any]]:
     """A picture's format, its texts and its EXIF; what cannot be read of them is left out."""
     format, info, exif = "", {}, {}
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(data), formats=FORMATS) as image:
             format, info = str(image.format), {str(key): value for key, value in image.info.items()}
             tags = image.getexif()
             exif = {**tags, EXIF_IFD: dict(tags.get_ifd(EXIF_IFD))}

@@ -82,7 +82,7 @@ def _webp(data: bytes) -> Iterator[bytes]:
 
 def _jpeg(data: bytes) -> Iterator[bytes]:
     """APP11 segments: "JP", a number of the box, a number of the part, then the box, whose head each part repeats."""
-    at, parts = len(JPEG_START), []
+    at, parts = len(JPEG_START), list[bytes]()
     while True:
         marker, size = struct.unpack_from(">HH", data, at)
         if marker == 0xFFDA or marker >> 8 != 0xFF:

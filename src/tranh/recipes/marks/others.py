@@ -33,7 +33,7 @@ FOOOCUS = {
 }  # fmt: skip
 INVOKE = {
     "positive_prompt": "prompt", "negative_prompt": "negative_prompt", "steps": "steps", "scheduler": "sampler",
-    "cfg_scale": "guidance", "seed": "seed",
+    "cfg_scale": "guidance", "seed": "seed", "model": "model",
 }  # fmt: skip
 COMFY_LINKS = (("positive", "text"), ("negative", "text"), ("latent_image", "width"), ("model", "ckpt_name"))
 COMFY = {"seed": "seed", "noise_seed": "seed", "steps": "steps", "cfg": "guidance", "sampler_name": "sampler"}
@@ -67,7 +67,7 @@ def settings_in(info: Mapping[str, Any], exif: Mapping[int, Any]) -> tuple[str, 
     )
     for program, reader, given in readers:
         found = reader(given) if given else None
-        if found:
+        if found is not None:
             return program, found
     return None
 
@@ -135,7 +135,7 @@ def _sized(out: Settings, width: Any, height: Any) -> Settings:
 
 
 def _a1111(text: str) -> Settings | None:
-    """``prompt``, ``Negative prompt: ..``, and a last line of figures; a value with a comma stands in quotation marks."""
+    """``prompt``, ``Negative prompt: ..``, and a line of figures; a value with a comma stands in quotation marks."""
     last = LAST_LINE.search(text)
     if last is None:
         return None
@@ -146,7 +146,7 @@ def _a1111(text: str) -> Settings | None:
     figures = {name.strip(): value.strip().strip('"') for name, value in FIGURES.findall(line)}
     width, _, height = figures.get("Size", "").partition("x")
     words = {"prompt": prompt.strip(), "negative_prompt": negative.strip()}
-    return _sized({k: v for k, v in words.items() if v} | _named(figures, A1111), width, height)
+    return _sized({k: v for k, v in words.items() if v} | _named(figures, A1111), width, height) or None
 
 
 def _fooocus(text: str) -> Settings | None:
@@ -163,7 +163,8 @@ def _invoke(text: str) -> Settings | None:
         return None
     model = found.get("model")
     name = (model.get("name") or model.get("model_name")) if isinstance(model, dict) else model
-    return _sized(_named(found | {"model": name}, INVOKE | {"model": "model"}), found.get("width"), found.get("height"))
+    said = _named(found | {"model": name}, INVOKE)
+    return _sized(said, found.get("width"), found.get("height")) or None
 
 
 def _comfy(text: str) -> Settings | None:
@@ -180,7 +181,7 @@ def _comfy(text: str) -> Settings | None:
     positive, negative, latent, model = (_followed(graph, given.get(name), wanted) for name, wanted in COMFY_LINKS)
     said = {"prompt": positive.get("text"), "negative_prompt": negative.get("text"), "model": model.get("ckpt_name")}
     out = _named(said, {name: name for name in said}) | _named(given, COMFY)
-    return _sized(out, latent.get("width"), latent.get("height"))
+    return _sized(out, latent.get("width"), latent.get("height")) or None
 
 
 def _followed(graph: Mapping[str, Any], link: Any, wanted: str) -> Mapping[str, Any]:

@@ -15,7 +15,7 @@ from PIL import Image
 from tranh.engine.picture import encoded
 from tranh.recipes.marks import watermark as pixels
 from tranh.recipes.marks.credentials import COMPOSED, MADE, signed
-from tranh.recipes.marks.keys import Keys
+from tranh.recipes.marks.keyring import Keys
 
 PUBLIC = frozenset({"edit", "hash", "language", "model", "prior", "sampler"})
 """Settings in words that say nothing of what was asked for; of all others only numbers stay in a private picture."""
@@ -40,7 +40,7 @@ def marked(
 
     Args:
         settings: what repeats the picture, as :class:`tranh.recipes.pictures.Pictures` has it; JSON values.
-        keys: of this installation, see :func:`tranh.recipes.marks.keys.keys`.
+        keys: of this installation, see :func:`tranh.recipes.marks.keyring.keys`.
         kind: ``PNG``, ``WEBP`` or ``JPEG``.
         opened: files the picture was made from, the one that was edited first; without any it was made of words.
         mask: black where the edited picture shows through and no pixel may change; None for all drawn anew.
@@ -52,7 +52,7 @@ def marked(
     Raises:
         TranhError: the settings are longer than a file can hold, or the keys sign no more.
     """
-    kept = {name: value for name, value in settings.items() if not private or _says_nothing(name, value)}
+    kept = without_words(settings) if private else settings
     drawn = pixels.embed(image, keys.mark, mask) if watermark else image
     file = encoded(drawn, kind, kept, source_type=COMPOSED if opened else MADE, quality=quality)
     model = str(settings.get("model") or "Tranh")
@@ -60,5 +60,7 @@ def marked(
     return signed(file, kind, keys, model=model, created=when, opened=opened, watermarked=watermark)
 
 
-def _says_nothing(name: str, value: Any) -> bool:
-    return name in PUBLIC or value is None or isinstance(value, bool | int | float)
+def without_words(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings that do not tell what was asked for."""
+    plain = (bool, int, float, type(None))
+    return {name: value for name, value in settings.items() if name in PUBLIC or isinstance(value, plain)}

@@ -26,7 +26,8 @@ from scipy import ndimage
 from scipy.fft import dctn, idctn
 from scipy.special import erfc
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
+Array = np.ndarray[Any, np.dtype[np.floating[Any]]]
+Flags = np.ndarray[Any, np.dtype[np.bool_]]
 
 RATE = 1e-6
 """At most this share of pictures without the mark is said to have it."""
@@ -38,8 +39,9 @@ AMPLITUDES = 0.28 * np.array([11, 12, 10, 12, 14, 16, 14, 13, 14, 16, 16, 16, 16
 """Of each coefficient, in grey levels of the orthonormal DCT: a little more than a JPEG of quality 75 rounds away."""
 
 LUMA = np.array([0.299, 0.587, 0.114])
-REACHES = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 9.0)
-"""How strong a coefficient against its sign, in amplitudes, is still turned round: as far as the target asks."""
+EFFORTS = ((9, 1.0), (14, 1.0), (14, 1.5), (14, 2.0), (14, 3.0), (14, 4.0), (14, 6.0), (14, 9.0))
+"""How many frequencies are used, and how strong a coefficient against its sign, in amplitudes, is still turned round:
+tried in order until the target is reached."""
 TARGET = 20.0
 FLOOR = 38.5
 """z that embedding stops at, and the PSNR (dB) it will not go below to get there."""
@@ -89,12 +91,12 @@ def embed(image: Image.Image, key: bytes, mask: Image.Image | None = None) -> Im
     Args:
         mask: black where no pixel may change; the mark goes into the blocks that are white altogether.
     """
-    pixels = np.asarray(image.convert("RGB"), dtype=np.float64)  # (H, W, 3)
+    pixels: Array = np.asarray(image.convert("RGB"), dtype=np.float64)  # (H, W, 3)
     free = np.ones(pixels.shape[:2], bool) if mask is None else np.asarray(mask.convert("L")) > 127
     best = pixels
-    for reach in REACHES:
-        made = _moved(pixels, _laid_out(signs(key), pixels.shape[:2]), _whole(free), reach)
-        if reach > REACHES[0] and _psnr(made, pixels) < FLOOR:
+    for effort in EFFORTS:
+        made = _moved(pixels, _laid_out(signs(key), pixels.shape[:2]), _whole(free), *effort)
+        if effort > EFFORTS[1] and _psnr(made, pixels) < FLOOR:
             break
         best = made
         if _agreement(_folded(best @ LUMA), signs(key)) >= TARGET:
@@ -146,10 +148,10 @@ def _spread(change: Array, shape: tuple[int, ...]) -> Array:
     return out
 
 
-def _whole(free: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _whole(free: Flags) -> Flags:
     """Blocks in which every pixel may change: (H / 8, W / 8)."""
     rows, columns = free.shape[0] // BLOCK, free.shape[1] // BLOCK
-    return free[: rows * BLOCK, : columns * BLOCK].reshape(rows, BLOCK, columns, BLOCK).all((1, 3))
+    return np.all(free[: rows * BLOCK, : columns * BLOCK].reshape(rows, BLOCK, columns, BLOCK), axis=(1, 3))
 
 
 def _laid_out(tile: Array, shape: tuple[int, ...]) -> Array:
@@ -158,11 +160,12 @@ def _laid_out(tile: Array, shape: tuple[int, ...]) -> Array:
     return np.tile(tile, (-(-rows // ROWS), -(-columns // ROWS), 1))[:rows, :columns]
 
 
-def _moved(pixels: Array, wanted: Array, free: np.ndarray[Any, Any], reach: float) -> Array:
+def _moved(pixels: Array, wanted: Array, free: Flags, frequencies: int, reach: float) -> Array:
     """Pixels (H, W, 3), whole numbers, whose weak coefficients stand on the wanted side."""
     found = _blocks(pixels @ LUMA)
     along = wanted * found
     weak = (along < AMPLITUDES) & (along > -reach * AMPLITUDES) & free[..., None]
+    weak[..., frequencies:] = False
     goal = np.where(weak, wanted * AMPLITUDES, found)
     out = pixels
     for _ in range(3):  # what is clipped in one round is asked of the other channels in the next
@@ -172,7 +175,7 @@ def _moved(pixels: Array, wanted: Array, free: np.ndarray[Any, Any], reach: floa
 
 
 def _psnr(made: Array, pixels: Array) -> float:
-    return float(10 * np.log10(255.0**2 / max(np.mean((made - pixels) ** 2), 1e-12)))
+    return float(10 * np.log10(255.0**2 / max(float(np.mean((made - pixels) ** 2)), 1e-12)))
 
 
 def _limited(coefficients: Array, k: Any = slice(None)) -> Array:
