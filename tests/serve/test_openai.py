@@ -360,6 +360,19 @@ def ended(server: Running) -> None:
     assert server.desk.jobs()[0][0].status == "cancelled"
 
 
+def test_a_server_that_ends_cancels_nobodys_job() -> None:
+    slow = Able("slow", pause=0.02)
+    with running([slow]) as server:
+        server.app.state.waiting.closing = True
+        with pytest.raises(httpx2.TimeoutException):
+            asked = {"prompt": "a cat", "steps": 30}
+            httpx2.post(f"{server.url}/v1/images/generations", json=asked, timeout=0.3)
+        until = time.monotonic() + 5
+        while server.desk.jobs()[0][0].status not in ENDS and time.monotonic() < until:
+            time.sleep(0.02)
+        assert server.desk.jobs()[0][0].status == "completed"
+
+
 def test_who_stops_reading_a_stream_ends_its_job() -> None:
     slow = Able("slow", pause=0.05)
     with running([slow], Settings(linger=0.1)) as server, client_of(server) as client:

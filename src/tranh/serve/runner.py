@@ -341,8 +341,8 @@ class Runner:
             plain = json.loads(json.dumps(dict(settings), default=str))
             made.append(
                 Picture(
-                    uuid.uuid4().hex, record.id, index, self.store.album.blobs.name(data), "image/png", *image.size, len(data),
-                    int(settings.get("seed", 0)), plain, now,
+                    uuid.uuid4().hex, record.id, index, self.store.album.blobs.name(data), "image/png", *image.size,
+                    len(data), int(settings.get("seed", 0)), plain, now,
                 )
             )  # fmt: skip
         return made, files
