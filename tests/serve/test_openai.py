@@ -309,6 +309,17 @@ def test_a_failure_is_not_tried_again(server: Running) -> None:
     assert str(caught.value.request_id).startswith("req_")
 
 
+def test_what_needs_too_much_memory_is_not_tried_again(server: Running) -> None:
+    before = server.desk.models["first"].begun
+    with (
+        client_of(server, max_retries=2) as client,
+        pytest.raises(openai.InternalServerError, match="memory") as caught,
+    ):
+        client.images.generate(prompt="memory")
+    assert caught.value.code == "out_of_memory" and caught.value.response.headers["x-should-retry"] == "false"
+    assert server.desk.models["first"].begun == before + 1
+
+
 def test_a_full_queue_says_when_to_come_back() -> None:
     slow = Able("slow", pause=0.2)
     with running([slow], active=1, waiting=0) as server, client_of(server) as client:
