@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,6 @@ from tranh.types import Event
 LEASE = 0.6
 
 
-@dataclass(frozen=True)
-class Shown(Event):
-    preview: Any = None
-
-
 def seen() -> Image.Image:
     return Image.new("RGB", (8, 8), (1, 0, 0))
 
@@ -49,7 +44,7 @@ class Gated(Stub):
 
         def events() -> Iterator[Event]:
             for event in work.events():
-                yield Shown(event.stage, event.done, event.total, event.figures, event.result, seen)
+                yield replace(event, preview=seen)
                 while not self.gate.wait(0.01):
                     yield Event("draw", event.done, event.total)
 

@@ -157,7 +157,8 @@ def _needed(ask: Connection, sha256: str) -> bool:
 
 
 def picture_of(row: Row[Any]) -> Picture:
+    index = row._mapping["index"]  # a row is a tuple, which has a method of that name
     return Picture(
-        row.id, row.job, row.index, row.sha256, row.mime, row.width, row.height, row.bytes, row.seed, row.settings,
+        row.id, row.job, index, row.sha256, row.mime, row.width, row.height, row.bytes, row.seed, row.settings,
         row.created_at, row.favourite,
     )  # fmt: skip

@@ -13,7 +13,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import replace
-from typing import Any, get_args
+from typing import get_args
 
 from PIL import Image
 
@@ -304,9 +304,8 @@ class Desk:
 
 
 def _drawn(update: Update) -> Image.Image:
-    """The picture of a preview, which may have to be made first."""
-    picture: Any = update.data["picture"]
-    image: Image.Image = picture() if callable(picture) else picture
+    """The picture of a preview, which is made when somebody wants to see it."""
+    image: Image.Image = update.data["make"]()
     return image
 
 

@@ -15,7 +15,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from PIL import Image
@@ -55,7 +55,7 @@ class _Live:
     deadline: float | None = None  # of time.monotonic
     job: Job | None = None
     attempt: int = 0
-    wanted: bool = True
+    unwanted: threading.Event = field(default_factory=threading.Event)  # it was cancelled
     step: int = 0
     steps: int = 0
     place: int | None = None  # in the queue, as last told
@@ -132,7 +132,7 @@ class Runner:
         told = self.store.queue.cancel(id, owner, self.feed.last(id))
         live = self._live.get(id)
         if live is not None:
-            live.wanted = False
+            live.unwanted.set()
             if live.job is not None:
                 live.job.cancel()
             if told:
@@ -206,8 +206,8 @@ class Runner:
                 and live.job.state in ENGINE_ENDS
                 and live.id not in self._owed
             ):
-                if live.late or not live.wanted:
-                    self._finish(live, "cancelled", why=_late() if live.wanted else None)
+                if live.late or live.unwanted.is_set():
+                    self._finish(live, "cancelled", why=None if live.unwanted.is_set() else _late())
                 else:
                     self._drop(live, lost=True)  # the store did not give it to us: we ask again
 
@@ -218,7 +218,7 @@ class Runner:
         if drawn or now - self._looked > self.store.queue.lease / 3:
             for id in self.store.queue.beat(drawn):
                 if (live := self._live.get(id)) is not None and live.job is not None:
-                    live.wanted = False
+                    live.unwanted.set()
                     live.job.cancel()
         if now - self._looked > self.store.queue.lease / 3:
             self._looked = now
@@ -282,12 +282,12 @@ class Runner:
             self.closing = self.closing or isinstance(error, Left)
             self._drop(live, lost=True)
             return False
-        if not live.wanted:
+        if live.unwanted.is_set():
             live.job.cancel()
         return True
 
     def _draw(self, live: _Live) -> Iterator[Event]:
-        if self.closing or not live.wanted:
+        if self.closing or live.unwanted.is_set():
             raise Left("the server stops")
         with self._outside(live):
             claimed = self.store.queue.claim(live.id, self.feed.last(live.id))
@@ -303,8 +303,8 @@ class Runner:
                 result = event.result if event.result is not None else result
                 live.step, live.steps = event.done, event.total
                 self._say_progress(live)
-                if (preview := getattr(event, "preview", None)) is not None:
-                    self.feed.say(live.id, "preview", {"picture": preview, "index": 0})
+                if event.preview is not None:
+                    self.feed.say(live.id, "preview", {"make": event.preview, "index": 0})
                 fault("draw.step")
                 yield event
             with self._outside(live):
@@ -313,10 +313,10 @@ class Runner:
                 refused = list(getattr(result, "refused", ()))
                 self._finish(live, "completed", made, files, [*result.notices, *refused])
         except (Left, GeneratorExit):
-            if live.late and live.wanted:
-                self._finish(live, "cancelled", why=_late())
-            elif not live.wanted:
+            if live.unwanted.is_set():
                 self._finish(live, "cancelled")
+            elif live.late:
+                self._finish(live, "cancelled", why=_late())
             else:
                 self._give_back(live)
             raise
@@ -339,10 +339,11 @@ class Runner:
             data = self.encode(image, settings, record.order)
             files.append(data)
             plain = json.loads(json.dumps(dict(settings), default=str))
+            name, (width, height) = self.store.album.blobs.name(data), image.size
             made.append(
                 Picture(
-                    uuid.uuid4().hex, record.id, index, self.store.album.blobs.name(data), "image/png", *image.size,
-                    len(data), int(settings.get("seed", 0)), plain, now,
+                    uuid.uuid4().hex, record.id, index, name, "image/png", width, height, len(data),
+                    int(settings.get("seed") or 0), plain, now,
                 )
             )  # fmt: skip
         return made, files
