@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -201,3 +202,10 @@ def test_models_that_encode_and_decode_have_tools_of_their_own(assets):
         assert last.result.settings[0]["edit"] == name and "seed" in last.result.settings[0]
     with pytest.raises(TranhError, match="either another picture"):
         list(tool("latent").run(coder, *tool("latent").asked({"image": "red"}, picture)))
+
+
+def test_a_pipeline_is_offered_what_it_takes_alone():
+    bare = SimpleNamespace(takes={"prompt": None, "num_inference_steps": None}, steps=4, guidance=None)
+    whole = SimpleNamespace(takes=bare.takes | {"guidance_scale": None, "negative_prompt": None}, steps=4, guidance=7.5)
+    names = [{field.name for field in tool("generate").fields_of(pipeline)} for pipeline in (bare, whole)]
+    assert names[1] - names[0] == {"guidance", "negative_prompt"} and "steps" in names[0]

@@ -133,7 +133,7 @@ def test_clients_of_web_uis_get_the_size_that_is_made(client: TestClient) -> Non
     info = json.loads(data["info"])
     assert shown(data["images"][0]).size == (info["width"], info["height"]) == (16, 16)
     assert info["seed"] == 11 and info["steps"] == 3 and info["cfg_scale"] == 4.5 and info["sampler_name"] == "ddim"
-    assert any("best" in notice for notice in info["notices"])
+    assert info["prompt"] == "a red circle" and any("best, quality" in notice for notice in info["notices"])
     assert [each["name"] for each in client.get("/sdapi/v1/samplers").json()][:2] == ["Automatic", "ddpm"]
     assert client.post("/sdapi/v1/txt2img", json={"prompt": "zebra xylophone"}).status_code == 400
 

@@ -28,6 +28,7 @@ from tranh.engine.picture import encoded
 from tranh.serve.app import Settings, create_app
 from tranh.serve.desk import Desk
 from tranh.serve.keys import Caller, caller, read_key
+from tranh.serve.sdapi.placed import taught
 
 
 @pytest.fixture
@@ -127,7 +128,7 @@ class SillyTavern:
     def generate(self, prompt: str, **more: Any) -> Any:
         body = {
             "url": self.url, "auth": self.auth, "prompt": f"best quality, absurdres, aesthetic, {prompt}",
-            "negative_prompt": "lowres, bad anatomy, bad hands, text, error, cropped, worst quality, blurry",
+            "negative_prompt": "lowres, bad anatomy, bad hands, text, error, worst quality, blurry",
             "sampler_name": "DDIM", "scheduler": "normal", "steps": 20, "cfg_scale": 7, "width": 512, "height": 512,
             "restore_faces": False, "enable_hr": False, "hr_upscaler": "Latent", "hr_scale": 2.0,
             "hr_additional_modules": [], "denoising_strength": 0.7, "hr_second_pass_steps": 0,
@@ -154,13 +155,13 @@ def test_open_webui_verifies_lists_chooses_and_draws(client: TestClient, painter
 
 
 def test_librechat_reads_seed_size_and_the_last_line(client: TestClient) -> None:
-    metadata = LibreChat(client).call("a red circle, 8k uhd, film grain", "cartoon, 3d, ugly")
+    metadata = LibreChat(client).call("a red circle, 8k uhd, a big blue square", "cartoon, 3d, red square")
     picture = Image.open(io.BytesIO(metadata["buffer"]))
     assert picture.size == (metadata["width"], metadata["height"]) == (256, 256)
     assert 0 <= metadata["seed"] < 2**32
     assert f"Seed: {metadata['seed']}" in metadata["info"] and "Steps: 22" in metadata["info"]
     assert "CFG scale: 4.5" in metadata["info"] and "Size: 256x256" in metadata["info"]
-    assert metadata["parameters"].startswith("a red circle, 8k uhd, film grain\nNegative prompt: cartoon, 3d, ugly\n")
+    assert metadata["parameters"].startswith("a red circle, a blue square\nNegative prompt: red square\n")
 
 
 def test_sillytavern_connects_and_draws(client: TestClient) -> None:
@@ -180,7 +181,11 @@ def test_sillytavern_connects_and_draws(client: TestClient) -> None:
     assert shown(data["images"][0]).getpixel((9, 9)) == (12, 100, 200)
     info = json.loads(data["info"])
     assert info["seed"] == 12 and info["all_seeds"] == [12] and info["sampler_name"] == "ddim"
-    assert "'absurdres' is unknown" in info["notices"]
+    assert info["notices"] == [
+        "prompt: painter has no use for best, quality, absurdres, aesthetic",
+        "negative_prompt: painter has no use for lowres, bad, anatomy, hands, text, error, worst, quality, blurry",
+    ]
+    assert info["prompt"] == "a red circle" and data["parameters"]["prompt"].startswith("best quality")
     assert data["parameters"]["seed"] == 12 and data["parameters"]["hr_upscaler"] == "Latent"
 
 
@@ -191,10 +196,27 @@ def test_what_a_client_always_sends_is_left_out_where_it_means_nothing(client: T
     assert "cfg_scale: painter has no use for it" in info["notices"]
 
 
-def test_a_prompt_of_which_no_word_is_known_is_refused(client: TestClient) -> None:
-    reply = SillyTavern(client).client.post("/sdapi/v1/txt2img", json={"prompt": "zebra"})
-    assert reply.status_code == 400
-    assert reply.json().keys() == {"error", "detail", "body", "errors"} and "'zebra'" in reply.json()["detail"]
+@pytest.mark.parametrize(
+    ("sent", "drawn"),
+    [
+        ("a red circle", "a red circle"),
+        ("masterpiece, A Red circle , 4k", "A Red circle"),
+        ("a shiny red circle", "a red circle"),
+        ("a zebra, a blue square", "a blue square"),
+        ("(best quality:1.2), (a red circle:1.3)", "(a red circle:1.3)"),
+        ("đỏ mèo con", "đỏ mèo"),
+        ("a zebra", "a zebra"),
+    ],
+)
+def test_words_that_were_never_taught_are_left_out(sent: str, drawn: str) -> None:
+    assert taught(sent, Painter()) == drawn
+
+
+def test_a_prompt_that_is_mostly_unknown_is_refused(client: TestClient) -> None:
+    for prompt in ("zebra", "a zebra", "majestic, golden hour"):
+        reply = client.post("/sdapi/v1/txt2img", json={"prompt": prompt})
+        assert reply.status_code == 400 and "is unknown" in reply.json()["detail"]
+        assert reply.json().keys() == {"error", "detail", "body", "errors"}
 
 
 REFUSED: list[tuple[str, Any]] = [

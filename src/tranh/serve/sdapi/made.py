@@ -15,7 +15,8 @@ from tranh.serve.desk import Desk
 from tranh.serve.openai.told import failed
 from tranh.serve.orders import Picture, Record, Refused
 from tranh.serve.sdapi.fields import Made, Txt2Img
-from tranh.serve.sdapi.placed import ALWAYS
+from tranh.serve.sdapi.placed import ALWAYS, TYPED
+from tranh.text.normalise import normalise
 
 
 def answer(desk: Desk, record: Record, sent: Txt2Img) -> Made:
@@ -36,13 +37,13 @@ def answer(desk: Desk, record: Record, sent: Txt2Img) -> Made:
 
 def _info(record: Record, sent: Txt2Img) -> dict[str, Any]:
     """What was drawn, by the names that these clients know."""
-    first = record.pictures[0]
-    settings = first.settings
+    first, request = record.pictures[0], record.order.request
+    settings, prompt, negative = first.settings, request["prompt"], request.get("negative_prompt", "")
     return {
-        "prompt": sent.prompt,
-        "all_prompts": [sent.prompt] * len(record.pictures),
-        "negative_prompt": sent.negative_prompt or "",
-        "all_negative_prompts": [sent.negative_prompt or ""] * len(record.pictures),
+        "prompt": prompt,
+        "all_prompts": [prompt] * len(record.pictures),
+        "negative_prompt": negative,
+        "all_negative_prompts": [negative] * len(record.pictures),
         "seed": first.seed,
         "all_seeds": [picture.seed for picture in record.pictures],
         "subseed": -1,
@@ -57,7 +58,7 @@ def _info(record: Record, sent: Txt2Img) -> dict[str, Any]:
         "restore_faces": False,
         "sd_model_name": record.order.model,
         "sd_model_hash": str(settings.get("hash") or "")[:10],
-        "denoising_strength": record.order.request.get("strength"),
+        "denoising_strength": request.get("strength"),
         "extra_generation_params": {},
         "index_of_first_image": 0,
         "infotexts": [_infotext(picture) for picture in record.pictures],
@@ -70,10 +71,19 @@ def _info(record: Record, sent: Txt2Img) -> dict[str, Any]:
 
 
 def _left_out(record: Record, sent: Txt2Img) -> list[str]:
-    """What was sent and the model has no use for."""
-    asked = record.order.request
-    useless = [name for field, name in ALWAYS.items() if field not in asked and getattr(sent, name) not in (None, "")]
-    return [f"{name}: {record.order.model} has no use for it" for name in useless]
+    """What was sent and not drawn, by the names it was sent under."""
+    told, asked = [], record.order.request
+    for field, name in ALWAYS.items():
+        value, what = getattr(sent, name), ""
+        if isinstance(value, str):
+            drawn = {normalise(word) for word in TYPED.findall(asked.get(field, ""))}
+            words = (word for word in TYPED.findall(value) if normalise(word) not in drawn)
+            what = ", ".join(dict.fromkeys(words))
+        elif value is not None and field not in asked:
+            what = "it"
+        if what:
+            told.append(f"{name}: {record.order.model} has no use for {what}")
+    return told
 
 
 def _infotext(picture: Picture) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import math
+import re
 import secrets
 from collections.abc import Mapping
 from typing import Any
@@ -19,12 +20,14 @@ from tranh.serve.desk import Desk
 from tranh.serve.orders import Model, Order, Refused
 from tranh.serve.sdapi.fields import Img2Img, Txt2Img
 from tranh.text.normalise import normalise
-from tranh.text.words import WORD
+
+TYPED = re.compile(r"(?<![:.])[^\W_]+")
+"""A word as it is typed; the figures of a weight, (circle:1.2), are none."""
 
 OWN = ("", "none", "automatic", "normal", "euler", "ddim")
 """Samplers and schedulers that clients send without being asked to: the model's own is meant where it has none such."""
 
-ALWAYS = {"negative_prompt": "negative_prompt", "steps": "steps", "guidance": "cfg_scale"}
+ALWAYS = {"prompt": "prompt", "negative_prompt": "negative_prompt", "steps": "steps", "guidance": "cfg_scale"}
 """Fields of tools that clients send a value for whatever the model is, and what they call them."""
 
 
@@ -46,23 +49,43 @@ def of_picture(
 def _asked(sent: Txt2Img, model: Model, tool: str) -> dict[str, Any]:
     """The fields that every tool has; what clients send without being asked to, and it has no use for, is left out."""
     asked = {
-        "prompt": sent.prompt,
-        "negative_prompt": sent.negative_prompt or None,
+        "prompt": taught(sent.prompt, model),
+        "negative_prompt": _away(sent.negative_prompt, model),
         "count": (sent.batch_size or 1) * (sent.n_iter or 1),
         "seed": secrets.randbelow(2**32) if sent.seed in (None, -1) else sent.seed,
         "steps": sent.steps,
         "guidance": sent.cfg_scale,
-        "allow_unknown": _some_known(sent.prompt, model) or None,
     }
     fields = model.about.get("tools", {}).get(tool)
     useless = set() if fields is None else ALWAYS.keys() - fields.keys()
     return {name: value for name, value in asked.items() if value is not None and name not in useless}
 
 
-def _some_known(prompt: str, model: Model) -> bool:
-    """Does the model know any word of a prompt? One of which it knows none is refused, with what it knows."""
-    unknown = {each["word"] for each in model.understand(prompt)["unknown"]}
-    return not (unknown and unknown.issuperset(WORD.findall(normalise(prompt))))
+def taught(text: str, model: Model) -> str:
+    """What of a prompt the model knows: a word it was never taught can spoil the whole picture.
+
+    Unknown words go, and with them what stands between two commas if most of it is unknown. A prompt of which nothing
+    would be left stays as it is: the model refuses it, and says what it knows.
+    """
+    unknown = {each["word"] for each in model.understand(text)["unknown"]}
+    if not unknown:
+        return text
+    kept = []
+    for phrase in text.split(","):
+        words = [normalise(word) for word in TYPED.findall(phrase)]
+        strange = sum(word in unknown for word in words)
+        if len(words) > 2 * strange:
+            plain = TYPED.sub(lambda found: "" if normalise(found[0]) in unknown else found[0], phrase)
+            kept.append(" ".join(plain.split()))
+    return ", ".join(kept) or text
+
+
+def _away(text: str | None, model: Model) -> str | None:
+    """The negative prompt; None where the model knows nothing of it."""
+    if not text or not TYPED.search(text):
+        return None
+    left = taught(text, model)
+    return left if left != text or not model.understand(text)["unknown"] else None
 
 
 def _sampler(sent: Txt2Img, model: Model) -> dict[str, str]:
