@@ -26,8 +26,8 @@ ROWS = 16
 PATIENCE = 0.002
 """Seconds a call waits for others that may still come."""
 
-LOOK = 0.02
-"""Seconds between two looks of a waiting guest at whether it is still wanted."""
+KEYS = 4096
+"""Kinds of calls that are remembered by name, so that two are compared in no time."""
 
 YIELDS = 0.2
 """Seconds a call that could take more rows lets full ones go before it: alone it would use the machine badly."""
@@ -53,10 +53,13 @@ class Guest:
     def __init__(self, deadline: float | None = None) -> None:
         self.deadline, self.needs, self.served, self.calls = deadline, 0.0, 0.0, 0
         self._why: str | None = None
+        self._waits: threading.Event | None = None
 
     def cancel(self, why: str = "cancelled") -> None:
         """It leaves at the next door, or at once where it waits."""
         self._why = why
+        if (waits := self._waits) is not None:
+            waits.set()
 
     def check(self) -> None:
         """Raises:
@@ -84,7 +87,8 @@ class _Call:
     context: _Context
     guest: Guest
     arrived: float = field(default_factory=time.monotonic)
-    done: threading.Event = field(default_factory=threading.Event)
+    woken: threading.Event = field(default_factory=threading.Event)
+    answered: bool = False
     result: Any = None
     error: BaseException | None = None
 
@@ -138,6 +142,7 @@ class Doors:
         self._running: set[Guest] = set()
         self._doors: list[_Door] = []
         self._closed, self._free = False, 0.0
+        self._keys: dict[Any, Any] = {}
         self._thread = threading.Thread(target=self._serve, name="doors", daemon=True)
         self._thread.start()
 
@@ -193,29 +198,44 @@ class Doors:
 
     def ask(self, door: _Door, guest: Guest, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """What the method answers to one guest."""
+        call = self._call(door, guest, args, kwargs)
+        guest._waits = call.woken
         guest.check()
-        call = _call(door, guest, args, kwargs)
         with self._changed:
             if self._closed:
                 raise Left("the engine was closed")
             self._running.discard(guest)
             self._waiting.append(call)
             self._changed.notify_all()
-        while not call.done.wait(LOOK if guest.deadline is None else _within(guest.deadline)):
-            try:
-                guest.check()
-            except Left:
-                with self._changed:
-                    if call not in self._waiting:  # being computed: the answer comes, and is thrown away
-                        continue
-                    self._waiting.remove(call)
-                    self._running.add(guest)
-                    self._changed.notify_all()
-                raise
+        wanted = True
+        while True:
+            call.woken.wait(None if guest.deadline is None or not wanted else max(0, guest.deadline - time.monotonic()))
+            with self._changed:
+                call.woken.clear()
+                if call.answered:
+                    break
+                try:
+                    guest.check()
+                except Left:
+                    wanted = False
+                    if call in self._waiting:  # else it is being computed: the answer comes, and is thrown away
+                        self._waiting.remove(call)
+                        self._running.add(guest)
+                        self._changed.notify_all()
+                        raise
+        guest._waits = None
         if call.error is not None:
             raise call.error
         guest.check()
         return call.result
+
+    def _call(self, door: _Door, guest: Guest, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Call:
+        call = _call(door, guest, args, kwargs)
+        if isinstance(call.key, _Key):
+            if len(self._keys) > KEYS:
+                self._keys.clear()
+            call.key.told = self._keys.setdefault(call.key.told, call.key.told)
+        return call
 
     def _enter(self, guest: Guest) -> None:
         with self._changed:
@@ -232,8 +252,8 @@ class Doors:
                 batch = self._next()
                 if not batch:
                     for call in self._waiting:
-                        call.error = Left("the engine was closed")
-                        call.done.set()
+                        call.error, call.answered = Left("the engine was closed"), True
+                        call.woken.set()
                     self._waiting.clear()
                     return
             begun = time.perf_counter()
@@ -248,7 +268,8 @@ class Doors:
                     call.guest.served += spent * call.rows / rows
                     call.guest.calls += 1
                     self._running.add(call.guest)  # before it wakes, so that the next call waits for it
-                    call.done.set()
+                    call.answered = True
+                    call.woken.set()
 
     def _next(self) -> list[_Call]:
         """The calls that are answered next, once nobody else can join them or patience is over; none when closed."""
@@ -295,10 +316,6 @@ def chosen(waiting: Sequence[_Call], rows: int, now: float) -> tuple[list[_Call]
     return first, False
 
 
-def _within(deadline: float) -> float:
-    return min(LOOK, max(1e-3, deadline - time.monotonic()))
-
-
 _Context = tuple[str, bool, torch.dtype, bool]
 
 
@@ -337,7 +354,7 @@ class _Key:
         self.told, self.spec, self.rest = told, spec, rest
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Key) and self.told == other.told
+        return isinstance(other, _Key) and self.told is other.told  # each kind is kept once, see Doors
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -360,12 +377,14 @@ def _answer(batch: list[_Call]) -> None:
             with _computing(first):
                 first.result = door.method(*args, **kwargs)
             return
-        tensors = [torch.cat(rows) for rows in zip(*(call.tensors for call in batch), strict=True)]
+        alone = len(batch) == 1
+        tensors = first.tensors
+        if not alone:
+            tensors = [torch.cat(rows) for rows in zip(*(call.tensors for call in batch), strict=True)]
         with _computing(first):
             results = _tiled(first, tensors, sum(call.rows for call in batch))
-        divided = _divided(results, [call.rows for call in batch])
+        divided = [results] if alone else _divided(results, [call.rows for call in batch])
         if divided is None:
-            first.door.whole = True
             raise _Undivided
         for call, result in zip(batch, divided, strict=True):
             call.result = result
@@ -373,6 +392,8 @@ def _answer(batch: list[_Call]) -> None:
         if len(batch) == 1 and not isinstance(error, _Undivided):
             first.error = error
             return
+        if isinstance(error, _Undivided):
+            first.door.whole = True
         for call in batch:
             if call.door.whole:
                 _whole(call)

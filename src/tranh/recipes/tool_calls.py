@@ -151,8 +151,8 @@ def fill(
 
 
 def _made(system: Any, request: Request, x: Tensor, edit: str, told: Sequence[dict[str, Any]]) -> Event:
-    common = {"prompt": "", "edit": edit, "seed": request.seed, "size": x.shape[-1], "model": _name(system)}
-    common["hash"] = getattr(system, "hash", None)
+    common: dict[str, Any] = {"prompt": "", "edit": edit, "seed": request.seed, "size": x.shape[-1]}
+    common |= {"model": _name(system), "hash": getattr(system, "hash", None)}
     with torch.no_grad():
         return Event(edit, 1, 1, result=Pictures(pictures(x), [], [common | one for one in told]))
 
