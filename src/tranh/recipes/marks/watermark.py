@@ -22,9 +22,6 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from scipy import ndimage
-from scipy.fft import dctn, idctn
-from scipy.special import erfc
 
 Array = np.ndarray[Any, np.dtype[np.floating[Any]]]
 Flags = np.ndarray[Any, np.dtype[np.bool_]]
@@ -35,10 +32,14 @@ RATE = 1e-6
 TILE, BLOCK = 64, 8
 ROWS = TILE // BLOCK
 FREQUENCIES = np.array([(u, total - u) for total in range(1, 5) for u in range(total + 1)])  # (14, 2), low ones first
+HIGHEST = 5  # frequencies each way, with that of a constant
 AMPLITUDES = 0.28 * np.array([11, 12, 10, 12, 14, 16, 14, 13, 14, 16, 16, 16, 16, 16])
 """Of each coefficient, in grey levels of the orthonormal DCT: a little more than a JPEG of quality 75 rounds away."""
 
-LUMA = np.array([0.299, 0.587, 0.114])
+WAVES = np.cos(np.outer(np.arange(BLOCK), 2 * np.arange(BLOCK) + 1) * np.pi / (2 * BLOCK)) / 2  # (frequency, pixel)
+WAVES[0] /= np.sqrt(2)
+"""The orthonormal DCT of 8 pixels."""
+
 EFFORTS = ((9, 1.0), (14, 1.0), (14, 1.5), (14, 2.0), (14, 3.0), (14, 4.0), (14, 6.0), (14, 9.0))
 """How many frequencies are used, and how strong a coefficient against its sign, in amplitudes, is still turned round:
 tried in order until the target is reached."""
@@ -73,8 +74,8 @@ class Reading:
 
 def tail(z: float) -> float:
     """The most that P(sum of weighted independent signs, of variance 1, >= z) can be."""
-    constant = 1 / (2 * erfc(1.0))  # 1 / (4 Q(sqrt 2))
-    return float(min(1.0, max(constant * 0.5 * erfc(z / math.sqrt(2)), sys.float_info.min)))
+    constant = 1 / (2 * math.erfc(1.0))  # 1 / (4 Q(sqrt 2))
+    return min(1.0, max(constant * 0.5 * math.erfc(z / math.sqrt(2)), sys.float_info.min))
 
 
 @cache
@@ -99,7 +100,7 @@ def embed(image: Image.Image, key: bytes, mask: Image.Image | None = None) -> Im
         if effort > EFFORTS[1] and _psnr(made, pixels) < FLOOR:
             break
         best = made
-        if _agreement(_folded(best @ LUMA), signs(key)) >= TARGET:
+        if _agreement(_folded(_luma(best)), signs(key)) >= TARGET:
             break
     return Image.fromarray(best.astype(np.uint8))
 
@@ -127,23 +128,31 @@ def detect(image: Image.Image, key: bytes) -> Reading:
 
 
 def _grey(image: Image.Image) -> Array:
-    return np.asarray(image.convert("RGB"), dtype=np.float64) @ LUMA
+    return _luma(np.asarray(image.convert("RGB"), dtype=np.float64))
+
+
+def _luma(pixels: Array) -> Array:
+    """Term by term: the same on every machine, whatever multiplies its matrices."""
+    return 0.299 * pixels[..., 0] + 0.587 * pixels[..., 1] + 0.114 * pixels[..., 2]
 
 
 def _blocks(grey: Array) -> Array:
     """The marked coefficients of every whole block: (H, W) -> (H / 8, W / 8, 14)."""
     rows, columns = grey.shape[0] // BLOCK, grey.shape[1] // BLOCK
-    cut = grey[: rows * BLOCK, : columns * BLOCK].reshape(rows, BLOCK, columns, BLOCK).swapaxes(1, 2)
-    return np.asarray(dctn(cut, axes=(2, 3), norm="ortho"))[:, :, FREQUENCIES[:, 0], FREQUENCIES[:, 1]]
+    cut = grey[: rows * BLOCK, : columns * BLOCK].reshape(rows, BLOCK, columns, BLOCK)
+    across = np.einsum("iyjx,vx->iyjv", cut, WAVES[:HIGHEST])
+    whole = np.einsum("iyjv,uy->ijuv", across, WAVES[:HIGHEST])
+    return whole[:, :, FREQUENCIES[:, 0], FREQUENCIES[:, 1]]
 
 
 def _spread(change: Array, shape: tuple[int, ...]) -> Array:
     """The picture (H, W) of changes of coefficients (H / 8, W / 8, 14)."""
     rows, columns = change.shape[:2]
-    full = np.zeros((rows, columns, BLOCK, BLOCK))
-    full[:, :, FREQUENCIES[:, 0], FREQUENCIES[:, 1]] = change
+    whole = np.zeros((rows, columns, HIGHEST, HIGHEST))
+    whole[:, :, FREQUENCIES[:, 0], FREQUENCIES[:, 1]] = change
+    down = np.einsum("ijuv,uy->iyjv", whole, WAVES[:HIGHEST])
+    drawn = np.einsum("iyjv,vx->iyjx", down, WAVES[:HIGHEST])
     out = np.zeros(shape)
-    drawn = np.asarray(idctn(full, axes=(2, 3), norm="ortho")).swapaxes(1, 2)
     out[: rows * BLOCK, : columns * BLOCK] = drawn.reshape(rows * BLOCK, columns * BLOCK)
     return out
 
@@ -162,14 +171,14 @@ def _laid_out(tile: Array, shape: tuple[int, ...]) -> Array:
 
 def _moved(pixels: Array, wanted: Array, free: Flags, frequencies: int, reach: float) -> Array:
     """Pixels (H, W, 3), whole numbers, whose weak coefficients stand on the wanted side."""
-    found = _blocks(pixels @ LUMA)
+    found = _blocks(_luma(pixels))
     along = wanted * found
     weak = (along < AMPLITUDES) & (along > -reach * AMPLITUDES) & free[..., None]
     weak[..., frequencies:] = False
     goal = np.where(weak, wanted * AMPLITUDES, found)
     out = pixels
     for _ in range(3):  # what is clipped in one round is asked of the other channels in the next
-        missing = np.where(free[..., None], goal - _blocks(out @ LUMA), 0.0)
+        missing = np.where(free[..., None], goal - _blocks(_luma(out)), 0.0)
         out = np.clip(out + _spread(missing, pixels.shape[:2])[..., None], 0, 255)
     return np.rint(out)
 
@@ -202,13 +211,11 @@ def _agreements(grey: Array, pattern: Array) -> Array:
     """z of every shift of the tile, within a block and by blocks: (8, 8, 8, 8)."""
     if min(grey.shape) < BLOCK:
         return np.zeros(0)
-    inside = (grey.shape[0] - BLOCK + 1, grey.shape[1] - BLOCK + 1)  # where a whole block begins
+    down = [_along(grey, wave) for wave in WAVES[:HIGHEST]]
     agree, square = np.zeros((BLOCK, BLOCK, ROWS, ROWS)), np.zeros((BLOCK, BLOCK, 1, 1))
-    waves = np.asarray(idctn(np.eye(BLOCK), axes=(1,), norm="ortho"))  # wave u along its row
     for k, (u, v) in enumerate(FREQUENCIES):
-        down = ndimage.correlate1d(grey, waves[u], 0, mode="nearest", origin=-(BLOCK // 2))
-        found = ndimage.correlate1d(down, waves[v], 1, mode="nearest", origin=-(BLOCK // 2))[: inside[0], : inside[1]]
-        found = np.pad(_limited(found, k), ((0, -inside[0] % TILE), (0, -inside[1] % TILE)))
+        found = _limited(_along(down[u].T, WAVES[v]).T, k)
+        found = np.pad(found, ((0, -found.shape[0] % TILE), (0, -found.shape[1] % TILE)))
         folded = found.reshape(-1, TILE, found.shape[1] // TILE, TILE).sum((0, 2))
         folded = folded.reshape(ROWS, BLOCK, ROWS, BLOCK).transpose(1, 3, 0, 2)  # (offset, offset, row, column)
         turned = np.fft.fft2(folded) * np.conj(np.fft.fft2(pattern[:, :, k]))
@@ -216,6 +223,12 @@ def _agreements(grey: Array, pattern: Array) -> Array:
         square += (folded**2).sum((2, 3), keepdims=True)
     norm = np.sqrt(square)
     return np.where(norm > 1e-6, agree / np.maximum(norm, 1e-6), 0.0)
+
+
+def _along(grey: Array, wave: Array) -> Array:
+    """The agreement of every 8 pixels of a column with a wave: (H, W) -> (H - 7, W)."""
+    height = len(grey) - BLOCK + 1
+    return np.asarray(sum(value * grey[y : y + height] for y, value in enumerate(wave)))
 
 
 def _middle(grey: Array) -> Array:
