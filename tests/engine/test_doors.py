@@ -142,6 +142,15 @@ def test_what_cannot_be_divided_is_answered_alone_and_faults_are_told_to_who_mad
         doors.put(odd, "decode")
 
 
+def test_in_exact_mode_too_what_cannot_be_divided_is_answered_alone():
+    odd, doors = Odd(), Doors(tile=3)
+    doors.put(odd)
+    try:
+        assert run_all(doors, [lambda guest, k=k: odd(torch.full((2,), k)) for k in range(4)]) == [0, 2, 4, 6]
+    finally:
+        doors.close()
+
+
 def test_precision_is_that_of_the_guest(doors):
     net = Net()
     doors.put(net)

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+from fastapi import FastAPI
+
 from tranh.engine.doors import Doors
 from tranh.engine.jobs import Engine
 from tranh.serve.app import Settings, create_app
@@ -21,6 +23,7 @@ class Running:
     url: str
     desk: Desk
     patience: Patience
+    app: FastAPI
 
     @property
     def address(self) -> tuple[str, int]:
@@ -37,12 +40,13 @@ def running(
     with Engine(Doors(), **engine) as work, opened("127.0.0.1", 0) as (listening, url):
         desk = Desk(models, work)
         kept = patience or Patience()
-        served = server(create_app(desk, settings), kept, begun.set)
+        app = create_app(desk, settings)
+        served = server(app, kept, begun.set)
         thread = threading.Thread(target=served.run, args=([listening],))
         thread.start()
         assert begun.wait(10)
         try:
-            yield Running(url, desk, kept)
+            yield Running(url, desk, kept, app)
         finally:
             served.should_exit = True
             thread.join()

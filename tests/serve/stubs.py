@@ -90,6 +90,8 @@ class Able(Stub):
         def events() -> Iterator[Event]:
             for event in work.events():
                 self.steps += 1
+                if "memory" in str(order.request.get("prompt")):
+                    raise MemoryError
                 yield replace(event, preview=lambda: Image.new("RGB", (64, 64), "grey"))
 
         return Work(work.cost, events)

@@ -309,6 +309,17 @@ def test_a_failure_is_not_tried_again(server: Running) -> None:
     assert str(caught.value.request_id).startswith("req_")
 
 
+def test_what_needs_too_much_memory_is_not_tried_again(server: Running) -> None:
+    before = server.desk.models["first"].begun
+    with (
+        client_of(server, max_retries=2) as client,
+        pytest.raises(openai.InternalServerError, match="memory") as caught,
+    ):
+        client.images.generate(prompt="memory")
+    assert caught.value.code == "out_of_memory" and caught.value.response.headers["x-should-retry"] == "false"
+    assert server.desk.models["first"].begun == before + 1
+
+
 def test_a_full_queue_says_when_to_come_back() -> None:
     slow = Able("slow", pause=0.2)
     with running([slow], active=1, waiting=0) as server, client_of(server) as client:
@@ -358,6 +369,19 @@ def ended(server: Running) -> None:
     while server.desk.jobs()[0][0].status not in ENDS and time.monotonic() < until:
         time.sleep(0.02)
     assert server.desk.jobs()[0][0].status == "cancelled"
+
+
+def test_a_server_that_ends_cancels_nobodys_job() -> None:
+    slow = Able("slow", pause=0.02)
+    with running([slow]) as server:
+        server.app.state.waiting.closing = True
+        with pytest.raises(httpx2.TimeoutException):
+            asked = {"prompt": "a cat", "steps": 30}
+            httpx2.post(f"{server.url}/v1/images/generations", json=asked, timeout=0.3)
+        until = time.monotonic() + 5
+        while server.desk.jobs()[0][0].status not in ENDS and time.monotonic() < until:
+            time.sleep(0.02)
+        assert server.desk.jobs()[0][0].status == "completed"
 
 
 def test_who_stops_reading_a_stream_ends_its_job() -> None:

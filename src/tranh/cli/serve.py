@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tranh.cli.base import app
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from PIL.Image import Image
-
-    from tranh.recipes.marks import Keys as Marks
     from tranh.serve.keys import Key
-    from tranh.serve.openai.told import Rewrite
 
 KEYS_VARIABLE, DATABASE_VARIABLE = "TRANH_API_KEYS", "TRANH_DATABASE_URL"
 
@@ -87,7 +81,14 @@ def serve(
         _say(f"http://{host}:{port}", known, data, database)
         typer.echo(f"models: {', '.join(model or ['tranh-1'])}{' (exact)' if exact else ''}; nothing was started")
         return
-    _run(model or ["tranh-1"], host, port, known, name or [], data, database, active, waiting, exact)
+    from tranh.serve.start import Start, run
+
+    def ready(url: str) -> None:
+        _say(url, known, data, database)
+        typer.echo("Ctrl-C stops; the same command goes on", err=True)
+
+    start = Start(model or ["tranh-1"], host, port, name or [], known, data, database, active, waiting, exact)
+    run(start, ready)
 
 
 def _say(url: str, keys: tuple[Key, ...], data: Path | None, database: str | None) -> None:
@@ -110,57 +111,3 @@ def _hidden(url: str) -> str:
     from sqlalchemy.engine import make_url
 
     return make_url(url).render_as_string(hide_password=True)
-
-
-def _in_format(marks: Marks) -> Rewrite:
-    """A finished picture's file in another format, with its settings and signature; its watermark is in the pixels."""
-    from tranh.recipes.marks import marked
-
-    def rewrite(image: Image, settings: Mapping[str, Any], kind: str, quality: int) -> bytes:
-        return marked(image, settings, marks, kind=kind, quality=quality, watermark=False)
-
-    return rewrite
-
-
-def _run(
-    names: list[str], host: str, port: int, keys: tuple[Key, ...], hosts: list[str], data: Path | None,
-    database: str | None, active: int, waiting: int, exact: bool,
-) -> None:  # fmt: skip
-    from functools import partial
-
-    from tranh.engine.doors import Doors
-    from tranh.engine.jobs import Engine
-    from tranh.recipes.marks import keys as own_marks
-    from tranh.recipes.marks import marked
-    from tranh.serve import logs
-    from tranh.serve.app import Settings, create_app
-    from tranh.serve.desk import Desk
-    from tranh.serve.models import load
-    from tranh.serve.process import opened, server
-    from tranh.serve.secret import secret
-    from tranh.serve.store import Store
-
-    logs.install()
-    marks = own_marks()
-    with opened(host, port) as (listening, url):
-        store = Store(data, database)
-        doors = Doors()
-        desk = None
-        try:
-            models = [load(name, doors, exact=exact) for name in dict.fromkeys(names)]
-            desk = Desk(models, Engine(doors, active, waiting), store, encode=partial(marked, keys=marks))
-            settings = Settings(
-                host=host, names=tuple(hosts), keys=keys, secret=secret(store.folder), rewrite=_in_format(marks)
-            )
-
-            def ready() -> None:
-                _say(url, keys, data, database)
-                typer.echo("Ctrl-C stops; the same command goes on", err=True)
-
-            server(create_app(desk, settings), ready=ready).run_until_told(listening)
-        finally:
-            if desk is not None:
-                desk.close(grace=1.0)
-            else:
-                doors.close()
-                store.close()

@@ -377,12 +377,14 @@ def _answer(batch: list[_Call]) -> None:
             with _computing(first):
                 first.result = door.method(*args, **kwargs)
             return
-        tensors = [torch.cat(rows) for rows in zip(*(call.tensors for call in batch), strict=True)]
+        alone = len(batch) == 1
+        tensors = first.tensors
+        if not alone:
+            tensors = [torch.cat(rows) for rows in zip(*(call.tensors for call in batch), strict=True)]
         with _computing(first):
             results = _tiled(first, tensors, sum(call.rows for call in batch))
-        divided = _divided(results, [call.rows for call in batch])
+        divided = [results] if alone else _divided(results, [call.rows for call in batch])
         if divided is None:
-            first.door.whole = True
             raise _Undivided
         for call, result in zip(batch, divided, strict=True):
             call.result = result
@@ -390,6 +392,8 @@ def _answer(batch: list[_Call]) -> None:
         if len(batch) == 1 and not isinstance(error, _Undivided):
             first.error = error
             return
+        if isinstance(error, _Undivided):
+            first.door.whole = True
         for call in batch:
             if call.door.whole:
                 _whole(call)

@@ -79,8 +79,8 @@ def read_key(line: str) -> Key:
     limits = words[1:]
     if not all(word.isascii() and word.isdigit() and 0 < int(word) < 10**9 for word in limits):
         raise TranhError(f"the limits of the API key {name} are {' '.join(limits)!r}; allowed: whole numbers above 0")
-    minute, day = (*map(int, limits), *(None, None)[len(limits) :])
-    return Key(name, digest, minute or PER_MINUTE, day)
+    minute, day = [*map(int, limits), *(0, 0)][:2]
+    return Key(name, digest, minute or PER_MINUTE, day or None)
 
 
 def read_keys(given: Iterable[str] = (), environment: str = "", file: Path | None = None) -> tuple[Key, ...]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import resource
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,6 +18,9 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tranh.serve.errors import body
+
+FILES, OWN_FILES = 8192, 256
+"""Files that are open at one moment, and those of them that are no connections."""
 
 URGENT = (b"GET /healthz", b"GET /readyz")
 """How a request begins that is read before all others."""
@@ -73,6 +77,15 @@ class Patience:
         """Is there no place for one more from an address?"""
         near = host in ("127.0.0.1", "::1", "")
         return self.taken.total() > self.connections or (not near and self.taken[host] > self.each)
+
+
+def room() -> Patience:
+    """The usual patience, for as many connections as this process may have files open: the limit is raised first."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < FILES <= hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, hard))
+        soft = FILES
+    return Patience(connections=max(16, min(Patience.connections, soft - OWN_FILES)))
 
 
 def protocol(patience: Patience) -> type[H11Protocol]:

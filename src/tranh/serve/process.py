@@ -48,14 +48,19 @@ def opened(host: str, port: int) -> Iterator[tuple[socket.socket, str]]:
         yield listening, f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
 
 
-def server(app: App, patience: Patience | None = None, ready: Callable[[], None] = lambda: None) -> Server:
+def server(
+    app: App,
+    patience: Patience | None = None,
+    ready: Callable[[], None] = lambda: None,
+    ending: Callable[[], None] = lambda: None,
+) -> Server:
     """A server of an application, to be run on sockets.
 
     Args:
-        ready: called once connections are taken.
+        ready: called once connections are taken; ending: before they are hung up on.
     """
     config = uvicorn.Config(
-        app,  # type: ignore[arg-type]
+        app,
         http=protocol(patience or Patience()),
         ws="none",
         lifespan="off",
@@ -67,15 +72,15 @@ def server(app: App, patience: Patience | None = None, ready: Callable[[], None]
         timeout_keep_alive=20,
         timeout_graceful_shutdown=GRACE,
     )
-    return Server(config, ready)
+    return Server(config, ready, ending)
 
 
 class Server(uvicorn.Server):
     """Says that it is ready when it is: Ctrl-C is in its hands by then, and a signal is not lost in between."""
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None], ending: Callable[[], None]) -> None:
         super().__init__(config)
-        self.ready, self.interrupted = ready, False
+        self.ready, self.ending, self.interrupted = ready, ending, False
 
     def run_until_told(self, listening: socket.socket) -> None:
         """Serve until told to stop.
@@ -100,3 +105,7 @@ class Server(uvicorn.Server):
         anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
         await super().startup(sockets)
         self.ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.ending()
+        await super().shutdown(sockets)

@@ -25,7 +25,7 @@ from tranh.engine.jobs import ENDS as ENGINE_ENDS
 from tranh.engine.jobs import Busy, Engine, Job
 from tranh.serve.faults import fault
 from tranh.serve.feed import Feed
-from tranh.serve.orders import Fault, Picture, Record, Refused, Status, Work
+from tranh.serve.orders import Fault, Order, Picture, Record, Refused, Status, Work
 from tranh.serve.queue import Standing
 from tranh.serve.store import Store
 from tranh.types import Event, TranhError
@@ -33,13 +33,14 @@ from tranh.types import Event, TranhError
 TICK = 1.0
 """Seconds between two looks at what nobody told of: deadlines, the dead, other servers."""
 
-Encode = Callable[[Image.Image, Mapping[str, Any]], bytes]
+Encode = Callable[[Image.Image, Mapping[str, Any], Order], bytes]
+"""A finished picture, its settings, and the order it was made for, as the bytes of a PNG."""
 
 log = logging.getLogger(__name__)
 
 
-def as_png(image: Image.Image, settings: Mapping[str, Any] | None = None) -> bytes:
-    """A picture as the bytes of a PNG."""
+def as_png(image: Image.Image, settings: Mapping[str, Any] | None = None, order: Order | None = None) -> bytes:
+    """A picture as the bytes of a PNG, and nothing else of it."""
     data = io.BytesIO()
     image.save(data, "PNG")
     return data.getvalue()
@@ -307,7 +308,7 @@ class Runner:
                 fault("draw.step")
                 yield event
             with self._outside(live):
-                made, files = self._made(live.id, result)
+                made, files = self._made(record, result)
                 fault("draw.encoded")
                 refused = list(getattr(result, "refused", ()))
                 self._finish(live, "completed", made, files, [*result.notices, *refused])
@@ -329,19 +330,19 @@ class Runner:
         """Whoever waits for a batched call does not wait for one that writes to the disk."""
         return self.engine.doors.outside(live.job.guest) if live.job is not None else nullcontext()
 
-    def _made(self, id: str, result: Any) -> tuple[list[Picture], list[bytes]]:
+    def _made(self, record: Record, result: Any) -> tuple[list[Picture], list[bytes]]:
         """Finished pictures and their files, not kept yet."""
         if result is None:
             raise TypeError("the work gave no pictures")
         made, files, now = [], [], time.time()
         for index, (image, settings) in enumerate(zip(result.images, result.settings, strict=True)):
-            data = self.encode(image, settings)
+            data = self.encode(image, settings, record.order)
             files.append(data)
             plain = json.loads(json.dumps(dict(settings), default=str))
             name, (width, height) = self.store.album.blobs.name(data), image.size
             made.append(
                 Picture(
-                    uuid.uuid4().hex, id, index, name, "image/png", width, height, len(data),
+                    uuid.uuid4().hex, record.id, index, name, "image/png", width, height, len(data),
                     int(settings.get("seed") or 0), plain, now,
                 )
             )  # fmt: skip

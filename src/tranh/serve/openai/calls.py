@@ -22,10 +22,14 @@ class Calls:
 
     Args:
         linger: seconds a job goes on without anybody waiting, where the client is known to come again by itself.
+
+    Attributes:
+        closing: the server ends: it hangs up itself, and jobs stay for its next start.
     """
 
     def __init__(self, desk: Desk, linger: float) -> None:
         self.desk, self.linger = desk, linger
+        self.closing = False
         self._waiting: Counter[str] = Counter()
         self._running: dict[tuple[str, str], str] = {}
 
@@ -67,7 +71,7 @@ class Calls:
         del self._waiting[record.id]
         if self._running.get(key) == record.id:
             del self._running[key]
-        if not keep:
+        if not keep and not self.closing:
             # a thread of its own: a store may be slow, and a loop must not wait for it
             asyncio.get_running_loop().run_in_executor(None, self._cancel, record)
 
@@ -104,7 +108,7 @@ async def with_pauses(updates: AsyncIterator[Update], seconds: float) -> AsyncIt
     try:
         while True:
             if following is None:
-                following = asyncio.ensure_future(anext(updates))  # type: ignore[arg-type]
+                following = asyncio.ensure_future(anext(updates))
             done, _ = await asyncio.wait({following}, timeout=seconds)
             if not done:
                 yield None

@@ -24,7 +24,9 @@ LINK_SECONDS = 3600
 PATCH = 8
 """Side of the squares of pixels that count as one token of a picture."""
 
-BACKGROUND = "opaque"
+BACKGROUND: Literal["opaque"] = "opaque"
+
+Quality = Literal["low", "medium", "high", "xhigh", "max"]
 
 
 class Details(BaseModel):
@@ -61,7 +63,7 @@ class Images(BaseModel):
     data: list[Made]
     background: Literal["opaque"]
     output_format: Literal["png", "jpeg", "webp"]
-    quality: Literal["low", "medium", "high", "xhigh", "max"] | None = None
+    quality: Quality | None = None
     size: str
     usage: Usage
     safety_identifier: str | None = None
@@ -78,7 +80,7 @@ class How:
     kind: Literal["png", "jpeg", "webp"] = "png"
     compression: int = 100
     linked: bool = False
-    quality: str | None = None
+    quality: Quality | None = None
     safety_identifier: str | None = None
 
 
