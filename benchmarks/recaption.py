@@ -29,6 +29,7 @@ from tranh.metrics.interval import Interval
 from tranh.metrics.report import percent
 from tranh.recipes import evaluate, models, recaption, run
 from tranh.recipes.expander import Expansion
+from tranh.recipes.exported import export
 from tranh.types import Event
 
 SIDE = 128
@@ -89,7 +90,7 @@ def main() -> None:
         root, model = args.out / f"run-{data.name}", args.out / f"model-{data.name}"
         done(run.train(run.find(args.recipe, {"source": str(data)}), root, minutes=args.minutes))
         if not model.exists():
-            run.export(root, model)
+            export(root, model)
         system = models.load(model)
         ways = [("short", system, "short"), ("dense", system, "dense")]
         if args.expander is not None:

@@ -7,7 +7,7 @@ import shlex
 import subprocess
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -309,12 +309,13 @@ def recipes(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         if asked["finished"]:
             yield Event("decoder", 2, 2, result=types.SimpleNamespace(finished=True))
 
-    def export(root: Path, out: Path, dtype: str, card: dict[str, Any]) -> Path:
-        asked.update(root=root, dtype=dtype, card=card)
+    def export(root: Path, out: Path, dtype: str, card: dict[str, Any], others: Sequence[Path], together: bool) -> Path:
+        asked.update(root=root, dtype=dtype, card=card, others=list(others), together=together)
         return out
 
     pretend(monkeypatch, "settings", configured=configured)
-    pretend(monkeypatch, "run", train=train, export=export, describe=lambda r, root: f"{root}")
+    pretend(monkeypatch, "run", train=train, describe=lambda r, root: f"{root}")
+    pretend(monkeypatch, "exported", export=export)
     return asked
 
 
@@ -353,6 +354,13 @@ def test_export_with_a_card(recipes: dict[str, Any], tmp_path: Path) -> None:
     assert result.exit_code == 1 and "none.json" in result.stderr
     result = call("export", "runs/quick", "mine", "--card", str(card), "--to", "diffusers")
     assert result.exit_code == 1 and "--to diffusers" in result.stderr
+
+
+def test_export_with_others_in_one_file(recipes: dict[str, Any]) -> None:
+    told = ["export", "runs/editor", "mine", "--with", "runs/motion", "--with", "runs/depth", "--one-file"]
+    assert call(*told).exit_code == 0
+    assert recipes["others"] == [Path("runs/motion"), Path("runs/depth")] and recipes["together"]
+    assert "leave --with and --one-file out" in call(*told, "--to", "diffusers").stderr
 
 
 def test_export(recipes: dict[str, Any]) -> None:

@@ -103,6 +103,9 @@ class Family(nn.Module):
         overfit: the key of ``forward``'s result that must fall when one batch is learned by heart.
         overfit_below: the share of its first value that the overfitted figure must fall below.
         samplers: names that its ``draw`` takes as ``sampler``; empty for one that draws in one way.
+        shared: what of it answers rows of many requests in one call, see :mod:`tranh.recipes.served`: methods, and
+            networks whose ``forward`` is meant, with dots where they lie deeper. Row k of an answer depends on row k
+            of the tensors alone.
         parents: names of the frozen stages whose outputs it reads from ``batch.parts``.
         met: those stages themselves, see :meth:`meet`; no part of its own weights.
     """
@@ -111,6 +114,7 @@ class Family(nn.Module):
     overfit: ClassVar[str] = "loss"
     overfit_below: ClassVar[float] = 0.5
     samplers: ClassVar[tuple[str, ...]] = ()
+    shared: tuple[str, ...] = ()
     parents: tuple[str, ...] = ()
     met: Mapping[str, Family] = MappingProxyType({})
     config: dict[str, Any]
@@ -148,6 +152,10 @@ class Family(nn.Module):
     def image_outputs(self, images: Tensor) -> dict[str, Tensor]:
         """The same for what depends on the picture alone; remembered per example: captions change, pictures do not."""
         return {}
+
+    def shown(self, x0: Tensor) -> Tensor:
+        """Pictures (B, 3, S, S) of the estimates its steps carry before the last; by default these are pictures."""
+        return x0
 
 
 @dataclass(frozen=True)
@@ -291,13 +299,17 @@ class Request:
 
 @dataclass(frozen=True)
 class Event:
-    """One report of long work: ``done`` of ``total`` in ``stage``, with the figures worth showing."""
+    """One report of long work: ``done`` of ``total`` in ``stage``, with the figures worth showing.
+
+    ``preview`` makes the picture as it would be if work ended here; it costs nothing until somebody calls it.
+    """
 
     stage: str
     done: int
     total: int
     figures: Mapping[str, float] = field(default_factory=dict)
     result: Any = None
+    preview: Callable[[], Image] | None = None
 
 
 @dataclass(frozen=True)

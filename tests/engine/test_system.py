@@ -202,3 +202,24 @@ def test_loading_leaves_the_random_state_alone(folder):
     state = torch.random.get_rng_state()
     load(folder)
     assert torch.equal(state, torch.random.get_rng_state()) and system.FORMAT == 1
+
+
+def test_all_parts_in_one_file(run, tmp_path):
+    kinds = {"toy": toys.Toy, "other": toys.Toy}
+    apart = export_system(dict.fromkeys(kinds, run), {}, {}, tmp_path / "a", assembler=ASSEMBLER, kinds=kinds)
+    together = export_system(
+        dict.fromkeys(kinds, run), {}, {}, tmp_path / "t", assembler=ASSEMBLER, kinds=kinds, together=True, dtype="int8"
+    )
+    assert [p.name for p in together.rglob("*.safetensors")] == ["parts.safetensors"]
+    found, _, _ = load_system(together, kinds=kinds)
+    asked, _, _ = load_system(apart, kinds=kinds)
+    assert found.keys() == kinds.keys()
+    for name in kinds:
+        for key, tensor in asked[name].state_dict().items():
+            assert torch.allclose(tensor.float(), found[name].state_dict()[key].float(), atol=0.02), key
+    stage = toys.stage(steps=1, model={"width": 32}, init=f"{together / 'parts.safetensors'}#other")
+    begun = RunDir(tmp_path / "begun")
+    list(train(stage, find.build(stage, toys.Toy), toys.Source(), begun))
+    with pytest.raises(TranhError, match="no run with weights"):
+        wrong = toys.stage(steps=1, model={"width": 32}, init=str(together / "parts.safetensors"))
+        list(train(wrong, find.build(wrong, toys.Toy), toys.Source(), RunDir(tmp_path / "wrong")))

@@ -5,6 +5,8 @@ says how: steps and learning rates.
 """
 
 import importlib.util
+import threading
+from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +15,9 @@ import torch
 
 from tranh.engine import find
 from tranh.engine.contract import overfit_one_batch, same_after_saving
+from tranh.engine.doors import Doors, Guest
+from tranh.nn.packed import padded
+from tranh.recipes.served import shared_by
 from tranh.types import Autoencodes, Draws, Embeds, Family, capabilities
 
 NAMES = find.families()
@@ -83,6 +88,49 @@ def test_a_picture_is_that_of_its_seed_alone_and_in_a_batch(name):
             alone = picture(family, batch, [caption], [seed])
             torch.testing.assert_close(together[row], alone[0], atol=2e-4, rtol=0)
         assert not torch.equal(together[0], together[3])
+
+
+def drawn_at_once(family, batch, tile, asked):
+    """Pictures of (caption, seed, steps), each drawn by a guest of its own; calls, and how many they answered."""
+    doors = Doors(rows=16, patience=0.05, tile=tile)
+    for owner, method in shared_by(family):
+        doors.put(owner, method, within=padded if tile else nullcontext)
+    for met in family.met.values():
+        for owner, method in shared_by(met):
+            doors.put(owner, method, within=padded if tile else nullcontext)
+    out = [None] * len(asked)
+
+    def one(k, caption, seed, steps):
+        with doors.inside(Guest()), torch.no_grad():
+            *_, last = family.draw(batch.tokens[[caption]], batch.mask[[caption]], [seed], steps=steps)
+            out[k] = last.x[0]
+
+    threads = [threading.Thread(target=one, args=(k, *each)) for k, each in enumerate(asked)]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    finally:
+        doors.close()
+    return out, doors.calls, doors.answered
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_many_share_its_networks_and_each_gets_what_it_gets_alone(name):
+    family, batch = toy(name)
+    if not isinstance(family, Draws):
+        return
+    family.eval()
+    asked = [(0, 5, 2), (1, 6, 3), (2, 7, 1)]
+    together, calls, answered = drawn_at_once(family, batch, None, asked)
+    assert calls < answered and answered >= len(asked)
+    with torch.no_grad():
+        for (caption, seed, steps), x in zip(asked, together, strict=True):
+            *_, last = family.draw(batch.tokens[[caption]], batch.mask[[caption]], [seed], steps=steps)
+            torch.testing.assert_close(x, last.x[0], atol=2e-4, rtol=0)
+    exact, _, _ = drawn_at_once(family, batch, 2, asked[1:])
+    assert torch.equal(drawn_at_once(family, batch, 2, asked[2:])[0][0], exact[1])
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -3,7 +3,7 @@
 import torch
 
 from tranh.engine.contract import overfit_one_batch
-from tranh.families.decoder import LENGTHS, Decoder
+from tranh.families.decoder import Decoder
 from tranh.nn.asked import labelled
 from tranh.text.drop import drop_captions
 from tranh.types import Batch, Phase
@@ -118,17 +118,3 @@ def test_learns_from_some_patches_and_draws_all():
     with torch.no_grad():
         out = family.denoise(b.images, torch.full((6,), 0.5), *family.context(b.tokens, b.mask, b.parts["clip.image"]))
     assert out.shape == b.images.shape
-
-
-def test_captions_of_several_lengths_have_contexts_of_one_length_that_mean_the_same():
-    family, b = tiny(), batch()
-    for p in family.parameters():
-        torch.nn.init.normal_(p, std=0.1)
-    clip, t = b.parts["clip.image"], torch.full((12,), 0.5)
-    with torch.no_grad():
-        context, seen = family.pair_context(b.tokens, b.mask, clip)
-        assert context.shape[1] == family.pair_context(b.tokens[:, :5], b.mask[:, :5], clip)[0].shape[1] == LENGTHS
-        assert not seen[:, 10:].any()  # eight words and two tokens of the embedding
-        images = torch.cat([b.images, b.images])
-        filled = family.denoise(images, t, context, seen)
-        torch.testing.assert_close(family.denoise(images, t, context[:, :10], seen[:, :10]), filled)

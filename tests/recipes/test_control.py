@@ -79,9 +79,9 @@ def test_weights_act_on_estimates_in_proportion(system):
 
 
 def test_guidance_at_all_times_is_guidance_and_at_none_is_none(system):
-    whole = drawn(system, guidance=2.0)
-    assert far(drawn(system, guidance=2.0, guidance_interval=(0.0, 1.0)), whole) == 0
-    barely = drawn(system, guidance=2.0, guidance_interval=(0.0, 0.001))
+    whole = drawn(system, guidance=8.0)
+    assert far(drawn(system, guidance=8.0, guidance_interval=(0.0, 1.0)), whole) == 0
+    barely = drawn(system, guidance=8.0, guidance_interval=(0.0, 0.001))
     assert far(barely, drawn(system, guidance=1.0)) <= 1
     assert far(barely, whole) > 1
 

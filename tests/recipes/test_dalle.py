@@ -13,6 +13,7 @@ from tranh.families.dalle import Dalle
 from tranh.families.dvae import Dvae
 from tranh.recipes import run
 from tranh.recipes.dalle import assemble
+from tranh.recipes.exported import export
 from tranh.text.tokenizer import Tokenizer
 from tranh.types import Request, TranhError, capabilities
 
@@ -193,5 +194,5 @@ def test_the_recipe_trains_to_a_system(tmp_path, monkeypatch):
     for _ in run.train(recipe, tmp_path / "run"):
         pass
     assert list((tmp_path / "run" / "dalle" / "samples").glob("step_*.png"))
-    system = models.load(run.export(tmp_path / "run", tmp_path / "out"))
+    system = models.load(export(tmp_path / "run", tmp_path / "out"))
     assert drawn(system, allow_unknown=True).shape == (1, 64, 64, 3)

@@ -1,13 +1,16 @@
 """The recipes of edits: they begin from the shipped model, take over what is not trained, and train."""
 
+import shutil
+
 import pytest
 import torch
 
 from tranh.engine.rundir import RunDir
-from tranh.files import read_tensors
+from tranh.files import read_json, read_tensors, write_json
 from tranh.recipes import models, run
 from tranh.recipes.beside import Beside
-from tranh.types import FAULTS
+from tranh.recipes.exported import export
+from tranh.types import FAULTS, TranhError
 
 SMALL = ["editor.model.hidden_size=64", "editor.model.depth=1", "editor.model.num_heads=2", "editor.model.label_tap=1"]
 
@@ -39,5 +42,14 @@ def test_a_stage_without_steps_is_taken_over_and_the_other_is_trained(name, tmp_
         taken = read_tensors(RunDir(tmp_path / "run" / "clip").weights)
         shipped = models.load().clip.state_dict()
         assert taken.keys() == shipped.keys() and all(torch.equal(taken[k], shipped[k]) for k in taken)
-    made = models.load(run.export(tmp_path / "run", tmp_path / "out", "fp32"))
+    made = models.load(export(tmp_path / "run", tmp_path / "out", "fp32"))
     assert isinstance(made, Beside) and list(made.parts) == [name]
+    (tmp_path / "run").rename(tmp_path / "first")
+    other = shutil.copytree(tmp_path / "first", tmp_path / "other")
+    with pytest.raises(TranhError, match=f"has a part {name} that another has too"):
+        export(tmp_path / "first", tmp_path / "joined", others=[other])
+    (other / name).rename(other / "second")
+    write_json(other / "recipe.json", read_json(other / "recipe.json") | {"parts": ["second"]})
+    joined = models.load(export(tmp_path / "first", tmp_path / "joined", others=[other], together=True))
+    assert isinstance(joined, Beside) and list(joined.parts) == [name, "second"]
+    assert [file.name for file in (tmp_path / "joined").rglob("*.safetensors")] == ["parts.safetensors"]

@@ -5,6 +5,7 @@ import torch
 from PIL import Image
 
 from tranh.recipes import expander, models, run, system
+from tranh.recipes.exported import export
 from tranh.recipes.sources import scenes_assets
 from tranh.types import Request, Step, TranhError
 
@@ -59,7 +60,7 @@ def test_from_recipe_to_words(tmp_path):
     )
     for _ in run.train(recipe, tmp_path / "run", force=True):
         pass
-    loaded = models.load(run.export(tmp_path / "run", tmp_path / "out"))
+    loaded = models.load(export(tmp_path / "run", tmp_path / "out"))
     said = loaded.expand("a red circle", seed=1)
     assert isinstance(said, str) and said == loaded.expand("a red circle", seed=1)
     loaded.written = b"other"

@@ -13,6 +13,7 @@ from tranh.families.kl import Kl
 from tranh.families.latent import Latent
 from tranh.recipes import foreign, models, run
 from tranh.recipes.elsewhere import export_to
+from tranh.recipes.exported import export
 from tranh.recipes.stable import export_pipeline, stock_tokenizer
 from tranh.recipes.system import assemble
 from tranh.text.normalise import normalise
@@ -156,7 +157,7 @@ def test_the_recipe_trains_draws_and_is_exported_for_diffusers(tmp_path, monkeyp
     root = tmp_path / "run"
     for _ in run.train(small, root, force=True):
         pass
-    system = models.load(run.export(root, tmp_path / "out", "fp32"))
+    system = models.load(export(root, tmp_path / "out", "fp32"))
     assert system.sizes == (32,) and system.generate(PROMPT)[0].size == (32, 32)
     assert float(system.drawer.scale) != 1
     stock = StableDiffusionPipeline.from_pretrained(export_to("diffusers", str(root), tmp_path / "stable"))

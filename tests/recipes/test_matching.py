@@ -19,9 +19,9 @@ from tranh.families.matcher import Matcher
 from tranh.metrics import report
 from tranh.recipes import models
 from tranh.recipes.caption_judge import CaptionJudge, assemble, judge_of, load
+from tranh.recipes.exported import export
 from tranh.recipes.matching import ACCURACY, ORDER, PRECISION, Captioned, check_independent, exchanged, match, table
 from tranh.recipes.provenance import collection, provenance
-from tranh.recipes.run import export
 from tranh.text.tokenizer import Tokenizer
 from tranh.text.words import Words
 from tranh.types import Batch, Recipe, Stage, TranhError, capabilities

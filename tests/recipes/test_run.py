@@ -11,6 +11,7 @@ from tranh.engine.rundir import RunDir
 from tranh.files import read_json
 from tranh.recipes import models, run
 from tranh.recipes.elsewhere import export_to
+from tranh.recipes.exported import export
 from tranh.recipes.memory import MEMORY, build
 from tranh.types import Recipe, Request, TranhError
 
@@ -30,7 +31,7 @@ def test_the_whole_hierarchy_trains_resumes_exports_and_loads(tiny, tmp_path):
     assert (root / "decoder" / "samples" / "step_000004.png").exists()
     pictures = torch.rand(40, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
     (root / "decoder" / MEMORY).write_bytes(build([([f"picture {i}" for i in range(40)], pictures)]).save())
-    system = models.load(run.export(root, tmp_path / "out", "fp32"))
+    system = models.load(export(root, tmp_path / "out", "fp32"))
     assert system.name == "mine" and system.memory.keys[29] == "picture 29"
     kept = read_json(tmp_path / "out" / "system.json")["parts"]
     assert all(kept[name]["config"] == part.config for name, part in system.parts.items())  # defaults may change

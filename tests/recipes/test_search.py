@@ -13,7 +13,8 @@ from tranh.data.decode import read_picture
 from tranh.engine.picture import read_settings
 from tranh.recipes import search
 from tranh.recipes.caption_judge import CaptionJudge, judge_of
-from tranh.recipes.run import export, find, override, train
+from tranh.recipes.exported import export
+from tranh.recipes.run import find, override, train
 from tranh.types import TranhError, capabilities
 
 

@@ -13,6 +13,7 @@ from tranh.families.straightener import Straightener
 from tranh.nn.pixels import to_images
 from tranh.recipes import models, outside, run
 from tranh.recipes.enhancer import SIDE, assemble
+from tranh.recipes.exported import export
 from tranh.recipes.upscale import default, enhance, upscale
 from tranh.types import Request, TranhError, capabilities
 
@@ -175,7 +176,7 @@ def test_the_recipe_trains_and_what_it_made_is_loaded(tmp_path, monkeypatch):
     recipe = run.override(run.find("enhancer"), settings)
     for _ in run.train(recipe, tmp_path / "run"):
         pass
-    run.export(tmp_path / "run", tmp_path / "out")
+    export(tmp_path / "run", tmp_path / "out")
     system = models.load(tmp_path / "out")
     assert capabilities(system) == ("enlarges", "restores") and system.straightener is not None
     assert made(upscale(system, Request("", image=picture(16, 16)))).images[0].size == (64, 64)

@@ -114,8 +114,15 @@ def export(
     card: Annotated[
         Path | None, typer.Option(metavar="FILE", help="JSON: what people should know (name, summary, guidance, ...).")
     ] = None,
+    more: Annotated[
+        list[Path] | None,
+        typer.Option("--with", metavar="RUN", help="Another training whose parts go along.", show_default=False),
+    ] = None,
+    one_file: Annotated[bool, typer.Option("--one-file", help="Keep the weights of all parts in one file.")] = False,
 ) -> None:
     """Write a trained recipe as one self-contained folder, which `--model DIR` and `tranh.load(DIR)` open.
+
+    `--with` joins what other trainings learned to do with pictures: parts that help a model which knows the same words.
 
     With `--to diffusers` the decoder is written for stock diffusers, with `--to transformers` CLIP for CLIPModel; both
     take a run or the name of a model.
@@ -124,15 +131,18 @@ def export(
     tranh export runs/quick my-model --dtype int8 --card card.json
     tranh "một ngôi sao vàng" --model my-model
     tranh export my-model my-decoder --to diffusers
+    tranh export runs/editor my-edits --with runs/motion --with runs/depth --one-file
     """
     from tranh.files import read_json
-    from tranh.recipes import run as recipes
+    from tranh.recipes.exported import export as write
     from tranh.types import TranhError
 
     if to is Target.tranh:
         told = read_json(card) if card is not None else {}
-        typer.echo(recipes.export(Path(run), folder, dtype.value, told))
+        typer.echo(write(Path(run), folder, dtype.value, told, more or (), one_file))
         return
+    if more or one_file:
+        raise TranhError(f"`--to {to.value}` writes one part of one training: leave --with and --one-file out")
     from tranh.recipes.elsewhere import export_to
 
     if card is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,8 +26,8 @@ ROWS = 16
 PATIENCE = 0.002
 """Seconds a call waits for others that may still come."""
 
-LOOK = 0.02
-"""Seconds between two looks of a waiting guest at whether it is still wanted."""
+KEYS = 4096
+"""Kinds of calls that are remembered by name, so that two are compared in no time."""
 
 YIELDS = 0.2
 """Seconds a call that could take more rows lets full ones go before it: alone it would use the machine badly."""
@@ -53,10 +53,13 @@ class Guest:
     def __init__(self, deadline: float | None = None) -> None:
         self.deadline, self.needs, self.served, self.calls = deadline, 0.0, 0.0, 0
         self._why: str | None = None
+        self._waits: threading.Event | None = None
 
     def cancel(self, why: str = "cancelled") -> None:
         """It leaves at the next door, or at once where it waits."""
         self._why = why
+        if (waits := self._waits) is not None:
+            waits.set()
 
     def check(self) -> None:
         """Raises:
@@ -67,6 +70,8 @@ class Guest:
         if self._why is not None:
             raise Left(self._why)
 
+
+Within = Callable[[], AbstractContextManager[Any]]
 
 _guest: ContextVar[Guest | None] = ContextVar("guest", default=None)
 
@@ -82,7 +87,8 @@ class _Call:
     context: _Context
     guest: Guest
     arrived: float = field(default_factory=time.monotonic)
-    done: threading.Event = field(default_factory=threading.Event)
+    woken: threading.Event = field(default_factory=threading.Event)
+    answered: bool = False
     result: Any = None
     error: BaseException | None = None
 
@@ -90,10 +96,15 @@ class _Call:
 class _Door:
     """One method of one object, and how it is called."""
 
-    def __init__(self, doors: Doors, owner: object, name: str, method: Callable[..., Any], tile: int | None) -> None:
-        self.doors, self.owner, self.name, self.method, self.tile = doors, owner, name, method, tile
+    def __init__(
+        self, doors: Doors, owner: object, name: str, method: Callable[..., Any], tile: int | None, within: Within
+    ) -> None:
+        self.doors, self.owner, self.name, self.method, self.tile, self.within = (
+            doors, owner, name, method, tile, within
+        )  # fmt: skip
         self.own = name in vars(owner)  # else the method is its class's
         self.whole = False  # what it gives cannot be divided among guests
+        self.even: dict[Any, bool] = {}  # by shapes: rows do not depend on their place in a tile
 
     def remove(self) -> None:
         if self.own:
@@ -131,11 +142,16 @@ class Doors:
         self._running: set[Guest] = set()
         self._doors: list[_Door] = []
         self._closed, self._free = False, 0.0
+        self._keys: dict[Any, Any] = {}
         self._thread = threading.Thread(target=self._serve, name="doors", daemon=True)
         self._thread.start()
 
-    def put(self, owner: object, *methods: str) -> None:
+    def put(self, owner: object, *methods: str, tile: int | None = None, within: Within = nullcontext) -> None:
         """Doors before methods of an object that all guests share, ``forward`` if none are named.
+
+        Args:
+            tile: of these doors, in the place of the doors' own.
+            within: what their calls are computed inside.
 
         Raises:
             ValueError: the object has no such method.
@@ -145,7 +161,7 @@ class Doors:
             if not callable(method):
                 raise ValueError(f"{type(owner).__name__} has no method {name!r} to put a door before")
             if not isinstance(method, _Door):
-                door = _Door(self, owner, name, method, self.tile)
+                door = _Door(self, owner, name, method, tile or self.tile, within)
                 self._doors.append(door)
                 setattr(owner, name, door)
 
@@ -182,29 +198,44 @@ class Doors:
 
     def ask(self, door: _Door, guest: Guest, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """What the method answers to one guest."""
+        call = self._call(door, guest, args, kwargs)
+        guest._waits = call.woken
         guest.check()
-        call = _call(door, guest, args, kwargs)
         with self._changed:
             if self._closed:
                 raise Left("the engine was closed")
             self._running.discard(guest)
             self._waiting.append(call)
             self._changed.notify_all()
-        while not call.done.wait(LOOK if guest.deadline is None else _within(guest.deadline)):
-            try:
-                guest.check()
-            except Left:
-                with self._changed:
-                    if call not in self._waiting:  # being computed: the answer comes, and is thrown away
-                        continue
-                    self._waiting.remove(call)
-                    self._running.add(guest)
-                    self._changed.notify_all()
-                raise
+        wanted = True
+        while True:
+            call.woken.wait(None if guest.deadline is None or not wanted else max(0, guest.deadline - time.monotonic()))
+            with self._changed:
+                call.woken.clear()
+                if call.answered:
+                    break
+                try:
+                    guest.check()
+                except Left:
+                    wanted = False
+                    if call in self._waiting:  # else it is being computed: the answer comes, and is thrown away
+                        self._waiting.remove(call)
+                        self._running.add(guest)
+                        self._changed.notify_all()
+                        raise
+        guest._waits = None
         if call.error is not None:
             raise call.error
         guest.check()
         return call.result
+
+    def _call(self, door: _Door, guest: Guest, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Call:
+        call = _call(door, guest, args, kwargs)
+        if isinstance(call.key, _Key):
+            if len(self._keys) > KEYS:
+                self._keys.clear()
+            call.key.told = self._keys.setdefault(call.key.told, call.key.told)
+        return call
 
     def _enter(self, guest: Guest) -> None:
         with self._changed:
@@ -221,8 +252,8 @@ class Doors:
                 batch = self._next()
                 if not batch:
                     for call in self._waiting:
-                        call.error = Left("the engine was closed")
-                        call.done.set()
+                        call.error, call.answered = Left("the engine was closed"), True
+                        call.woken.set()
                     self._waiting.clear()
                     return
             begun = time.perf_counter()
@@ -237,7 +268,8 @@ class Doors:
                     call.guest.served += spent * call.rows / rows
                     call.guest.calls += 1
                     self._running.add(call.guest)  # before it wakes, so that the next call waits for it
-                    call.done.set()
+                    call.answered = True
+                    call.woken.set()
 
     def _next(self) -> list[_Call]:
         """The calls that are answered next, once nobody else can join them or patience is over; none when closed."""
@@ -284,10 +316,6 @@ def chosen(waiting: Sequence[_Call], rows: int, now: float) -> tuple[list[_Call]
     return first, False
 
 
-def _within(deadline: float) -> float:
-    return min(LOOK, max(1e-3, deadline - time.monotonic()))
-
-
 _Context = tuple[str, bool, torch.dtype, bool]
 
 
@@ -326,7 +354,7 @@ class _Key:
         self.told, self.spec, self.rest = told, spec, rest
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Key) and self.told == other.told
+        return isinstance(other, _Key) and self.told is other.told  # each kind is kept once, see Doors
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -346,11 +374,11 @@ def _answer(batch: list[_Call]) -> None:
         if not isinstance(first.key, _Key):
             door, _, spec, leaves = first.key
             args, kwargs = pytree.tree_unflatten(leaves, spec)
-            with _computing(first.context):
+            with _computing(first):
                 first.result = door.method(*args, **kwargs)
             return
         tensors = [torch.cat(rows) for rows in zip(*(call.tensors for call in batch), strict=True)]
-        with _computing(first.context):
+        with _computing(first):
             results = _tiled(first, tensors, sum(call.rows for call in batch))
         divided = _divided(results, [call.rows for call in batch])
         if divided is None:
@@ -376,16 +404,16 @@ class _Undivided(Exception):
 def _whole(call: _Call) -> None:
     try:
         args, kwargs = call.key.arguments(call.tensors)
-        with _computing(call.context):
+        with _computing(call):
             call.result = call.door.method(*args, **kwargs)
     except BaseException as error:
         call.error = error
 
 
 @contextmanager
-def _computing(context: _Context) -> Iterator[None]:
-    device, autocast, dtype, grad = context
-    with torch.set_grad_enabled(grad), torch.autocast(device, dtype=dtype, enabled=autocast):
+def _computing(call: _Call) -> Iterator[None]:
+    device, autocast, dtype, grad = call.context
+    with call.door.within(), torch.set_grad_enabled(grad), torch.autocast(device, dtype=dtype, enabled=autocast):
         yield
 
 
@@ -395,6 +423,7 @@ def _tiled(call: _Call, tensors: list[Tensor], rows: int) -> Any:
     if tile is None or call.door.whole:
         args, kwargs = call.key.arguments(tensors)
         return call.door.method(*args, **kwargs)
+    tile = tile if _even(call, tensors, tile) else 1
     parts = []
     for start in range(0, rows, tile):
         index = torch.arange(start, start + tile)
@@ -408,6 +437,18 @@ def _tiled(call: _Call, tensors: list[Tensor], rows: int) -> Any:
             raise _Undivided
         joined.append(torch.cat(one)[:rows])
     return pytree.tree_unflatten(joined, spec[0])
+
+
+def _even(call: _Call, tensors: list[Tensor], tile: int) -> bool:
+    """Does a row give the same wherever in the tile it stands? Small products are summed in another order at the edge
+    of a tile; what is asked in such shapes is then computed row by row. Looked at once for every shape."""
+    shapes = (*((t.shape[1:], t.dtype) for t in tensors), call.context)
+    if shapes not in call.door.even:
+        args, kwargs = call.key.arguments([t[:1].expand(tile, *t.shape[1:]).contiguous() for t in tensors])
+        leaves, _ = pytree.tree_flatten(call.door.method(*args, **kwargs))
+        rows = [leaf for leaf in leaves if _has_rows(leaf, tile)]
+        call.door.even[shapes] = all(torch.equal(one, rest) for leaf in rows for one in leaf[:1] for rest in leaf[1:])
+    return call.door.even[shapes]
 
 
 def _has_rows(leaf: Any, rows: int) -> bool:

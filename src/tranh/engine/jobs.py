@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Literal
 
@@ -103,6 +104,8 @@ class Job:
 
     def _say(self, event: Event) -> None:
         with self._changed:
+            if self._events and self._events[-1].preview is not None:  # it holds tensors; only the newest is looked at
+                self._events[-1] = replace(self._events[-1], preview=None)
             self._events.append(event)
             self.result = event.result if event.result is not None else self.result
             self._changed.notify_all()
@@ -110,6 +113,8 @@ class Job:
     def _end(self, state: State, error: BaseException | None = None) -> None:
         with self._changed:
             self.state, self.error, self.ended = state, error, time.monotonic()
+            if self._events:
+                self._events[-1] = replace(self._events[-1], preview=None)
             self._changed.notify_all()
 
 

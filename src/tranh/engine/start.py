@@ -12,7 +12,7 @@ from tranh.engine.frozen import TILE, Frozen, attach
 from tranh.engine.rundir import RunDir
 from tranh.engine.source import Source
 from tranh.engine.step import global_seed, seed_of
-from tranh.engine.system import dequantize
+from tranh.engine.system import TOGETHER, dequantize, part_of
 from tranh.engine.weights import load_tensors
 from tranh.files import read_tensors, sha256
 from tranh.types import Batch, Family, Stage, TranhError
@@ -24,23 +24,25 @@ def init_hash(stage: Stage, run: RunDir) -> str | None:
     if run.recipe_file.exists():  # the start is behind us: its file may have gone on or gone away
         found = run.recipe().get("init")
         return str(found) if found else None
-    return None if stage.init is None else sha256(_init_file(stage.init))
+    return None if stage.init is None else sha256(_init_file(stage.init)[0])
 
 
-def _init_file(path: str) -> Path:
-    """Weights to begin from: those of a file, or of a run: the chosen ones, or of its newest checkpoint."""
-    if path.endswith(".safetensors") and Path(path).is_file():
-        return Path(path)
+def _init_file(path: str) -> tuple[Path, str]:
+    """Weights to begin from: those of a file, or of a run: the chosen ones, or of its newest checkpoint; and the part
+    that is meant, of a file that holds several (``parts.safetensors#decoder``)."""
+    file, _, part = path.partition("#")
+    if file.endswith(".safetensors") and Path(file).is_file() and bool(part) == (Path(file).name == TOGETHER):
+        return Path(file), part
     run = RunDir(Path(path))
     if run.finished:
-        return run.weights
+        return run.weights, ""
     found = checkpoint.newest(run)
     if found is None:
         raise TranhError(
             f"init={path} is no run with weights: give the folder of a run that has begun, or a part of an exported "
-            "model (MODEL/parts/decoder.safetensors)."
+            "model (MODEL/parts/decoder.safetensors, or MODEL/parts.safetensors#decoder of one file)."
         )
-    return found.path / "model.safetensors"
+    return found.path / "model.safetensors", ""
 
 
 def settle(parents: Mapping[str, Frozen], source: Source) -> None:
@@ -55,8 +57,9 @@ def settle(parents: Mapping[str, Frozen], source: Source) -> None:
 def start(stage: Stage, family: Family, batches: Iterator[Batch]) -> None:
     """What comes before the first step: the weights of ``init``, buffers with them, or else ``Family.prepare``."""
     if stage.init is not None:
-        file = _init_file(stage.init)
-        load_tensors(family, family.adopt(dequantize(read_tensors(file))), str(file))
+        file, part = _init_file(stage.init)
+        tensors = part_of(read_tensors(file), part) if part else read_tensors(file)
+        load_tensors(family, family.adopt(dequantize(tensors)), str(file))
         return
     family.eval()
     with global_seed(seed_of(stage.seed, "prepare"), next(family.parameters()).device):

@@ -25,6 +25,8 @@ from tranh.types import Family, Stage, TranhError
 FORMAT = 1
 ALLOWED = "tranh.recipes"
 SCALE = "#scale"  # no module can have this in its name
+TOGETHER = "parts.safetensors"
+"""The file of all parts where they are kept together, each tensor by ``part/name``."""
 Kept = Literal["fp32", "bf16", "fp16", "int8"]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 PART_KEYS = {"family", "config", "file", "sha256", "dtype", "run"}
@@ -70,6 +72,12 @@ def pack(family: Family, dtype: Kept) -> dict[str, Tensor]:
     return result
 
 
+def part_of(tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
+    """The tensors of one part, from a file that holds several."""
+    start = f"{part}/"
+    return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
+
+
 def export_system(
     parts: Mapping[str, RunDir],
     card: Mapping[str, Any],
@@ -78,6 +86,7 @@ def export_system(
     *,
     assembler: str,
     dtype: Kept = "bf16",
+    together: bool = False,
     kinds: Mapping[str, type[Family]] | None = None,
 ) -> Path:
     """Write trained runs as one self-contained folder.
@@ -89,6 +98,7 @@ def export_system(
         out_dir: made if absent; must not hold another system.
         assembler: ``module:function`` in ``tranh.recipes``, or declared as an entry point of that group.
         dtype: of the weights in the files; int8 rounds matrices per row and keeps the rest in bf16.
+        together: all parts in one file.
         kinds: classes of families that are not found by name (tests).
 
     Raises:
@@ -101,22 +111,20 @@ def export_system(
         raise TranhError(f"{out_dir} is not empty: export into a new folder.")
     check_assembler(assembler)
     entries: dict[str, Any] = {}
+    packed: dict[str, dict[str, Tensor]] = {}  # file -> what it holds
     for name, run in parts.items():
         _check_name(name, "part")
-        digest = run.hash()
         stage = run.stage()
         family = find.build(stage, (kinds or {}).get(name))
         load_tensors(family, read_tensors(run.weights), str(run.weights))
-        file = f"parts/{name}.safetensors"
-        write_tensors(out_dir / file, pack(family, dtype))
-        entries[name] = {
-            "family": stage.family,
-            "config": dict(stage.model),
-            "file": file,
-            "sha256": sha256(out_dir / file),
-            "dtype": dtype,
-            "run": digest,
-        }
+        file, start = (TOGETHER, f"{name}/") if together else (f"parts/{name}.safetensors", "")
+        packed.setdefault(file, {}).update((start + key, tensor) for key, tensor in pack(family, dtype).items())
+        told = {"family": stage.family, "config": dict(stage.model), "dtype": dtype, "run": run.hash()}
+        entries[name] = told | {"file": file}
+    for file, tensors in packed.items():
+        write_tensors(out_dir / file, tensors)
+    for entry in entries.values():
+        entry["sha256"] = sha256(out_dir / entry["file"])
     files = {}
     for name, content in assets.items():
         _check_file(name)
@@ -150,7 +158,10 @@ def load_system(folder: Path, *, kinds: Mapping[str, type[Family]] | None = None
             raise TranhError(
                 f"part {name} cannot be built as {entry['family']}: {error}. Was it made by another version?"
             ) from error
-        load_tensors(family, dequantize(read_tensors(file)), str(file))
+        tensors = read_tensors(file)
+        if file.name == TOGETHER:
+            tensors = part_of(tensors, name)
+        load_tensors(family, dequantize(tensors), str(file))
         for p in family.parameters():
             p.requires_grad_(False)
         parts[name] = family.eval()
@@ -199,8 +210,10 @@ def _checked(value: Any) -> dict[str, Any]:
         if not isinstance(entry["config"], dict) or not all(isinstance(entry[k], str) for k in PART_KEYS - {"config"}):
             raise TranhError(f"system.json: part {name} has a value of the wrong type.")
         _check_name(entry["family"], "family")
-        if entry["file"] != f"parts/{name}.safetensors":
-            raise TranhError(f"part {name} lies in {entry['file']!r}; it must be parts/{name}.safetensors.")
+        if entry["file"] not in (f"parts/{name}.safetensors", TOGETHER):
+            raise TranhError(
+                f"part {name} lies in {entry['file']!r}; it must be parts/{name}.safetensors or {TOGETHER}."
+            )
         if entry["dtype"] not in (*DTYPES, "int8"):
             raise TranhError(f"part {name} has dtype {entry['dtype']!r}; known: {', '.join(DTYPES)}, int8.")
     for name in value["assets"]:

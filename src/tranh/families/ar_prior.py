@@ -37,6 +37,7 @@ class ArPrior(Family):
     """
 
     parents: tuple[str, ...] = ("clip",)
+    shared: tuple[str, ...] = ("sample",)
 
     def __init__(
         self,

@@ -27,6 +27,7 @@ class Autoencoder(Family):
     """
 
     overfit: ClassVar[str] = "loss"
+    shared: tuple[str, ...] = ("encoder", "decoder")
 
     def __init__(
         self,

@@ -50,6 +50,7 @@ class Clip(Family):
     """
 
     overfit_below: ClassVar[float] = 0.2
+    shared: tuple[str, ...] = ("embed_images", "embed_texts", "text_model.states")
 
     def __init__(
         self,

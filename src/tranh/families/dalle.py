@@ -37,6 +37,7 @@ class Dalle(Family):
 
     overfit: ClassVar[str] = "codes"
     parents: tuple[str, ...] = ("dvae",)
+    shared: tuple[str, ...] = ("stack.follow",)
 
     def __init__(
         self,

@@ -46,6 +46,7 @@ class Ddpm(Family):
 
     overfit: ClassVar[str] = "simple"
     samplers: ClassVar[tuple[str, ...]] = tuple(SAMPLERS)
+    shared: tuple[str, ...] = ("text", "unet")
 
     def __init__(
         self,

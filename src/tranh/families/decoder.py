@@ -23,10 +23,6 @@ from tranh.nn.transformer import ImageTransformer, patchify, take
 from tranh.text.drop import beside_empty, drop_captions
 from tranh.types import Batch, Denoiser, Family, ParamGroup, Phase
 
-LENGTHS = 24
-"""Contexts are filled up to a multiple of so many tokens when pictures are drawn: those of equal length can share a
-call, and it costs hardly more."""
-
 
 class Decoder(Family):
     """Caption tokens and a few tokens made of the CLIP embedding are the context of one image transformer.
@@ -49,6 +45,7 @@ class Decoder(Family):
 
     overfit: ClassVar[str] = "denoise"
     overfit_below: ClassVar[float] = 0.35
+    shared: tuple[str, ...] = ("text", "unet")
 
     def __init__(
         self,
@@ -170,16 +167,14 @@ class Decoder(Family):
     def pair_context(
         self, tokens: Tensor, mask: Tensor, clip: Tensor | None, away: tuple[Tensor, Tensor] | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Context and mask of 2 B rows, filled up: B times what to move away from, then B captions.
+        """Context and mask of 2 B rows: B times what to move away from, then B captions.
 
         Args:
             tokens, mask: captions, (B, T); clip: CLIP image embeddings (B, D), None for none.
             away: tokens and mask (1, T') of a caption to move away from; the empty one by default.
         """
         embeddings = None if clip is None else torch.cat([torch.zeros_like(clip), clip])
-        context, seen = self.context(*beside_empty(tokens, mask, away), embeddings)
-        spare = -context.shape[1] % LENGTHS
-        return F.pad(context, (0, 0, 0, spare)), F.pad(seen, (0, spare))
+        return self.context(*beside_empty(tokens, mask, away), embeddings)
 
     def guided(
         self,

@@ -28,6 +28,7 @@ class Depth(Family):
     """
 
     overfit_below: ClassVar[float] = 0.3
+    shared: tuple[str, ...] = ("scores",)
 
     def __init__(
         self,

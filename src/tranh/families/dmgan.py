@@ -71,6 +71,7 @@ class DmGan(Family):
     phases: tuple[str, ...] = ("discriminator", "generator")
     overfit: ClassVar[str] = "distance"
     overfit_below: ClassVar[float] = 0.7
+    shared: tuple[str, ...] = ("text", "make")
 
     def __init__(
         self,

@@ -42,6 +42,7 @@ class Dvae(Family):
 
     overfit: ClassVar[str] = "reconstruction"
     overfit_below: ClassVar[float] = 0.4
+    shared: tuple[str, ...] = ("codes_of", "decode")
 
     def __init__(
         self,

@@ -63,6 +63,7 @@ class Editor(Family):
 
     overfit: ClassVar[str] = "denoise"
     overfit_below: ClassVar[float] = 0.35
+    shared: tuple[str, ...] = ("text", "unet")
 
     def __init__(
         self,

@@ -76,6 +76,7 @@ class Enhancer(Family):
 
     overfit: ClassVar[str] = "error"
     overfit_below: ClassVar[float] = 0.5
+    shared: tuple[str, ...] = ("denoise",)
 
     def __init__(
         self,

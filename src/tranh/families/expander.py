@@ -32,6 +32,7 @@ class Expander(Family):
     """
 
     overfit_below: ClassVar[float] = 0.2
+    shared: tuple[str, ...] = ("transformer.follow",)
 
     def __init__(self, *, vocab: int, max_len: int = 128, dim: int = 192, depth: int = 4, heads: int = 6) -> None:
         super().__init__()

@@ -50,6 +50,7 @@ class Flow(Family):
 
     overfit: ClassVar[str] = "excess"  # bits of each number of the small picture, beyond those of its noise
     overfit_below: ClassVar[float] = 0.5
+    shared: tuple[str, ...] = ("text", "inverse_map", "denoise", "encode")
 
     def __init__(
         self,

@@ -46,6 +46,7 @@ class Gan(Family):
     phases: tuple[str, ...] = ("discriminator", "generator")
     overfit: ClassVar[str] = "distance"
     overfit_below: ClassVar[float] = 0.7
+    shared: tuple[str, ...] = ("text", "prior", "generator")
 
     def __init__(
         self,

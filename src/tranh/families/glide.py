@@ -50,6 +50,7 @@ class Glide(Family):
 
     overfit_below: ClassVar[float] = 0.5
     samplers: ClassVar[tuple[str, ...]] = tuple(SAMPLERS)
+    shared: tuple[str, ...] = ("text", "unet")
 
     def __init__(
         self,

@@ -33,6 +33,7 @@ class Kl(Family):
 
     overfit: ClassVar[str] = "error"
     overfit_below: ClassVar[float] = 0.3
+    shared: tuple[str, ...] = ("encode", "decode")
 
     def __init__(
         self,

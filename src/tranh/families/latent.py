@@ -56,6 +56,7 @@ class Latent(Family):
     """
 
     overfit_below: ClassVar[float] = 0.4
+    shared: tuple[str, ...] = ("unet",)
 
     def __init__(
         self,
@@ -193,6 +194,11 @@ class Latent(Family):
         a, s = (c.view(-1, 1, 1, 1).to(x.dtype) for c in self.schedule.coefficients(n))
         y = (a + s) * x
         return a * y - s * self.velocity(y, n, context)
+
+    def shown(self, x0: Tensor) -> Tensor:
+        kl: Any = self.met["kl"]
+        pictures: Tensor = kl.decode(x0 / self.scale)
+        return pictures
 
     def draw(
         self,

@@ -52,6 +52,7 @@ class Prior(Family):
     """
 
     parents: tuple[str, ...] = ("clip",)
+    shared: tuple[str, ...] = ("estimate",)
     mean: Tensor
     std: Tensor
 

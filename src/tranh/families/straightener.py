@@ -31,6 +31,7 @@ class Straightener(Family):
 
     overfit: ClassVar[str] = "off"
     overfit_below: ClassVar[float] = 0.5
+    shared: tuple[str, ...] = ("likely",)
 
     def __init__(
         self, *, image_size: int = 64, width: int = 48, depth: int = 6, most: float = 0.3, weight: float = 0.05

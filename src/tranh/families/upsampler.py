@@ -34,6 +34,7 @@ class Upsampler(Family):
     """
 
     overfit_below: ClassVar[float] = 0.6
+    shared: tuple[str, ...] = ("unet",)
 
     def __init__(
         self,

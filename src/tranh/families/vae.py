@@ -67,6 +67,7 @@ class Vae(Family):
     """
 
     overfit: ClassVar[str] = "error"
+    shared: tuple[str, ...] = ("text", "prior", "encoder", "decoder")
 
     def __init__(
         self,

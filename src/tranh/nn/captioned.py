@@ -15,12 +15,15 @@ from torch import Tensor, nn
 from tranh.nn.norm import RMSNorm
 from tranh.nn.sequence import (
     Cache,
+    Past,
     SequenceBlock,
     SequenceTransformer,
     TextEncoder,
+    causal_after,
     causal_bias,
     embed_tokens,
     mask_bias,
+    real,
 )
 
 
@@ -69,7 +72,13 @@ class OneStack(nn.Module):
 
     def extend(self, x: Tensor, state: State) -> Tensor:
         """The same as :meth:`forward` for tokens (B, N, dim) that follow those before: (B, N, dim)."""
-        return self.transformer.extend(x, state.cache)
+        h, kv = self.follow(x, *state.cache.seen)
+        state.cache.append(kv, real(x))
+        return h
+
+    def follow(self, x: Tensor, kv: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
+        """What :meth:`extend` computes; see :meth:`SequenceTransformer.follow`."""
+        return self.transformer.follow(x, kv, before, real(x))
 
 
 class Cross(nn.Module):
@@ -111,11 +120,11 @@ class CrossBlock(nn.Module):
         context: tuple[Tensor, Tensor],
         seen: Tensor,
         before: Tensor,
-        cache: Cache | None = None,
+        past: Past | None = None,
         layer: int = 0,
     ) -> Tensor:
         """x: (B, N, dim); context: of :meth:`Cross.remember`; seen, before: biases on its keys and on the own ones."""
-        out: Tensor = self.own(self.cross(x, context, seen), before, cache, layer)
+        out: Tensor = self.own(self.cross(x, context, seen), before, past, layer)
         return out
 
 
@@ -155,13 +164,19 @@ class EncoderDecoder(nn.Module):
 
     def extend(self, x: Tensor, state: State) -> Tensor:
         """As :meth:`OneStack.extend`."""
-        N, start, cache = x.shape[1], state.cache.filled, state.cache
         assert state.bias is not None
-        before = F.pad(causal_bias(N, x.device), (start, 0))
-        for layer, (block, context) in enumerate(zip(self.blocks, state.context, strict=True)):
-            x = block(x, context, state.bias, before, cache, layer)
-        cache.filled += N
-        return self.norm(x)
+        h, kv = self.follow(x, *state.cache.seen, state.context, state.bias)
+        state.cache.append(kv, real(x))
+        return h
+
+    def follow(
+        self, x: Tensor, kv: Tensor, before: Tensor, context: tuple[tuple[Tensor, Tensor], ...], seen: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """As :meth:`OneStack.follow`, told of the caption what :meth:`remember` gives, and which of it is real."""
+        bias, past = causal_after(before, real(x)), Past(kv)
+        for layer, (block, told) in enumerate(zip(self.blocks, context, strict=True)):
+            x = block(x, told, seen, bias, past, layer)
+        return self.norm(x), past.left
 
 
 def _dtype(x: Tensor) -> torch.dtype:

@@ -18,9 +18,18 @@ HIDDEN = -1e9
 """Added to the score of a key that may not be seen; finite, so that a query which sees nothing is no NaN."""
 
 
+ROOM = 64
+"""Tokens by which what is seen of a cache grows."""
+
+
 def mask_bias(mask: Tensor) -> Tensor:
     """Which keys are real, bool (B, K), as a bias on scores, (B, 1, 1, K), float32."""
     return torch.zeros(mask.shape, device=mask.device).masked_fill_(~mask, HIDDEN)[:, None, None, :]
+
+
+def real(x: Tensor) -> Tensor:
+    """The bias of tokens (B, N, D) that are all real, (B, 1, 1, N), float32."""
+    return torch.zeros(len(x), 1, 1, x.shape[1], device=x.device)
 
 
 def causal_bias(length: int, device: torch.device | str = "cpu") -> Tensor:
@@ -28,8 +37,17 @@ def causal_bias(length: int, device: torch.device | str = "cpu") -> Tensor:
     return torch.full((length, length), HIDDEN, device=device).triu_(1)
 
 
+def causal_after(before: Tensor, own: Tensor) -> Tensor:
+    """Biases of all keys for new tokens: before (B, 1, 1, L), own (B, 1, 1, N) -> (B, 1, N, L + N)."""
+    N = own.shape[-1]
+    return torch.cat([before.expand(-1, -1, N, -1), torch.minimum(own, causal_bias(N, own.device))], dim=-1)
+
+
 class Cache:
     """Keys and values of the tokens seen so far, so that each new token costs one column.
+
+    Rows come first, and what is not filled yet is hidden by ``bias``: rows of many caches go into one call, however
+    far each of them is.
 
     Args:
         depth: blocks of the transformer.
@@ -46,18 +64,47 @@ class Cache:
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> None:
-        self.kv = torch.zeros(depth, 2, batch, heads, length, head_dim, dtype=dtype, device=device)
-        self.bias = torch.zeros(batch, 1, 1, length, device=device)
+        self.kv = torch.zeros(batch, depth, 2, heads, length, head_dim, dtype=dtype, device=device)
+        self.bias = torch.full((batch, 1, 1, length), HIDDEN, device=device)
         self.filled = 0
 
-    def append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Store new keys and values (B, H, N, D) of a layer; returns all of them so far, each (B, H, filled + N, D)."""
-        start, stop = self.filled, self.filled + k.shape[2]
+    @property
+    def seen(self) -> tuple[Tensor, Tensor]:
+        """Keys and values, and biases, of the tokens so far and of room for some to come: few shapes, so that rows of
+        many caches share calls."""
+        stop = -(-self.filled // ROOM) * ROOM
+        return self.kv[..., :stop, :], self.bias[..., :stop]
+
+    def append(self, kv: Tensor, bias: Tensor) -> None:
+        """Store keys and values (B, depth, 2, H, N, D) of N tokens, and whether they are real, (B, 1, 1, N)."""
+        start, stop = self.filled, self.filled + kv.shape[4]
         if stop > self.kv.shape[4]:
             raise ValueError(f"the cache holds {self.kv.shape[4]} tokens and was given {stop}: make it longer")
-        self.kv[layer, 0, :, :, start:stop] = k
-        self.kv[layer, 1, :, :, start:stop] = v
-        return self.kv[layer, 0, :, :, :stop], self.kv[layer, 1, :, :, :stop]
+        self.kv[..., start:stop, :] = kv
+        self.bias[..., start:stop] = bias
+        self.filled = stop
+
+
+class Past:
+    """What new tokens see of those before them in one call, and what they leave behind.
+
+    Args:
+        kv: of :class:`Cache`, which stays as it is.
+    """
+
+    def __init__(self, kv: Tensor) -> None:
+        self.kv = kv
+        self.new: list[Tensor] = []
+
+    def append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values (B, H, N, D) of new tokens in a layer behind those before them, (B, H, length + N, D)."""
+        self.new.append(torch.stack([k, v], dim=1))
+        return torch.cat([self.kv[:, layer, 0], k], dim=2), torch.cat([self.kv[:, layer, 1], v], dim=2)
+
+    @property
+    def left(self) -> Tensor:
+        """Keys and values of the new tokens, (B, depth, 2, H, N, D)."""
+        return torch.stack(self.new, dim=1)
 
 
 class SelfAttention(nn.Module):
@@ -76,7 +123,7 @@ class SelfAttention(nn.Module):
         self,
         x: Tensor,
         bias: Tensor | None,
-        cache: Cache | None = None,
+        past: Past | None = None,
         layer: int = 0,
         packing: Packing | None = None,
     ) -> Tensor:
@@ -84,8 +131,8 @@ class SelfAttention(nn.Module):
         B, N, _ = qkv.shape
         q, k, v = qkv.view(B, N, 3, self.heads, self.head_dim).permute(2, 0, 3, 1, 4)  # (B, H, N, D)
         q, k = self.norm_q(q) * self.head_dim**-0.5, self.norm_k(k)
-        if cache is not None:
-            k, v = cache.append(layer, k, v)  # (B, H, K, D)
+        if past is not None:
+            k, v = past.append(layer, k, v)  # (B, H, K, D)
         scores = q @ k.transpose(-1, -2)  # (B, H, N, K)
         if bias is not None:
             scores = scores + bias.to(scores.dtype)
@@ -111,11 +158,11 @@ class SequenceBlock(nn.Module):
         self,
         x: Tensor,
         bias: Tensor | None,
-        cache: Cache | None = None,
+        past: Past | None = None,
         layer: int = 0,
         packing: Packing | None = None,
     ) -> Tensor:
-        x = x + self.attention(self.norm_a(x), bias, cache, layer, packing)
+        x = x + self.attention(self.norm_a(x), bias, past, layer, packing)
         h = self.norm_m(x)
         return x + self.down_proj(F.gelu(self.gate_proj(h), approximate="tanh") * self.up_proj(h))
 
@@ -172,16 +219,25 @@ class SequenceTransformer(nn.Module):
         """
         if not self.causal:
             raise ValueError("only a causal transformer can be extended: build it with causal=True")
-        N, start = x.shape[1], cache.filled
-        if mask is not None:
-            cache.bias[..., start : start + N] = mask_bias(mask)
-        bias = cache.bias[..., : start + N]
-        if N > 1:
-            bias = torch.minimum(bias, F.pad(causal_bias(N, x.device), (start, 0)))
+        own = real(x) if mask is None else mask_bias(mask)
+        h, kv = self.follow(x, *cache.seen, own)
+        cache.append(kv, own)
+        return h
+
+    def follow(self, x: Tensor, kv: Tensor, before: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+        """What :meth:`extend` computes; nothing is changed.
+
+        Args:
+            x: (B, N, dim); kv: (B, depth, 2, H, L, D), of any tokens before.
+            before, own: which of those and of the new ones are real, as biases (B, 1, 1, L) and (B, 1, 1, N).
+
+        Returns:
+            (B, N, dim), and keys and values (B, depth, 2, H, N, D) of the new tokens.
+        """
+        bias, past = causal_after(before, own), Past(kv)
         for layer, block in enumerate(self.blocks):
-            x = block(x, bias, cache, layer)
-        cache.filled += N
-        return self.norm(x)
+            x = block(x, bias, past, layer)
+        return self.norm(x), past.left
 
 
 class TextEncoder(nn.Module):

@@ -33,7 +33,8 @@ def assemble(parts: dict[str, Family], assets: dict[str, bytes], card: dict[str,
 
 
 @cache
-def _shipped() -> Beside | None:
+def shipped() -> Beside | None:
+    """The parts that were shipped, loaded once; None if none were."""
     found = models.load(SHIPPED) if SHIPPED in {info.name for info in models.available()} else None
     return found if isinstance(found, Beside) else None
 
@@ -42,7 +43,7 @@ def parts_of(system: Any) -> Iterator[tuple[Any, Words]]:
     """The parts a system may use and the words each knows: its own, those put beside it, and the shipped ones."""
     for part in getattr(system, "parts", {}).values():
         yield part, system.words
-    for other in (getattr(system, "beside", None), _shipped()):
+    for other in (getattr(system, "beside", None), shipped()):
         if other is not None and other.written == getattr(system, "written", None):
             for part in other.parts.values():
                 yield part, other.words

@@ -28,6 +28,7 @@ from tranh.recipes import compare_quality as quality
 from tranh.recipes import evaluate as evaluation
 from tranh.recipes.caption_judge import CaptionJudge
 from tranh.recipes.enlarged import Enlarged
+from tranh.recipes.exported import export
 from tranh.recipes.judge import SIDE, Detector
 from tranh.recipes.sources import assets_of, get_ready, source_of
 from tranh.types import Event, Generates, Recipe, TranhError
@@ -283,7 +284,7 @@ def _loaded(system: System, recipe: Recipe) -> Any:
         if {name: part["run"] for name, part in there.items()} == hashes:
             return models.load(folder)
     shutil.rmtree(folder, ignore_errors=True)
-    return models.load(run.export(system.run, folder, "fp32", {"name": system.name}))
+    return models.load(export(system.run, folder, "fp32", {"name": system.name}))
 
 
 def _asked_scenes(

@@ -17,8 +17,9 @@ from torch import Tensor
 
 from tranh.families.clip import Clip, to_transformers
 from tranh.nn.transformer import interleave_heads
-from tranh.recipes import models, run
+from tranh.recipes import models
 from tranh.recipes.caption_judge import CaptionJudge
+from tranh.recipes.exported import export
 from tranh.recipes.stable import export_pipeline
 from tranh.recipes.system import Alone
 from tranh.recipes.unclip import LAST, UnClip
@@ -79,7 +80,7 @@ def export_to(library: str, source: str, folder: Path) -> Path:
         raise TranhError(f"{folder} is not empty: export into a new folder")
     if (Path(source) / "recipe.json").is_file():
         with tempfile.TemporaryDirectory() as place:
-            system = models.load(run.export(Path(source), Path(place) / "system", "fp32"))
+            system = models.load(export(Path(source), Path(place) / "system", "fp32"))
     else:
         system = models.load(source)
     if isinstance(system, Alone) and library == "diffusers":

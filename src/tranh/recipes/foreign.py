@@ -5,10 +5,9 @@ It does not know a model's words, so none can be refused. What may be loaded, :m
 
 from __future__ import annotations
 
+import copy
 import importlib
 import inspect
-import queue
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -22,8 +21,9 @@ from torch import Tensor, nn
 
 from tranh.engine.weights import fingerprint
 from tranh.nn.pixels import to_images
-from tranh.recipes.foreign_folder import INDEX, check_files, components, read_index
-from tranh.recipes.pictures import Pictures, check, seeds_of
+from tranh.recipes.foreign_folder import INDEX, SCHEDULERS, check_files, components, read_index
+from tranh.recipes.pictures import Pictures, check, pictures, seeds_of
+from tranh.recipes.stepped import Done, step_by_step
 from tranh.text.normalise import tidy
 from tranh.text.prompt import UNDETERMINED, Prompt
 from tranh.text.weights import parse
@@ -44,6 +44,7 @@ class Foreign:
 
     Attributes:
         steps, guidance: the pipeline's own; guidance is None for one that takes none.
+        samplers: schedulers that may stand in the place of its own.
     """
 
     def __init__(self, pipeline: Any, name: str) -> None:
@@ -59,6 +60,63 @@ class Foreign:
         """Names the weights, in the settings of every picture."""
         modules = {n: part for n, part in self.pipeline.components.items() if isinstance(part, nn.Module)}
         return fingerprint({f"{n}.{k}": v for n, part in modules.items() for k, v in part.state_dict().items()})
+
+    @cached_property
+    def samplers(self) -> tuple[str, ...]:
+        takes = inspect.signature(type(self.pipeline).__init__).parameters.get("scheduler")
+        any_kind = takes is not None and getattr(takes.annotation, "__name__", "") == "KarrasDiffusionSchedulers"
+        kinds = getattr(self.pipeline.scheduler, "compatibles", ()) if any_kind else ()
+        able = (kind.__name__ for kind in kinds if not hasattr(kind, "_backends"))  # of a library that is not here
+        return tuple(sorted(name for name in able if name in SCHEDULERS))
+
+    def own(self, sampler: str | None = None) -> Any:
+        """A pipeline for one request: it has networks in common with the others, and schedulers of its own. Pipelines
+        and schedulers keep on themselves what they are asked."""
+        kind, parts = type(self.pipeline), dict(self.pipeline.components)
+        scheduler = importlib.import_module("diffusers").SchedulerMixin
+        parts |= {name: copy.deepcopy(part) for name, part in parts.items() if isinstance(part, scheduler)}
+        if sampler is not None:
+            chosen = getattr(importlib.import_module("diffusers"), sampler)
+            parts["scheduler"] = chosen.from_config(parts["scheduler"].config)
+        takes = inspect.signature(kind.__init__).parameters
+        plain = {k: v for k, v in self.pipeline.config.items() if k in takes and k not in parts}
+        made = kind(**parts, **plain)
+        made.set_progress_bar_config(disable=True)
+        return made
+
+    def checked(self, request: Request) -> None:
+        """Refuse a request that cannot be met.
+
+        Raises:
+            TranhError: says what was given and what is allowed.
+        """
+        check(request)
+        self.understand(request.prompt)
+        if request.prior is not None:
+            raise TranhError(f"{self.name} is a {self.card['pipeline']}: it has no prior to choose, leave --prior out")
+        if request.refuse_copies:
+            raise TranhError(f"{self.name} has no index of its training pictures, so near copies cannot be refused")
+        if request.negative_prompt and "negative_prompt" not in self.takes:
+            raise TranhError(f"{self.name} takes no negative prompt: leave it out")
+        if request.guidance is not None and self.guidance is None:
+            raise TranhError(f"{self.name} takes no guidance: leave it out")
+        if request.sampler is not None and request.sampler not in self.samplers:
+            known = ", ".join(self.samplers) or "none but its own"
+            raise TranhError(f"{self.name} has no sampler {request.sampler!r}; allowed: {known}")
+        if request.regions or request.guidance_interval or parse(request.prompt).spans:
+            raise TranhError(
+                f"{self.name} is a {self.card['pipeline']}: it takes one plain prompt. Leave regions, the guidance "
+                "interval and weights out, or take a model of ours (tranh-1)"
+            )
+        ours = {
+            "expand": request.expand, "candidates": request.candidates > 1, "temperature": request.temperature,
+            "top_k": request.top_k, "top_p": request.top_p,
+        }  # fmt: skip
+        useless = [name for name, value in ours.items() if value not in (None, False)]
+        if useless:
+            raise TranhError(
+                f"{self.name} is a {self.card['pipeline']}: it has no use for {', '.join(useless)}, leave them out"
+            )
 
     def understand(self, prompt: str, allow_unknown: bool = False) -> Prompt:
         """The prompt made safe to show; nothing is known of the model's words.
@@ -80,20 +138,7 @@ class Foreign:
         Raises:
             TranhError: the request cannot be met.
         """
-        check(request)
-        if request.prior is not None:
-            raise TranhError(f"{self.name} is a {self.card['pipeline']}: it has no prior to choose, leave --prior out")
-        if request.refuse_copies:
-            raise TranhError(f"{self.name} has no index of its training pictures, so near copies cannot be refused")
-        if request.negative_prompt and "negative_prompt" not in self.takes:
-            raise TranhError(f"{self.name} takes no negative prompt: leave it out")
-        if request.guidance is not None and self.guidance is None:
-            raise TranhError(f"{self.name} takes no guidance: leave it out")
-        if request.regions or request.guidance_interval or parse(request.prompt).spans:
-            raise TranhError(
-                f"{self.name} is a {self.card['pipeline']}: it takes one plain prompt. Leave regions, the guidance "
-                "interval and weights out, or take a model of ours (tranh-1)"
-            )
+        self.checked(request)
         prompt = self.understand(request.prompt)
         images, settings, count = [], [], 0
         each = request.steps or self.steps
@@ -106,8 +151,8 @@ class Foreign:
                     images.append(done)
                     settings.append(self._settings(request, prompt, seed, done))
                 else:
-                    count = min(k * each + done, (k + 1) * each)
-                    yield Event("draw", count, len(seeds) * each)
+                    count = min(k * each + done.count, (k + 1) * each)
+                    yield Event("draw", count, len(seeds) * each, preview=done.preview)
         total = len(seeds) * each
         yield Event("draw", total, total, result=Pictures(images, list(prompt.notices), settings))
 
@@ -121,10 +166,11 @@ class Foreign:
         guidance: float | None = None,
         size: int | None = None,
         negative_prompt: str = "",
+        sampler: str | None = None,
     ) -> list[Image.Image]:
         """Pictures for a prompt; see :class:`tranh.types.Request` for the arguments."""
         request = Request(
-            prompt, negative_prompt, count=count, seed=seed, steps=steps, guidance=guidance, size=size
+            prompt, negative_prompt, count=count, seed=seed, steps=steps, guidance=guidance, size=size, sampler=sampler
         )  # fmt: skip
         *_, last = self.generate_events(request)
         images: list[Image.Image] = last.result.images
@@ -161,23 +207,42 @@ class Foreign:
             told["use_resolution_binning"] = False  # the size that was asked for, not one of a list
         return told
 
-    def _drawing(self, request: Request, prompt: str, seed: int) -> Iterator[int | Image.Image]:
-        """The number of finished steps after each, then the picture."""
+    def _drawing(self, request: Request, prompt: str, seed: int) -> Iterator[Done | Image.Image]:
+        """Each finished step, then the picture."""
+        pipeline = self.own(request.sampler)
 
-        def call(ended: Callable[[], None]) -> Image.Image:
-            def each(pipeline: Any, step: int, time: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-                ended()
+        def call(ended: Callable[[Callable[[], Image.Image] | None], None]) -> Image.Image:
+            def each(_: Any, step: int, time: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+                ended(self._preview(tensors.get("latents")))
                 return tensors
 
             asked = [name for name in self.takes if name in ("callback_on_step_end", "prior_callback_on_step_end")]
             told = self._arguments(request, prompt, seed) | dict.fromkeys(asked, each)
-            image: Image.Image = self.pipeline(**told).images[0]
+            image: Image.Image = pipeline(**told).images[0]
             return image
 
         try:
-            yield from _step_by_step(call)
+            yield from step_by_step(call)
         except ValueError as error:  # how pipelines refuse a size, or a number of steps
             raise TranhError(f"{self.name} ({self.card['pipeline']}) cannot draw this: {error}") from error
+
+    def _preview(self, latents: Any) -> Callable[[], Image.Image] | None:
+        """Makes the picture of a state, noisy as it still is; None where it is none (of a prior, or packed)."""
+        if not isinstance(latents, Tensor) or latents.ndim != 4:
+            return None
+        coder: Any = getattr(self.pipeline, "vae", None) or getattr(self.pipeline, "movq", None)
+
+        def made() -> Image.Image:
+            x = latents[:1]
+            if coder is not None:
+                scale, shift = (getattr(coder.config, name, None) for name in ("scaling_factor", "shift_factor"))
+                x = x if hasattr(self.pipeline, "movq") else x / (scale or 1.0) + (shift or 0.0)
+                told = {"force_not_quantize": True} if hasattr(self.pipeline, "movq") else {}
+                with torch.no_grad():
+                    x = coder.decode(x, return_dict=False, **told)[0]
+            return pictures(x.float().clamp(-1, 1))[0]
+
+        return made
 
     def _cut(self, text: str) -> tuple[str, ...]:
         """A notice where the first tokenizer reads less than the prompt."""
@@ -203,7 +268,7 @@ class Foreign:
             "size": request.size or image.width,
             "model": self.name,
             "hash": self.hash,
-        }
+        } | ({"sampler": request.sampler} if request.sampler is not None else {})
 
 
 def load(folder: Path, name: str | None = None, root: Path | None = None) -> Foreign:
@@ -283,45 +348,3 @@ def _spare_ftfy(kind: type[Any]) -> None:
     module: Any = importlib.import_module(kind.__module__)
     if kind.__name__.startswith("PRX") and not hasattr(module, "ftfy"):
         module.ftfy = SimpleNamespace(fix_text=lambda text: text)
-
-
-class _Stopped(Exception):
-    """Nobody listens any more."""
-
-
-def _step_by_step(call: Callable[[Callable[[], None]], Image.Image]) -> Iterator[int | Image.Image]:
-    """Run a call that reports each of its steps, in a thread of its own, as an iterator.
-
-    Yields:
-        1, 2, ... as steps end, then the result. Once the iterator is closed the call stops at its next step.
-    """
-    said: queue.Queue[int | Image.Image | BaseException] = queue.Queue()
-    left = threading.Event()
-    count = 0
-
-    def ended() -> None:
-        nonlocal count
-        if left.is_set():
-            raise _Stopped
-        count += 1
-        said.put(count)
-
-    def work() -> None:
-        try:
-            said.put(call(ended))
-        except BaseException as error:  # told to whoever waits
-            said.put(error)
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    try:
-        while True:
-            one = said.get()
-            if isinstance(one, BaseException):
-                raise one
-            yield one
-            if isinstance(one, Image.Image):
-                return
-    finally:
-        left.set()
-        thread.join()

@@ -14,11 +14,22 @@ from PIL import Image
 from tranh.diffusion.sample import seeded
 from tranh.edits.img2img import again, times
 from tranh.recipes import outside
-from tranh.recipes.pictures import Pictures, check, pictures, tensor_of
+from tranh.recipes.pictures import Pictures, check, pictures, seen, tensor_of
 from tranh.recipes.system import System
 from tranh.types import Denoises, Event, Request, TranhError, capabilities
 
 STRENGTH, STEPS = 0.6, 16
+
+
+def able(system: Any) -> None:
+    """Refuse a system that has no denoiser of requests.
+
+    Raises:
+        TranhError: says what it does instead.
+    """
+    if not isinstance(system, System) or not isinstance(system, Denoises):
+        name, does = getattr(system, "name", type(system).__name__), ", ".join(capabilities(system)) or "does nothing"
+        raise TranhError(f"{name} cannot begin from a picture: it has no denoiser (it {does}). unclip can: tranh-1")
 
 
 def img2img(system: Any, request: Request) -> Iterator[Event]:
@@ -32,9 +43,7 @@ def img2img(system: Any, request: Request) -> Iterator[Event]:
         TranhError: the system has no denoiser, there is no picture, or the strength is out of range.
     """
     check(request)
-    if not isinstance(system, System) or not isinstance(system, Denoises):
-        name, does = getattr(system, "name", type(system).__name__), ", ".join(capabilities(system)) or "does nothing"
-        raise TranhError(f"{name} cannot begin from a picture: it has no denoiser (it {does}). unclip can: tranh-1")
+    able(system)
     if request.image is None:
         raise TranhError("there is no picture to begin from: give one")
     strength = STRENGTH if request.strength is None else request.strength
@@ -49,7 +58,7 @@ def img2img(system: Any, request: Request) -> Iterator[Event]:
             denoiser, noise = system.denoiser(one), seeded([one.seed], image.shape[1:])()
             for step in again(denoiser, image, noise, ts):
                 x = step.x
-                yield Event("draw", k * step.steps + step.index, request.count * step.steps)
+                yield Event("draw", k * step.steps + step.index, request.count * step.steps, preview=seen(step))
         made += pictures(x)
         told = system.settings(request, prompt, one.seed)
         settings.append(told | {"edit": "img2img", "strength": strength, "size": system.side})

@@ -19,7 +19,7 @@ from tranh.edits.inpaint import around, canvas
 from tranh.nn.pixels import to_images
 from tranh.recipes import outside
 from tranh.recipes.beside import able
-from tranh.recipes.pictures import Pictures, check, pictures
+from tranh.recipes.pictures import Pictures, check, pictures, seen
 from tranh.recipes.unclip import LAST
 from tranh.types import Denoises, Event, Fills, Request, Step, TranhError
 
@@ -52,7 +52,7 @@ def inpaint(system: Any, request: Request, while_sampling: bool = False) -> Iter
         TranhError: the system cannot, or picture and mask do not go together.
     """
     check(request)
-    part, untaught = _who(system, while_sampling)
+    part, untaught = able_part(system, while_sampling)
     while_sampling = while_sampling or untaught
     sampler = system.checked_sampler(request.sampler)
     image, hole = _square(request)
@@ -77,7 +77,7 @@ def inpaint(system: Any, request: Request, while_sampling: bool = False) -> Iter
             )
         for step in system.computed(drawn):
             x, total = step.x, step.steps
-            yield Event("fill", k * total + step.index, request.count * total)
+            yield Event("fill", k * total + step.index, request.count * total, preview=seen(step))
         filled = pictures(x)[0].resize(image.size, Image.Resampling.BICUBIC)
         made.append(Image.composite(filled, image, hole))
         settings.append(system.settings(request, prompt, seed) | {"edit": "inpaint"})
@@ -85,8 +85,12 @@ def inpaint(system: Any, request: Request, while_sampling: bool = False) -> Iter
     yield Event("fill", 1, 1, result=Pictures(made, notices, settings))
 
 
-def _who(system: Any, while_sampling: bool) -> tuple[Any, bool]:
-    """Who fills in, and whether it is a denoiser only because nobody learned to."""
+def able_part(system: Any, while_sampling: bool = False) -> tuple[Any, bool]:
+    """Who fills in, and whether it is a denoiser only because nobody learned to.
+
+    Raises:
+        TranhError: nobody can.
+    """
     if while_sampling and isinstance(system, Denoises):
         return system, False
     try:

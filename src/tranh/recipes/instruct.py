@@ -12,8 +12,9 @@ import torch
 
 from tranh.recipes import outside
 from tranh.recipes.beside import able
-from tranh.recipes.pictures import Pictures, check, pictures, tensor_of
+from tranh.recipes.pictures import Pictures, check, pictures, seen, tensor_of
 from tranh.text.prompt import understand
+from tranh.text.words import Words
 from tranh.types import FAULTS, Event, Follows, Request, TranhError
 
 WHO = "models with the words of tranh-1, by the part shipped beside it (tranh train editor)"
@@ -25,6 +26,15 @@ WHY = {
     "missing": "what it speaks of is not in the picture, as far as the model sees",
     "ambiguous": "more than one thing in the picture fits what it speaks of: say which, by its colour, size or kind",
 }
+
+
+def able_part(system: Any) -> tuple[Any, Words]:
+    """Who follows instructions, and the words it knows.
+
+    Raises:
+        TranhError: nobody does.
+    """
+    return able(system, Follows, "follow instructions", WHO)
 
 
 def instruct(system: Any, request: Request) -> Iterator[Event]:
@@ -39,7 +49,7 @@ def instruct(system: Any, request: Request) -> Iterator[Event]:
         TranhError: the system cannot, there is no picture, a word is unknown, or the instruction cannot be followed.
     """
     check(request)
-    part, words = able(system, Follows, "follow instructions", WHO)
+    part, words = able_part(system)
     if request.image is None:
         raise TranhError("there is no picture to change: give one")
     side = int(part.config["image_size"])
@@ -60,7 +70,7 @@ def instruct(system: Any, request: Request) -> Iterator[Event]:
         drawn = part.follow(tokens, mask, [seed], image, steps=request.steps, guidance=request.guidance)
         for step in system.computed(drawn):
             x = step.x
-            yield Event("edit", k * step.steps + step.index, request.count * step.steps)
+            yield Event("edit", k * step.steps + step.index, request.count * step.steps, preview=seen(step))
         made += pictures(x)
         own = {"steps": request.steps or part.config["steps"], "size": side, "edit": "instruct"}
         own["guidance"] = part.config["guidance"] if request.guidance is None else request.guidance

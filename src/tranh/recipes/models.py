@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tranh.engine.system import load_system
+from tranh.engine.system import TOGETHER, load_system
 from tranh.files import read_json
 from tranh.recipes.foreign_folder import HUB, INDEX
 from tranh.types import TranhError
@@ -91,4 +91,7 @@ def trained(name: str | Path = DEFAULT) -> dict[str, Trained]:
     """The parts of a shipped model or an exported folder, by name."""
     there = folder(name)
     entries = read_json(there / "system.json")["parts"]
-    return {part: Trained(e["family"], e["config"], str(there / e["file"])) for part, e in entries.items()}
+    files = {
+        part: str(there / e["file"]) + (f"#{part}" if e["file"] == TOGETHER else "") for part, e in entries.items()
+    }
+    return {part: Trained(e["family"], e["config"], files[part]) for part, e in entries.items()}

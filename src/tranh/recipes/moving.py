@@ -12,8 +12,9 @@ import torch
 
 from tranh.recipes import outside
 from tranh.recipes.beside import able
-from tranh.recipes.pictures import Pictures, check, pictures, tensor_of
+from tranh.recipes.pictures import Pictures, check, pictures, seen, tensor_of
 from tranh.text.prompt import understand
+from tranh.text.words import Words
 from tranh.types import Event, Follows, Request, TranhError
 
 FRAMES, MOST = 16, 64
@@ -22,6 +23,15 @@ TILE = 8
 """Frames drawn at a time."""
 
 WHO = "models with the words of tranh-1, by a part beside it (tranh train motion)"
+
+
+def able_part(system: Any) -> tuple[Any, Words]:
+    """Who makes pictures move, and the words it knows.
+
+    Raises:
+        TranhError: nobody does.
+    """
+    return able(system, Follows, "make a picture move", WHO, moving=True)
 
 
 def moving(system: Any, request: Request) -> Iterator[Event]:
@@ -36,7 +46,7 @@ def moving(system: Any, request: Request) -> Iterator[Event]:
         TranhError: the system cannot, a word is unknown, or too many frames are asked for.
     """
     check(request)
-    part, words = able(system, Follows, "make a picture move", WHO, moving=True)
+    part, words = able_part(system)
     count = FRAMES if request.frames is None else request.frames
     if not 2 <= count <= MOST:
         raise TranhError(f"{count} frames were asked for; allowed: 2 to {MOST}")
@@ -54,7 +64,7 @@ def moving(system: Any, request: Request) -> Iterator[Event]:
         drawn = part.draw(tokens, mask, [request.seed], steps=steps, guidance=request.guidance)
         for step in system.computed(drawn):
             first, done = step.x, done + 1
-            yield Event("draw", done, total)
+            yield Event("draw", done, total, preview=seen(step))
     frames = [first]
     moments = torch.linspace(0, 1, count)[1:]
     for some in moments.split(TILE):
@@ -65,7 +75,7 @@ def moving(system: Any, request: Request) -> Iterator[Event]:
         )  # fmt: skip
         for step in system.computed(drawn):
             x, done = step.x, done + 1
-            yield Event("draw", done, total)
+            yield Event("draw", done, total, preview=seen(step))
         frames.append(x)
     told = system.settings(request, prompt, request.seed) | {
         "edit": "motion", "frames": count, "steps": steps, "size": side,

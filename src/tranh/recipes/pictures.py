@@ -5,6 +5,7 @@ It knows no system and no part.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from tranh.data.fit import square
 from tranh.nn.pixels import to_images, to_pixels
-from tranh.types import Request, TranhError
+from tranh.types import Request, Step, TranhError
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,11 @@ class Pictures:
 def pictures(x: Tensor) -> list[Image.Image]:
     """(B, 3, H, W) in [-1, 1] -> PIL pictures."""
     return [Image.fromarray(pixels) for pixels in to_pixels(x)]
+
+
+def seen(step: Step) -> Callable[[], Image.Image]:
+    """Makes the picture that a step's estimate is, once somebody wants to see it."""
+    return lambda: pictures(step.x0[:1])[0]
 
 
 def seeds_of(request: Request) -> list[int]:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any
 
 from tranh.engine import doctor, run_report
 from tranh.engine import find as families
@@ -29,15 +29,12 @@ from tranh.engine.run_report import write_overview
 from tranh.engine.rundir import RunDir
 from tranh.engine.source import Source, on_device
 from tranh.engine.start import settle
-from tranh.engine.system import export_system
 from tranh.engine.table import table
 from tranh.engine.train import train as train_stage
-from tranh.files import read_json, write_json
+from tranh.files import write_json
 from tranh.recipes import past
 from tranh.recipes.measuring import measurer_of
-from tranh.recipes.memory import MEMORY
-from tranh.recipes.own import TOKENIZER, WORDS, Assets
-from tranh.recipes.provenance import provenance
+from tranh.recipes.own import TOKENIZER, Assets
 from tranh.recipes.samples import sampler_of
 from tranh.recipes.sources import assets_of, get_ready, index_of, settled, source_of
 from tranh.text.tokenizer import Tokenizer
@@ -301,26 +298,3 @@ def describe(recipe: Recipe, root: Path) -> str:
         settings = run_report.told(replace(stage, parents={}))
         out += [f"{name}.{key}={json.dumps(value, default=list)}" for key, value in settings.items()] + parents
     return "\n".join(out)
-
-
-def export(root: Path, out: Path, dtype: str = "bf16", card: Mapping[str, Any] | None = None) -> Path:
-    """Write the trained stages under ``root`` as one self-contained folder.
-
-    Raises:
-        TranhError: ``root`` holds no finished run of a recipe with a system.
-    """
-    if not (root / "recipe.json").is_file():
-        raise TranhError(f"{root} holds no training: train a recipe there first (tranh train quick --run {root})")
-    trained = read_json(root / "recipe.json")
-    done = {name: run for name in trained["parts"] if (run := RunDir(root / name)).finished}
-    if not done or not trained["system"]:
-        raise TranhError(f"{root} holds no finished stage of {', '.join(trained['parts'])}: train one of them first")
-    told = {name: provenance(run) for name, run in done.items()}
-    about = {"name": root.name, "recipe": trained["name"], "trained": told} | dict(card or {})
-    first = next(iter(done.values())).path
-    assets = {name: (first / name).read_bytes() for name in (TOKENIZER, WORDS)}
-    for run in done.values():
-        if (run.path / MEMORY).exists():  # the last one is that of the stage nearest to the pictures
-            assets[MEMORY] = (run.path / MEMORY).read_bytes()
-    kept = cast(Literal["fp32", "bf16", "fp16", "int8"], dtype)
-    return export_system(done, about, assets, out, assembler=trained["system"], dtype=kept)

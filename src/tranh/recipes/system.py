@@ -7,9 +7,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
+from math import gcd
 from typing import Any, ClassVar
 
 import torch
@@ -24,12 +25,17 @@ from tranh.recipes.control import Control, control_of, settings_of
 from tranh.recipes.expander import Expansion, for_words_of
 from tranh.recipes.memory import MEMORY, Check, Memory
 from tranh.recipes.own import TOKENIZER, WORDS
-from tranh.recipes.pictures import Pictures, check, pictures, seeds_of
+from tranh.recipes.pictures import Pictures, check, pictures, seeds_of, seen
 from tranh.text.lexicon import Lexicon
 from tranh.text.prompt import Prompt, understand
 from tranh.text.tokenizer import Tokenizer
 from tranh.text.words import Words
 from tranh.types import Denoiser, Draws, Event, Family, Region, Request, Step, TranhError, Walks
+
+ROOM = 64
+"""Tokens that captions are padded to, longer ones to the next multiple: a picture then does not depend on how long the
+captions beside it are, and captions of many requests go into one call. Padding costs hardly anything, see
+:mod:`tranh.nn.packed`."""
 
 
 class System:
@@ -55,6 +61,8 @@ class System:
     def __init__(self, parts: Mapping[str, Family], assets: Mapping[str, bytes], card: Mapping[str, Any]) -> None:
         self.tokenizer, self.words = Tokenizer.load(assets[TOKENIZER]), Words.load(assets[WORDS])
         self.lexicons = [Lexicon.load(language) for language in ("en", "vi")]
+        lengths = [int(part.config["max_len"]) for part in parts.values() if part.config.get("max_len")]
+        self.tokenizer.room = gcd(ROOM, *lengths)  # never beyond what a part reads
         self.card, self.name = dict(card), str(card.get("name", "system"))
         self.steps: int | None = card.get("steps")
         self.guidance: float | None = card.get("guidance")
@@ -218,6 +226,27 @@ class System:
             raise TranhError(f"an expanded prompt has no {', '.join(control.names)}: leave them or --expand out")
         return control
 
+    def checked(self, request: Request) -> Control:
+        """What is said, if pictures can be drawn of it; nothing is drawn.
+
+        Raises:
+            TranhError: they cannot, and why.
+        """
+        check(request)
+        self.checked_sampler(request.sampler)
+        self.checked_size(request.size)
+        if not self.writes_codes:
+            _refuse_codes(self.name, request)
+        if request.refuse_copies:
+            self.memory  # noqa: B018
+        if request.candidates > 1:
+            self.ranker  # noqa: B018
+        return self.checked_control(request)
+
+    def seen(self, step: Step) -> Callable[[], Image.Image]:
+        """Makes the picture that a step's estimate is, once somebody wants to see it."""
+        return seen(step)
+
     def checked_size(self, size: int | None) -> int:
         """The side that is meant.
 
@@ -265,13 +294,9 @@ class System:
         Yields:
             One event per denoising step; the last one's ``result`` is :class:`Pictures`.
         """
-        check(request)
-        sampler = self.checked_sampler(request.sampler)
-        if not self.writes_codes:
-            _refuse_codes(self.name, request)
+        control, seeds, sampler = self.checked(request), seeds_of(request), request.sampler
         memory = self.memory if request.refuse_copies else None
         ranker = self.ranker if request.candidates > 1 else None
-        control, seeds = self.checked_control(request), seeds_of(request)
         steered = bool(control.names or (control.negative and self.takes_away))
         prompt, how = control.whole.prompt, (request.size, request.steps, request.guidance, request.prior)
         images, settings, refused = [], [], []
@@ -286,7 +311,8 @@ class System:
                     drawing = self.steps_of([text], [tried], *how, control.negative, sampler)
                 for step in drawing:
                     x, total = step.x, step.steps * request.candidates
-                    yield Event("draw", k * total + n * step.steps + step.index, len(seeds) * total)
+                    done = k * total + n * step.steps + step.index
+                    yield Event("draw", done, len(seeds) * total, preview=self.seen(step))
                 image = pictures(x)[0]
                 drawn.append((ranker.similarity(image, prompt.text) if ranker is not None else 0.0, tried, image))
             similarity, tried, image = max(drawn, key=lambda one: one[0])
@@ -389,6 +415,14 @@ class Alone(System):
     @property
     def samplers(self) -> tuple[str, ...]:
         return tuple(type(self.drawer).samplers)
+
+    def seen(self, step: Step) -> Callable[[], Image.Image]:
+        def made() -> Image.Image:
+            with torch.no_grad(), self.computing():
+                shown = self.drawer.shown(step.x0[:1]) if step.index < step.steps else step.x0[:1]
+            return pictures(shown.float())[0]
+
+        return made
 
     @torch.no_grad()
     def steps_of(

@@ -23,7 +23,7 @@ from tranh.edits import invert, sweep, textdiff, variation
 from tranh.families.ar_prior import ArPrior
 from tranh.metrics.psnr import psnr
 from tranh.nn.pixels import to_images
-from tranh.recipes.pictures import Pictures, check, pictures, seeds_of, tensor_of
+from tranh.recipes.pictures import Pictures, check, pictures, seeds_of, seen, tensor_of
 from tranh.recipes.system import candidates
 from tranh.text.prompt import Prompt
 from tranh.text.tokenizer import Tokenizer
@@ -195,7 +195,7 @@ def swept(system: object, request: Request, component: int = 1, folder: Path | N
     """
     asked = _asked(system, request)
     frames, seed = _frames(request), seeds_of(request)[0]
-    found = _known(asked.system) if folder is None else (yield from _looked_through(asked, folder))
+    found = known(asked.system) if folder is None else (yield from _looked_through(asked, folder))
     embedding = asked.system.embed_images(asked.images[0])
     amounts = torch.linspace(-REACH, REACH, frames).tolist()
     embeddings = sweep.sweep(embedding, found, component, amounts)
@@ -230,43 +230,55 @@ def latent_of(system: Unclips, image: Tensor, words: str, seed: int, ts: Tensor)
     return Latent(image, embedding, x, words)
 
 
-def _asked(system: Any, request: Request, other: bool = False) -> Asked:
-    """What is asked, checked before any long work."""
-    check(request)
+def able(system: Any) -> Hierarchy:
+    """The system, if it draws what embeddings mean.
+
+    Raises:
+        TranhError: it does not; says what it does instead.
+    """
+    name = getattr(system, "name", type(system).__name__)
+    if getattr(system, "clip", system) is None:
+        raise TranhError(f"{name} has no CLIP, so it knows no embeddings of pictures: name a whole hierarchy")
     if not isinstance(system, Unclips):
-        name = getattr(system, "name", type(system).__name__)
         does = ", ".join(capabilities(system)) or "does nothing"
         raise TranhError(
             f"{name} cannot draw what an embedding means (it {does}); a hierarchy can: tranh-1, or an export of "
             "`tranh train unclip`"
         )
-    able: Hierarchy = system  # type: ignore[assignment]
+    found: Hierarchy = system  # type: ignore[assignment]
+    return found
+
+
+def _asked(system: Any, request: Request, other: bool = False) -> Asked:
+    """What is asked, checked before any long work."""
+    check(request)
+    found = able(system)
     wanted = (request.image, request.other) if other else (request.image,)
     given = [image for image in wanted if image is not None]
     if len(given) < len(wanted):
         raise TranhError("two pictures are needed to walk between" if other else "there is no picture to begin from")
-    if request.size is not None and request.size != able.sizes[0] and not isinstance(able, Enlarges):
-        raise TranhError(f"{able.name} edits at {able.sizes[0]} px, {request.size} was asked")
-    size = able.checked_size(request.size) if isinstance(able, Enlarges) else able.sizes[0]
+    if request.size is not None and request.size != found.sizes[0] and not isinstance(found, Enlarges):
+        raise TranhError(f"{found.name} edits at {found.sizes[0]} px, {request.size} was asked")
+    size = found.checked_size(request.size) if isinstance(found, Enlarges) else found.sizes[0]
     ts = invert.times(request.steps)
     source, prompt = (
-        able.understand(text, request.allow_unknown) if text else Prompt("", "", "und")
+        found.understand(text, request.allow_unknown) if text else Prompt("", "", "und")
         for text in (request.source, request.prompt)
     )
     images, notices = [], [*source.notices, *prompt.notices]
     for image in given:
         if image.width != image.height:
             notices.append(f"the picture is {image.width} x {image.height}: its middle square is taken")
-        images.append(tensor_of(image, able.sizes[0]))
+        images.append(tensor_of(image, found.sizes[0]))
     with torch.no_grad():
         for x in images:
-            found = float(psnr(_own(able, x).clamp(-1, 1), x))
-            if found < FOREIGN:
+            near = float(psnr(_own(found, x).clamp(-1, 1), x))
+            if near < FOREIGN:
                 notices.append(
-                    f"the picture is not of {able.name}'s world (drawn by itself it is {found:.1f} dB off, {FOREIGN:g} "
+                    f"the picture is not of {found.name}'s world (drawn by itself it is {near:.1f} dB off, {FOREIGN:g} "
                     "and more is usual): what comes will be something of its own"
                 )
-    return Asked(able, request, tuple(images), source, prompt, ts, size, tuple(dict.fromkeys(notices)))
+    return Asked(found, request, tuple(images), source, prompt, ts, size, tuple(dict.fromkeys(notices)))
 
 
 def _own(system: Hierarchy, image: Tensor) -> Tensor:
@@ -338,7 +350,7 @@ def _drawn(steps: Iterator[Step], stage: str = "draw") -> Generator[Event, None,
     x = torch.empty(0)
     for step in _computed(steps):
         x = step.x
-        yield Event(stage, step.index, step.steps)
+        yield Event(stage, step.index, step.steps, preview=seen(step))
     return x
 
 
@@ -352,7 +364,7 @@ def _computed(steps: Iterator[Step]) -> Iterator[Step]:
         yield step
 
 
-def _known(system: Hierarchy) -> sweep.Components:
+def known(system: Hierarchy) -> sweep.Components:
     """The components that the autoregressive prior cuts embeddings along."""
     part = system.parts.get("ar_prior")
     if not isinstance(part, ArPrior):

@@ -19,6 +19,7 @@ from tranh.recipes.beside import able
 from tranh.recipes.inpaint import WHO as FILLING
 from tranh.recipes.pictures import Pictures, check, pictures, tensor_of
 from tranh.text.prompt import understand
+from tranh.text.words import Words
 from tranh.types import Event, Fills, Layers, Request, TranhError
 
 FRAMES, MOST = 24, 256
@@ -28,13 +29,21 @@ SHIFT = 0.05
 WHO = "models with the words of tranh-1, by a part beside it (tranh train depth)"
 
 
+def able_parts(system: Any) -> tuple[Any, Any, Words]:
+    """Who sees depth, who fills in, and the words that one knows.
+
+    Raises:
+        TranhError: one of them is not there.
+    """
+    return able(system, Layers, "see depth", WHO)[0], *able(system, Fills, "fill in what was hidden", FILLING)
+
+
 def layers(system: Any, request: Request) -> tuple[list[Plate], list[str]]:
     """The layers of ``request.image``, whole, and what the user should know.
 
     ``request.prompt`` says what lies behind, and may be empty.
     """
-    sees, _ = able(system, Layers, "see depth", WHO)
-    part, words = able(system, Fills, "fill in what was hidden", FILLING)
+    sees, part, words = able_parts(system)
     if request.image is None:
         raise TranhError("there is no picture to turn: give one")
     side = int(part.config["image_size"])

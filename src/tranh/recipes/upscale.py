@@ -17,7 +17,7 @@ from tranh.nn.pixels import to_images
 from tranh.recipes import models, outside
 from tranh.recipes.beside import SHIPPED
 from tranh.recipes.enhancer import Enhancing, within
-from tranh.recipes.pictures import Pictures, check, pictures
+from tranh.recipes.pictures import Pictures, check, pictures, seen
 from tranh.types import Event, Request, TranhError
 
 LEAST, MOST = 16, 4096
@@ -82,7 +82,7 @@ def upscale(
         seed, large = request.seed + k, x
         for step in enlarged(model, x, [seed], steps, rounds):
             large = step.x
-            yield Event("enlarge", k * step.steps + step.index, request.count * step.steps)
+            yield Event("enlarge", k * step.steps + step.index, request.count * step.steps, preview=seen(step))
         drawn = pictures(large)[0]
         made.append(drawn if drawn.size == size else drawn.resize(size, Image.Resampling.BOX))
         settings.append(_settings(system, "upscale", seed=seed, steps=steps, sampled=sampled, size=target))
@@ -113,7 +113,7 @@ def enhance(system: Any, request: Request, straighten: bool = True, world: objec
         yield Event("straighten", 1, 2)
     mended = pictures(model.restore(x))[0]
     notices += outside.warning(world or system, mended)
-    settings = _settings(system, "enhance", straighten=straighten)
+    settings = _settings(system, "enhance", seed=request.seed, straighten=straighten)
     yield Event("mend", 2, 2, result=Pictures([mended], notices, [settings]))
 
 

@@ -72,7 +72,8 @@ def animate(
             drawn += count
     told = {
         "edit": "animate", "prompt": " | ".join(key if isinstance(key, str) else "(picture)" for key in keys),
-        "seeds": seeds, "frames": count, "loop": loop, "steps": request.steps or getattr(system, "steps", None),
+        "seed": request.seed, "seeds": seeds, "frames": count, "loop": loop,
+        "steps": request.steps or getattr(system, "steps", None),
         "guidance": getattr(system, "guidance", None) if request.guidance is None else request.guidance,
         "model": getattr(system, "name", ""), "hash": getattr(system, "hash", None),
         "unevenness before": round(first, 4),
@@ -127,14 +128,26 @@ def _through_embeddings(
     return walk.unclipped(system, road, grid, request.guidance), side, notices
 
 
-def _through_latents(system: Any, keys: Sequence[Key]) -> tuple[walk.Draw, int, list[str]]:
+def able(system: Any) -> None:
+    """Refuse a system that has no space to walk through.
+
+    Raises:
+        TranhError: says what it does instead.
+    """
     name = getattr(system, "name", type(system).__name__)
+    if isinstance(system, Unclips):
+        return
     if not isinstance(system, Autoencodes) and not any(isinstance(one, Autoencodes) for one in _parts(system)):
         does = ", ".join(capabilities(system)) or "does nothing"
         raise TranhError(
             f"{name} has no space to walk through (it {does}): name a hierarchy such as tranh-1, or a model that "
             "encodes and decodes pictures (tranh train vae)"
         )
+
+
+def _through_latents(system: Any, keys: Sequence[Key]) -> tuple[walk.Draw, int, list[str]]:
+    able(system)
+    name = getattr(system, "name", type(system).__name__)
     if any(isinstance(key, str) for key in keys):
         raise TranhError(f"{name} walks between pictures: give files, or name a hierarchy such as tranh-1 for prompts")
     found = coder(system, name)

@@ -31,7 +31,13 @@ class TooLong(TranhError):
 
 
 class Tokenizer:
-    """Text to token ids and back. ``max_length`` counts ``<bos>`` and ``<eos>``."""
+    """Text to token ids and back. ``max_length`` counts ``<bos>`` and ``<eos>``.
+
+    ``room``: every batch is padded to a multiple of so many tokens, as far as ``max_length`` allows; captions of many
+    requests then have one shape.
+    """
+
+    room = 1
 
     def __init__(self, vocab: dict[str, int], merges: Sequence[tuple[str, str]], max_length: int = 128) -> None:
         self.vocab, self.merges, self.max_length = dict(vocab), [(a, b) for a, b in merges], max_length
@@ -109,8 +115,8 @@ class Tokenizer:
                     raise TooLong(message)
                 notice(message)
                 rows[index] = [*row[: self.max_length - 1], EOS]
-        longest = max((len(row) for row in rows), default=0)
-        width = -(-longest // multiple) * multiple
+        longest, step = max((len(row) for row in rows), default=0), max(multiple, self.room)
+        width = max(longest, min(-(-longest // step) * step, self.max_length))
         tokens = torch.full((len(rows), width), PAD, dtype=torch.int64)
         for index, row in enumerate(rows):
             tokens[index, : len(row)] = torch.tensor(row, dtype=torch.int64)
