@@ -34,7 +34,7 @@ import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
-from load_report import BLOCKS, draw, report
+from load_report import BLOCKS, draw, report, speed
 from peer import Peer
 
 import tranh
@@ -48,8 +48,8 @@ from tranh.serve.stress_plan import Kind, Planned, mix_of, plan, scenes
 
 MIX = "4:0.5,25:0.5"
 SIZE = 64
-OUTSTANDING = 48
-"""Requests that wait or run while a server is full: more than it answers at once, fewer than it refuses."""
+OUTSTANDING = 32
+"""Requests that wait or run while a server is full: more than it works at, fewer than it refuses."""
 
 AT_ONCE = (2, 4, 8, 16, 32)
 """Rows of the decoder's calls that are timed; 2 is one picture with guidance."""
@@ -168,27 +168,42 @@ async def _lives(where: Address) -> bool:
         return False
 
 
-def drained(
-    target: Target, planned: Sequence[Planned], outstanding: int = OUTSTANDING, process: int | None = None
-) -> dict[str, Any]:
-    """Seconds until all are answered, with so many on their way all the time (fewer at the end), and the seconds that
-    processors worked for the server."""
+def drained(target: Target, planned: Sequence[Planned], process: int) -> dict[str, Any]:
+    """When each of some requests was answered, with so many on their way all the time.
 
-    async def all_of_them() -> float:
-        room, begun = asyncio.Semaphore(outstanding), time.perf_counter()
+    Figures are of the time between the first quarter of the answers, when the server is in its stride, and the last
+    request sent, after which it runs dry; ``computed`` are the seconds processors worked for the server meanwhile.
+    """
+    ends: list[tuple[float, int]] = []
+    marks: list[tuple[float, float]] = []
+
+    async def all_of_them() -> None:
+        room, begun = asyncio.Semaphore(OUTSTANDING), time.perf_counter()
 
         async def one(asked_for: Planned) -> None:
-            async with room:
+            try:
                 await APIS[target.api](target, asked_for)
+            finally:
+                room.release()
+            ends.append((time.perf_counter() - begun, asked_for.kind.steps))
+            if len(ends) == len(planned) // 4:
+                marks.append((ends[-1][0], computed(process)))
 
         async with asyncio.TaskGroup() as group:
             for asked_for in planned:
+                await room.acquire()
                 group.create_task(one(asked_for))
-        return time.perf_counter() - begun
+            marks.append((time.perf_counter() - begun, computed(process)))
 
-    before = computed(process) if process else 0.0
-    seconds = asyncio.run(all_of_them())
-    return {"seconds": seconds, "pictures": len(planned), "computed": computed(process) - before if process else 0.0}
+    asyncio.run(all_of_them())
+    (first, before), (last, after) = marks
+    return {"ends": ends, "from": first, "until": last, "computed": after - before}
+
+
+async def _answered(target: Target, planned: Planned) -> float:
+    begun = time.perf_counter()
+    await APIS[target.api](target, planned)
+    return time.perf_counter() - begun
 
 
 def computed(process: int) -> float:
@@ -203,7 +218,7 @@ def singles(system: Any, targets: dict[str, Target], prompts: Iterator[str], sec
     end = time.monotonic() + seconds
     while time.monotonic() < end or len(rounds) < 4:
         one = Planned(0, 0.0, Kind(12), next(prompts), len(rounds))
-        told = {name: drained(target, [one], 1)["seconds"] for name, target in targets.items()}
+        told = {name: asyncio.run(_answered(target, one)) for name, target in targets.items()}
         begun = time.perf_counter()
         system.generate(one.prompt, seed=one.seed, steps=12, size=SIZE)
         rounds.append(told | {"library": time.perf_counter() - begun})
@@ -297,14 +312,17 @@ def main() -> None:
         kept.once("single", lambda: singles(system, targets, scenes(7), seconds["single"]))
         mean = statistics.median(one["peer"] for one in kept.data["single"])
         expected = mean * sum(kind.steps * kind.share for kind in kinds) / 12  # seconds of a request of the mix
-        count = max(8, round(seconds["full"] / BLOCKS["full"] / (1.7 * expected)))
+        count = max(3 * OUTSTANDING, round(seconds["full"] / BLOCKS["full"] / (1.7 * expected)))
         for k in range(BLOCKS["full"]):
             planned = plan(1.0, 4.0 * count, kinds, scenes(100 + k), seed=k)[:count]
             turn = ("ours", "peer") if k % 2 == 0 else ("peer", "ours")
             kept.once(f"full {k}", partial(each_in_turn, turn, lambda name, planned=planned: drained(
-                targets[name], planned, process=process[name])))  # fmt: skip
+                targets[name], planned, process[name])))  # fmt: skip
         full = [kept.data[f"full {k}"]["peer"] for k in range(BLOCKS["full"])]
-        rate = 0.8 * sum(one["pictures"] for one in full) / sum(one["seconds"] for one in full)
+        told = kept.data["bound"]
+        fixed = system.prior_steps * told["prior"]["4"] / told["decoder"]["2"]
+        work = fixed + sum(kind.steps * kind.share for kind in kinds)
+        rate = 0.8 * statistics.mean(speed(one, fixed)[0] for one in full) / work
         each = seconds["beside"] / BLOCKS["beside"] / 2
         warm = 0.2 * each
         for k in range(BLOCKS["beside"]):

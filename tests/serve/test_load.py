@@ -52,3 +52,5 @@ def test_ratios_and_what_batching_can_give() -> None:
     told = {"decoder": {"2": 30.0, "16": 160.0}, "prior": {"4": 12.0, "16": 24.0}}
     decoder, whole = report.best_gain(told, [Kind(4, 0.5), Kind(26, 0.5)], prior_steps=8)
     assert decoder == 1.5 and whole == pytest.approx((8 * 12 + 15 * 30) / (8 * 6 + 15 * 20))
+    turn = {"ends": [[1.0, 4], [2.0, 25], [3.0, 4], [9.0, 25]], "from": 1.0, "until": 5.0, "computed": 2.0}
+    assert report.speed(turn, 1.0) == (31 / 4, 31 / 2)  # those of 2 s and 3 s
