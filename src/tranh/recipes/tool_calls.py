@@ -118,7 +118,7 @@ def latent(system: Any, request: Request, attribute: str | None = None, level: s
     yield Event("walk", 0, 1)
     if request.other is not None:
         made = latents.interpolate(found.part, start, tensor_of(request.other, found.size), request.frames or 8)
-        told = [{"share": k / (len(made) - 1)} for k in range(len(made))]
+        told: list[dict[str, Any]] = [{"share": k / (len(made) - 1)} for k in range(len(made))]
     else:
         made = latent_edits.attribute(found, start, {"source": "scenes", "levels": {level: 1.0}}, str(attribute))
         told = [{"attribute": attribute, "amount": amount} for amount in latent_edits.STRENGTHS]
