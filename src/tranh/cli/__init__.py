@@ -13,6 +13,7 @@ from tranh.cli import (  # isort: skip  # noqa: F401
     attention,
     chain,
     rate,
+    stress,
     edit,
     complete,
     inpaint,

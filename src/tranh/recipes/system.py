@@ -32,10 +32,10 @@ from tranh.text.tokenizer import Tokenizer
 from tranh.text.words import Words
 from tranh.types import Denoiser, Draws, Event, Family, Region, Request, Step, TranhError, Walks
 
-ROOM = 64
+ROOM = 32
 """Tokens that captions are padded to, longer ones to the next multiple: a picture then does not depend on how long the
-captions beside it are, and captions of many requests go into one call. Padding costs hardly anything, see
-:mod:`tranh.nn.packed`."""
+captions beside it are, and captions of many requests go into one call. Padding costs hardly anything where a network
+packs (:mod:`tranh.nn.packed`); a prior reads all of it in the rows without a caption, so there is not more of it."""
 
 
 class System:
