@@ -1,6 +1,6 @@
 """What the READMEs say can be done: their commands work, their file trees exist, both languages say the same.
 
-Conventions of the READMEs (and of docs/cli.md and docs/edits, which are only parsed):
+Conventions of the READMEs (and of docs/cli.md, docs/edits and docs/serve, which are only parsed):
 
 - A command stands in a fence ``console`` (lines that begin with ``$ ``; the others are output) or ``bash`` (each line).
 - ``tranh`` commands are run, from top to bottom, in one empty folder; ``make`` targets are looked up (``make -n``).
@@ -34,7 +34,10 @@ from tranh.data.scenes.source import say
 
 ROOT = Path(__file__).parent.parent
 READMES = ("README.md", "README.vi.md")
-EDITS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs" / "edits").glob("*.md"))
+PAGES = sorted(
+    str(path.relative_to(ROOT)) for folder in ("edits", "serve") for path in (ROOT / "docs" / folder).glob("*.md")
+)
+ENGLISH = [name for name in PAGES if not name.endswith((".vi.md", "rating.md"))]  # that one is in English alone
 SHELL = re.compile(r"[|;&<>`]|\$\(")
 
 
@@ -128,14 +131,14 @@ def test_both_readmes_have_the_same_commands() -> None:
     assert english == vietnamese
 
 
-@pytest.mark.parametrize("name", [name for name in EDITS if not name.endswith(".vi.md")])
-def test_a_page_of_edits_is_there_in_both_languages_with_the_same_commands(name: str) -> None:
+@pytest.mark.parametrize("name", ENGLISH)
+def test_a_page_is_there_in_both_languages_with_the_same_commands(name: str) -> None:
     other = name.removesuffix(".md") + ".vi.md"
     english, vietnamese = ([(c.args, c.slow) for c in commands(page(one))] for one in (name, other))
     assert english == vietnamese and english
 
 
-@pytest.mark.parametrize("name", (*READMES, "docs/cli.md", *EDITS))
+@pytest.mark.parametrize("name", (*READMES, "docs/cli.md", *PAGES))
 def test_every_command_can_be_parsed(name: str) -> None:
     found = [command for command in commands(page(name)) if command.args[0] == "tranh"]
     assert found, f"{name} shows no command"
