@@ -16,10 +16,11 @@ from torch import Tensor, nn
 
 from tranh.diffusion.sample import seeded
 from tranh.nn.asked import Questions
+from tranh.nn.coders import Layout, Shape
 from tranh.nn.groups import split_matrices
 from tranh.nn.invertible import AutoregressiveBlock, Details, coarse_to_fine, gaussian, haar, unhaar
 from tranh.nn.sequence import TextEncoder
-from tranh.nn.teacher import PatchTeacher, tapping
+from tranh.nn.teacher import PatchTeacher
 from tranh.nn.transformer import patchify, unpatchify
 from tranh.types import Batch, Family, ParamGroup, Phase, Step
 
@@ -37,6 +38,7 @@ class Flow(Family):
         vocab, max_len: of the tokenizer.
         text_dim, text_depth, text_heads: of the caption encoder.
         context: tokens that queries make of its output; a reader with as many queries lends them too.
+        layout: blocks of the network that lays out what each patch shows, before any is drawn.
         image_size: side of the pictures; halvings: how often they are halved before the transformers see them;
             patch_size: of the small picture.
         hidden_size, num_heads: of the transformers; depths: blocks of each, from the picture towards the noise. The
@@ -46,8 +48,8 @@ class Flow(Family):
         drop: share of examples without caption, for guidance.
         blind: share, at first, of the noisy examples whose patches are told by the caption alone, none by another; it
             falls to 0. What the caption says is a thousandth of what patches say of one another.
-        label_sizes: number of values of each label of a patch's thing, which the deep transformer is asked for before
-            it sees the patch (see :class:`tranh.nn.teacher.PatchTeacher`). Empty for data without labels.
+        label_sizes: number of values of each label of a patch's thing, which the layout is asked for (see
+            :class:`tranh.nn.teacher.PatchTeacher`). Empty for data without labels.
         guidance, temperature: of drawing, where nothing else is asked; z is drawn from N(0, temperature^2 I).
     """
 
@@ -64,12 +66,13 @@ class Flow(Family):
         text_depth: int = 3,
         text_heads: int = 4,
         context: int = 16,
+        layout: int = 2,
         image_size: int = 64,
         halvings: int = 2,
         patch_size: int = 2,
         hidden_size: int = 256,
         num_heads: int = 4,
-        depths: Sequence[int] = (6, 2),
+        depths: Sequence[int] = (5, 2),
         detail_width: int = 48,
         detail_depth: int = 2,
         noise: float = 0.15,
@@ -90,7 +93,9 @@ class Flow(Family):
         self.text = TextEncoder(vocab, text_dim, text_depth, text_heads, max_len)
         self.questions = Questions(context, text_dim, text_heads)
         self.text_in = nn.Linear(text_dim, hidden_size)
-        self.null = nn.Parameter(0.02 * torch.randn(context, hidden_size))
+        length, self.told = (self.side // patch_size) ** 2, context
+        self.layout = Layout(Shape(self.side, hidden_size, layout, num_heads, patch_size, text_dim), context)
+        self.null = nn.Parameter(0.02 * torch.randn(context + length, hidden_size))
         self.kinds = nn.Embedding(2, hidden_size)  # clean or noisy
         basis, octaves = coarse_to_fine(patch_size)
         self.basis: Tensor
@@ -99,7 +104,6 @@ class Flow(Family):
         scale = [(patch_size << halvings) / 4**k for k, size in enumerate(octaves) for _ in range(size)]
         self.scale: Tensor
         self.register_buffer("scale", torch.tensor(scale), persistent=False)
-        length = (self.side // patch_size) ** 2
         self.flows = nn.ModuleList(
             AutoregressiveBlock(
                 octaves, length, hidden_size, depth, num_heads, backwards=bool((k - self.deep) % 2)
@@ -110,8 +114,9 @@ class Flow(Family):
         self.teacher = PatchTeacher(hidden_size, label_sizes)
 
     def condition(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """Captions (B, T) as context tokens (B, K, hidden_size)."""
-        return self.text_in(self.questions(self.text(tokens, mask), mask))
+        """Captions (B, T) as context (B, K + N, hidden_size): of the whole, then what each patch is to show."""
+        answers = self.questions(self.text(tokens, mask), mask)
+        return torch.cat([self.text_in(answers), self.layout(answers)], dim=1)
 
     def unconditional(self, rows: int) -> Tensor:
         """The context of no caption."""
@@ -120,7 +125,11 @@ class Flow(Family):
     def prefix(self, k: int, context: Tensor, kind: Tensor) -> Tensor:
         """What the transformer of flow ``k`` begins with: clean or noisy, and for the deep one the caption."""
         told = self.kinds(kind)[:, None].to(context.dtype)
-        return context + told if k == self.deep else told
+        return context[:, : self.told] + told if k == self.deep else told
+
+    def patches(self, k: int, context: Tensor) -> Tensor | None:
+        """What flow ``k`` is told of each patch."""
+        return context[:, self.told :] if k == self.deep else None
 
     def forward_map(
         self, x: Tensor, context: Tensor, kind: Tensor, blind: Tensor | None = None
@@ -128,7 +137,7 @@ class Flow(Family):
         """Pictures to latents.
 
         Args:
-            x: (B, 3, S, S); context: (B, K, hidden_size); kind: clean or noisy, int64 (B,).
+            x: (B, 3, S, S); context: of :meth:`condition`; kind: clean or noisy, int64 (B,).
             blind: rows whose patches are told by the caption alone, bool (B,).
 
         Returns:
@@ -146,7 +155,7 @@ class Flow(Family):
             z = patchify(x, self.patch) @ self.basis.T.to(x.dtype) / self.scale
         total = x.new_zeros(len(x)) - z.shape[1] * self.scale.log().sum()
         for k, flow in enumerate(self.flows):
-            z, log = flow(z, self.prefix(k, context, kind), blind)
+            z, log = flow(z, self.prefix(k, context, kind), blind, self.patches(k, context))
             total = total + log
         return [z, *zs], [total, *logs]
 
@@ -157,12 +166,13 @@ class Flow(Family):
         z, *fine = zs
         whole = self.prefix(self.deep, context, kind)[:, -1]
         for k in reversed(range(len(self.flows))):
-            prefix = self.prefix(k, context, kind)
+            prefix, told = self.prefix(k, context, kind), self.patches(k, context)
             if k == self.deep and other is not None and guidance != 1:
                 prefix = torch.cat([self.prefix(k, other, kind), prefix])
+                told = torch.cat([other, context])[:, self.told :]
             flow = self.flows[k]
             assert isinstance(flow, AutoregressiveBlock)
-            z = flow.inverse(z, prefix, guidance)
+            z = flow.inverse(z, prefix, guidance, told)
         z = z * self.scale
         x = unpatchify(z @ self.basis.to(z.dtype), self.patch, self.side, self.side)
         for details, detail in zip(self.details, fine, strict=True):
@@ -190,12 +200,8 @@ class Flow(Family):
         grain = torch.randn(images.shape, generator=g, device=g.device).to(images.device)
         x = images + LEVEL * (rand(*images.shape) - 0.5) + self.noise * kind.view(-1, 1, 1, 1) * grain
         blind = (rand(B) < self.blind * (1 - phase.progress)) & (kind == NOISY)
-        deep = self.flows[self.deep]
-        assert isinstance(deep, AutoregressiveBlock)
-        with tapping(deep.transformer) as seen:
-            zs, logs = self.forward_map(x, context, kind, blind)
-        tokens = seen[0][:, context.shape[1] :]  # (B, N, hidden_size): what is known of each patch before it is seen
-        grid = tokens.transpose(1, 2).unflatten(2, (self.side // self.patch, -1))
+        zs, logs = self.forward_map(x, context, kind, blind)
+        laid_out = context[:, self.told :].transpose(1, 2).unflatten(2, (self.side // self.patch, -1))
         sizes = [z[0].numel() for z in zs]
         each = torch.stack([_bits(gaussian(z) + log, n) for z, log, n in zip(zs, logs, sizes, strict=True)], dim=1)
         pull = torch.where(kind == CLEAN, LEVEL / math.sqrt(12) / self.noise, 1.0)
@@ -204,7 +210,7 @@ class Flow(Family):
         # clean pictures would leave nothing of what the noisy ones teach.
         bits = (pull * each.mean(1)).mean()
         return {
-            "loss": self.teacher.loss(bits, [grid], batch.labels.get("patches"), ~dropped, phase.progress),
+            "loss": self.teacher.loss(bits, [laid_out], batch.labels.get("patches"), ~dropped, phase.progress),
             "bits": ((each * each.new_tensor(sizes)).sum(1) / sum(sizes))[:share].mean().detach(),
             "excess": (each[share:, 0] - of_noise).mean().detach(),
         }

@@ -153,26 +153,31 @@ class AutoregressiveBlock(nn.Module):
         starts = [sum(octaves[:k]) for k in range(len(octaves))]
         self.octaves = nn.ModuleList(Octave(dim, at, size) for at, size in zip(starts, octaves, strict=True))
 
-    def slots(self, before: Tensor, prefix: Tensor, first: int = 0) -> Tensor:
-        """Where token ``first`` and those after it are told, by position and the token before each, zero for none.
+    def slots(self, before: Tensor, prefix: Tensor, told: Tensor | None = None, first: int = 0) -> Tensor:
+        """Where token ``first`` and those after it are told, by position, the token before each (zero for none), and
+        what is told of each, as :meth:`forward` says.
 
         The prefix's last token is added to each: nobody has to look for it.
         """
-        e = self.embed(before)
-        return e + (self.positions[first : first + before.shape[1]] + prefix[:, -1:]).to(e.dtype)
+        e, here = self.embed(before), slice(first, first + before.shape[1])
+        known = self.positions[here] + prefix[:, -1:]
+        return e + (known if told is None else known + told[:, here]).to(e.dtype)
 
-    def forward(self, x: Tensor, prefix: Tensor, blind: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, prefix: Tensor, blind: Tensor | None = None, told: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """z (B, N, D) and log |det dz/dx|, (B,).
 
         Args:
             x: tokens (B, N, D); prefix: (B, K, dim), K >= 1.
             blind: bool (B,), rows whose tokens see the prefix alone, none of one another: a density as well.
+            told: (B, N, dim), what is told of each token besides; in the order they come.
         """
         x = x.flip(1) if self.backwards else x
         before = F.pad(x[:, :-1], (0, 0, 1, 0))
         if blind is not None:
             before = torch.where(blind[:, None, None], 0.0, before)
-        e = self.slots(before, prefix)
+        e = self.slots(before, prefix, told)
         h = self.transformer(torch.cat([prefix.to(e.dtype), e], dim=1))[:, prefix.shape[1] :]  # (B, N, dim)
         pairs = []
         for octave in self.octaves:
@@ -181,11 +186,12 @@ class AutoregressiveBlock(nn.Module):
         z, log = (torch.cat(parts, dim=-1) for parts in zip(*pairs, strict=True))
         return z.flip(1) if self.backwards else z, log.flatten(1).sum(1)
 
-    def inverse(self, z: Tensor, prefix: Tensor, guidance: float = 1.0) -> Tensor:
+    def inverse(self, z: Tensor, prefix: Tensor, guidance: float = 1.0, told: Tensor | None = None) -> Tensor:
         """x of z (B, N, D), token by token; keys and values of those before are kept.
 
         Args:
             prefix: (B, K, dim); or (2 B, K, dim), without the caption and with it, for ``guidance``.
+            told: as for :meth:`forward`, with as many rows as the prefix.
         """
         z = z.flip(1) if self.backwards else z
         B, both = len(z), len(prefix) // len(z)
@@ -195,13 +201,13 @@ class AutoregressiveBlock(nn.Module):
         for i in range(self.length):
             x = z[:, i : i + 1, :0]
             before = done[-1].repeat(both, 1, 1)
-            h = self.transformer.extend(self.slots(before, prefix, i), cache)  # (B, 1, dim)
+            h = self.transformer.extend(self.slots(before, prefix, told, i), cache)  # (B, 1, dim)
             for octave in self.octaves:
                 assert isinstance(octave, Octave)
-                told = octave(h, x.repeat(both, 1, 1), before)
+                how = octave(h, x.repeat(both, 1, 1), before)
                 if both == 2:
-                    told = towards(told[B:], told[:B], guidance)
-                x = torch.cat([x, told.inverse(z[:, i : i + 1, octave.own])], dim=-1)
+                    how = towards(how[B:], how[:B], guidance)
+                x = torch.cat([x, how.inverse(z[:, i : i + 1, octave.own])], dim=-1)
             done.append(x)
         out = torch.cat(done[1:], dim=1)
         return out.flip(1) if self.backwards else out
