@@ -19,6 +19,9 @@ JOBS ?= 2
 # The pages are tested in a real browser where there is one (Debian: apt install chromium-headless-shell).
 BROWSER := $(or $(shell command -v chromium-headless-shell),$(wildcard /usr/lib/chromium/chromium-headless-shell))
 
+# Jobs are kept by a real PostgreSQL too, where there is one (Debian: apt install postgresql).
+POSTGRES := $(or $(wildcard /usr/lib/postgresql/*/bin/postgres),$(shell command -v postgres))
+
 help:
 	@sed -n 's/^#   //p' Makefile
 
@@ -59,7 +62,9 @@ lint: $(VENV)/.dev
 
 test: lint
 	$(if $(BROWSER),,@echo "no chromium-headless-shell is here: the tests of pages in a browser are LEFT OUT")
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) $(if $(BROWSER),,-m "not soak and not browser")
+	$(if $(POSTGRES),,@echo "no PostgreSQL server is here: the tests of jobs kept by it are LEFT OUT")
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) \
+	    -m "not soak$(if $(BROWSER),, and not browser)$(if $(POSTGRES),, and not postgres)"
 
 soak: $(VENV)/.dev
 	OMP_NUM_THREADS=1 HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -n $(JOBS) -m "soak or not soak" --timeout 3600
