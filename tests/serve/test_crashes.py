@@ -107,7 +107,7 @@ def check(desk: Desk, most: int) -> None:
     assert len(found - needed) <= 1, "files are left that only an upload can explain"
 
 
-@pytest.mark.parametrize(("kind", "every"), [("sqlite", 1), ("postgres", 9)])
+@pytest.mark.parametrize(("kind", "every"), [("sqlite", 1), pytest.param("postgres", 9, marks=pytest.mark.postgres)])
 def test_killed_at_every_point(
     kind: str, every: int, nursery: Nursery, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
