@@ -51,7 +51,7 @@ def serve(
         str | None,
         typer.Option(metavar="URL", help="PostgreSQL in the place of SQLite.", show_default=f"${DATABASE_VARIABLE}"),
     ] = None,
-    active: Annotated[int, typer.Option(min=1, max=256, help="Jobs that run at once.")] = 16,
+    active: Annotated[int, typer.Option(min=1, max=256, help="Jobs that run at once.")] = 24,
     waiting: Annotated[int, typer.Option(min=0, max=100_000, help="Jobs that may wait; more are refused.")] = 256,
     exact: Annotated[bool, typer.Option("--exact", help="No picture depends on its company by a bit; slower.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Say what would be done, and stop.")] = False,

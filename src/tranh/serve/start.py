@@ -47,7 +47,7 @@ class Start:
     keys: Sequence[Key] = ()
     data: Path | None = None
     database: str | None = None
-    active: int = 16
+    active: int = 24
     waiting: int = 256
     exact: bool = False
 
