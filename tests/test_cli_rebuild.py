@@ -51,7 +51,7 @@ def test_one_command_one_picture(here, args, shown):
 
 def test_an_attribute_is_learned_from_scenes(here, monkeypatch):
     monkeypatch.setattr("tranh.recipes.latent_edits.LOOKED_AT", 150)
-    monkeypatch.setattr("tranh.recipes.latent_edits.groups.__defaults__", (150,))
+    monkeypatch.setattr("tranh.recipes.latent_edits.groups.__defaults__", (150, ""))
     ran = call("edit", "latent", "m", "pictures/a.png", "--attribute", "red", "-o", "out.png")
     assert ran.exit_code == 0 and Image.open(here / "out.png").width == 7 * 136 + 8, ran.output
 

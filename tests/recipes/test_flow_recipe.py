@@ -15,8 +15,9 @@ def test_a_reader_helps_where_there_are_labels(data, stages):
     made = recipe(data)
     assert list(made.stages) == stages and made.parts == ("flow",)
     assert sum(stage.share for stage in made.stages.values()) == pytest.approx(1.0 if len(stages) == 2 else 0.88)
-    for stage in made.stages.values():
-        assert stage.data == (data or {"source": "scenes", "levels": {"one": 1.0}})
+    for name, stage in made.stages.items():
+        labelled = {"patches": 8} if name == "flow" and len(stages) == 2 else {}
+        assert stage.data == (data or {"source": "scenes", "levels": {"one": 1.0}}) | labelled
         find.family(stage.family)
     assert made.stages["flow"].init == ("reader" if "reader" in stages else None)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import importlib
 import inspect
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -53,6 +54,7 @@ class Foreign:
         self.steps: int = self.takes["num_inference_steps"].default
         self.guidance: float | None = self.takes["guidance_scale"].default if "guidance_scale" in self.takes else None
         self.card: dict[str, Any] = {"name": name, "pipeline": type(pipeline).__name__}
+        self._reading = threading.Lock()  # a tokenizer changes while it reads
         pipeline.set_progress_bar_config(disable=True)
 
     @cached_property
@@ -70,11 +72,11 @@ class Foreign:
         return tuple(sorted(name for name in able if name in SCHEDULERS))
 
     def own(self, sampler: str | None = None) -> Any:
-        """A pipeline for one request: it has networks in common with the others, and schedulers of its own. Pipelines
-        and schedulers keep on themselves what they are asked."""
+        """A pipeline for one request: it has networks in common with the others, and schedulers and tokenizers of its
+        own. Pipelines, schedulers and tokenizers keep on themselves what they are asked."""
         kind, parts = type(self.pipeline), dict(self.pipeline.components)
-        scheduler = importlib.import_module("diffusers").SchedulerMixin
-        parts |= {name: copy.deepcopy(part) for name, part in parts.items() if isinstance(part, scheduler)}
+        with self._reading:
+            parts |= {name: copy.deepcopy(part) for name, part in parts.items() if not isinstance(part, nn.Module)}
         if sampler is not None:
             chosen = getattr(importlib.import_module("diffusers"), sampler)
             parts["scheduler"] = chosen.from_config(parts["scheduler"].config)
@@ -250,7 +252,8 @@ class Foreign:
         tokenizer = parts.get("tokenizer") or parts.get("prior_tokenizer")
         if tokenizer is None:
             return ()
-        count, most = len(tokenizer(text, truncation=False, verbose=False).input_ids), tokenizer.model_max_length
+        with self._reading:
+            count, most = len(tokenizer(text, truncation=False, verbose=False).input_ids), tokenizer.model_max_length
         if count <= most:
             return ()
         return (f"the prompt has {count} tokens and this model reads {most}: its end is not read",)
