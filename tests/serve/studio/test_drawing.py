@@ -106,13 +106,18 @@ def test_a_reload_and_a_restart_lose_nothing(browser, tmp_path):
         expect(person["#lost"]).to_be_visible()
         person.write("a square")
         person["#draw"].click()  # it is kept, and sent once
-        server.model.until = None
         server.start()
         expect(person["#lost"]).to_be_hidden()
+        for _ in range(100):  # the jobs wait for this
+            if any(int(asked.headers.get("last-event-id", 0)) > 1 for asked in seen):
+                break
+            person.page.wait_for_timeout(100)
+        else:
+            raise AssertionError("nobody asked for what came after the last event that was seen")
+        server.model.until = None
         expect(person["#grid img"]).to_have_count(3)
         expect(person[".job"]).to_have_count(0)
         assert len(server.orders()) == 3
-        assert any(int(asked.headers.get("last-event-id", 0)) > 1 for asked in seen)
         person.faults.clear()  # the browser itself tells that nobody answered
         person.page.reload()
         expect(person["#grid img"]).to_have_count(3)
