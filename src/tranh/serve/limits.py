@@ -25,7 +25,7 @@ FILES, OWN_FILES = 8192, 256
 URGENT = (b"GET /healthz", b"GET /readyz")
 """How a request begins that is read before all others."""
 
-AT_ONCE = 0.005
+AT_ONCE = 0.002
 """Seconds of reading in one round of the event loop."""
 
 
