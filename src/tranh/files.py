@@ -22,6 +22,17 @@ from tranh.types import TranhError
 HEADER_LIMIT = 16 * 2**20  # bytes; a model of a million tensors needs no more
 
 
+def users_folder(name: str, variable: str, folder: Path | None = None) -> Path:
+    """Where something of the user's is kept: the folder given, the one an environment variable names, or ``name`` in
+    the usual place."""
+    if folder is not None:
+        return Path(folder)
+    if given := os.environ.get(variable):
+        return Path(given)
+    data = os.environ.get("XDG_DATA_HOME")
+    return (Path(data) if data else Path.home() / ".local" / "share") / "tranh" / name
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder survive a power cut (on systems where folders can be synced)."""
     try:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
 
-from tranh.files import read_json
+from tranh.files import read_json, users_folder
 from tranh.text.normalise import normalise
 from tranh.text.subjects import bracketed, spoken_of
 from tranh.types import Request, TranhError
@@ -19,12 +18,7 @@ TRAINING = ".training"
 
 def shelf(folder: Path | None = None) -> Path:
     """Where subjects are kept: the folder given, ``$TRANH_SUBJECTS``, or ``~/.local/share/tranh/subjects``."""
-    if folder is not None:
-        return Path(folder)
-    if given := os.environ.get("TRANH_SUBJECTS"):
-        return Path(given)
-    data = os.environ.get("XDG_DATA_HOME")
-    return (Path(data) if data else Path.home() / ".local" / "share") / "tranh" / "subjects"
+    return users_folder("subjects", "TRANH_SUBJECTS", folder)
 
 
 def learned(place: Path) -> dict[str, dict[str, Any]]:

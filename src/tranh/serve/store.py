@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+from tranh.files import users_folder
 from tranh.serve.album import Album
 from tranh.serve.blobs import Blobs
 from tranh.serve.queue import LEASE, Queue
@@ -25,10 +26,7 @@ YOUNG = 3600.0
 
 def data_folder() -> Path:
     """``$TRANH_DATA``, or ``~/.local/share/tranh/server``."""
-    if given := os.environ.get("TRANH_DATA"):
-        return Path(given)
-    data = os.environ.get("XDG_DATA_HOME")
-    return (Path(data) if data else Path.home() / ".local" / "share") / "tranh" / "server"
+    return users_folder("server", "TRANH_DATA")
 
 
 class Store:

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from tranh.files import sync_folder
+from tranh.files import sync_folder, users_folder
 from tranh.types import TranhError
 
 AUTHORITY, SIGNER, SIGNER_KEY, WATERMARK_KEY = "authority.pem", "signer.pem", "signer.key", "watermark.key"
@@ -52,12 +52,7 @@ class Keys:
 
 def place(folder: Path | None = None) -> Path:
     """Where the keys lie: the folder given, ``$TRANH_KEYS``, or one beside the other data of the user."""
-    if folder is not None:
-        return Path(folder)
-    if given := os.environ.get("TRANH_KEYS"):
-        return Path(given)
-    data = os.environ.get("XDG_DATA_HOME")
-    return (Path(data) if data else Path.home() / ".local" / "share") / "tranh" / "keys"
+    return users_folder("keys", "TRANH_KEYS", folder)
 
 
 def keys(folder: Path | None = None) -> Keys:
