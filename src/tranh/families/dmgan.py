@@ -66,6 +66,8 @@ class DmGan(Family):
         match: weight of the matching loss through the frozen CLIP.
         anchor, anchor_until: as in ``gan``: weight of the distance to the true picture at the start, on every stage,
             and the share of the run where it would be 0.
+        pace: share of the learning rate for what a VAE's painter brings; two time scales (Heusel et al. 2017), so that
+            judges and refinements that know nothing yet do not spoil what is painted well.
     """
 
     phases: tuple[str, ...] = ("discriminator", "generator")
@@ -98,12 +100,13 @@ class DmGan(Family):
         match: float = 0.2,
         anchor: float = 40.0,
         anchor_until: float = 1.25,
+        pace: float = 1.0,
     ) -> None:
         super().__init__()
         self.config = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
         self.config["widths"] = list(widths)
         self.noise, self.penalty, self.match, self.augmentation = noise, penalty, match, augmentation
-        self.anchor, self.anchor_until = anchor, anchor_until
+        self.anchor, self.anchor_until, self.pace = anchor, anchor_until, pace
         self.parents = ("clip",) if match else ()
         sides = [image_size >> k for k in reversed(range(len(widths)))]
         self.sides = sides
@@ -231,10 +234,12 @@ class DmGan(Family):
         return torch.randn(rows, self.noise, generator=phase.generator, device=phase.generator.device)
 
     def param_groups(self, phase: str) -> list[ParamGroup]:
-        makers = (self.text, self.prior, self.painter, self.stem, self.stages, self.heads)
-        parts = (self.critics, self.alone) if phase == "discriminator" else makers
-        groups = [group for part in parts for group in split_matrices(part)]
-        return [ParamGroup(g.params, g.optimizer, g.lr_scale, g.weight_decay, BETAS) for g in groups]
+        parts: dict[nn.Module, float] = dict.fromkeys((self.critics, self.alone), 1.0)
+        if phase == "generator":
+            parts = dict.fromkeys((self.text, self.prior, self.painter), self.pace)
+            parts |= dict.fromkeys((self.stem, self.stages, self.heads), 1.0)
+        groups = [(group, pace) for part, pace in parts.items() for group in split_matrices(part)]
+        return [ParamGroup(g.params, g.optimizer, pace, g.weight_decay, BETAS) for g, pace in groups]
 
     def adopt(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Weights of another DM-GAN, the caption encoder of a reader, or all that draws of a VAE."""

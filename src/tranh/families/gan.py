@@ -41,6 +41,8 @@ class Gan(Family):
         anchor: weight, at the start, of the distance of what is made, in the mean over noise, to the true pictures; it
             would be 0 at ``anchor_until``, a share of the run. It keeps things where they are and in their colour, and
             every pixel from what the discriminator does not look at.
+        pace: share of the learning rate for the generator; below 1 it moves slower than its judge (two time scales,
+            Heusel et al. 2017), and stays near the painter it began from.
     """
 
     phases: tuple[str, ...] = ("discriminator", "generator")
@@ -72,12 +74,13 @@ class Gan(Family):
         match: float = 0.2,
         anchor: float = 40.0,
         anchor_until: float = 1.25,
+        pace: float = 1.0,
     ) -> None:
         super().__init__()
         self.config = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
         self.parents = ("clip",) if match else ()
         self.noise, self.match, self.penalty = noise, match, penalty
-        self.anchor, self.anchor_until = anchor, anchor_until
+        self.anchor, self.anchor_until, self.pace = anchor, anchor_until, pace
         self.text = TextEncoder(vocab, text_dim, text_depth, text_heads, max_len)
         self.prior = CaptionPrior(text_dim, text_heads, noise)
         self.generator = PatchDecoder(Shape(image_size, dim, depth, heads, patch, text_dim), noise)
@@ -153,9 +156,9 @@ class Gan(Family):
 
     def param_groups(self, phase: str) -> list[ParamGroup]:
         makers: tuple[nn.Module, ...] = (self.text, self.prior, self.generator)
-        own = (self.critic,) if phase == "discriminator" else makers
+        own, pace = ((self.critic,), 1.0) if phase == "discriminator" else (makers, self.pace)
         groups = [group for part in own for group in split_matrices(part)]
-        return [ParamGroup(g.params, g.optimizer, g.lr_scale, g.weight_decay, BETAS) for g in groups]
+        return [ParamGroup(g.params, g.optimizer, pace, g.weight_decay, BETAS) for g in groups]
 
     def adopt(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Weights of another GAN, the caption encoder of a reader, or all that draws of a VAE (Larsen et al. 2016)."""

@@ -63,10 +63,10 @@ def before(data: Mapping[str, Any], *, clip: bool) -> dict[str, Stage]:
 def rivals(family: str, data: Mapping[str, Any], *, clip: bool) -> Stage:
     """The stage of the two adversaries, which begins where the painter ended."""
     patch = patch_of(data["size"])
-    sizes = {"image_size": data["size"], "patch": patch, "critic_patch": max(1, patch // 2), "match": 0.0}
+    patches = {} if clip else {"patch": patch, "critic_patch": max(1, patch // 2), "match": 0.0}
     return Stage(
         family,
-        model={"image_size": data["size"]} if clip else sizes,
+        model={"image_size": data["size"], "pace": 0.25} | patches,
         data=data,
         parents={"clip": "clip"} if clip else {},
         init="painter",
