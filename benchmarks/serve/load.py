@@ -25,6 +25,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -225,9 +226,17 @@ def singles(system: Any, targets: dict[str, Target], prompts: Iterator[str], sec
     return rounds[1:]
 
 
-def overhead(system: Any, model: str, prompts: Iterator[str], seconds: float) -> dict[str, Any]:
-    """The engine in this process: one request at a time beside the library's, then full for so many seconds."""
-    kinds, doors = mix_of(MIX), Doors()
+def apart(measure: Callable[[], Any]) -> Any:
+    """What is measured in a thread of its own, whose team of OpenMP's threads is gone afterwards: where a second one is
+    about, more than there are processors, all of them sleep between any two products."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(measure).result()
+
+
+def overhead(model: str, prompts: Iterator[str], seconds: float, threads: int) -> dict[str, Any]:
+    """The engine in this process, full for so many seconds."""
+    kinds, doors = mix_of(MIX), Doors(threads=threads)
+    torch.set_num_threads(1)
     served = Served(tranh.load(model), doors)
 
     def ready(one: Planned) -> Any:
@@ -237,14 +246,6 @@ def overhead(system: Any, model: str, prompts: Iterator[str], seconds: float) ->
     planned = iter(plan(10.0, max(20.0, seconds), kinds, prompts))
     jobs = []
     with Engine(doors) as engine:
-        alone = []
-        for seed in range(9):
-            one = Planned(0, 0.0, Kind(12), next(prompts), seed)
-            begun = time.perf_counter()
-            engine.submit(ready(one).events).wait()
-            middle = time.perf_counter()
-            system.generate(one.prompt, seed=one.seed, steps=12, size=SIZE)
-            alone.append({"engine": middle - begun, "library": time.perf_counter() - middle})
         begun, end = time.perf_counter(), time.monotonic() + seconds
         spent, calls, answered = doors.spent, doors.calls, doors.answered
         while time.monotonic() < end:
@@ -258,8 +259,8 @@ def overhead(system: Any, model: str, prompts: Iterator[str], seconds: float) ->
         calls, answered = doors.calls - calls, doors.answered - answered
         for job in jobs:
             job.cancel()
-    full = {"wall": wall, "computing": spent, "pictures": done, "calls": calls, "answered": answered}
-    return {"full": full, "alone": alone[1:]}
+    torch.set_num_threads(threads)
+    return {"wall": wall, "computing": spent, "pictures": done, "calls": calls, "answered": answered}
 
 
 def beside(
@@ -294,9 +295,9 @@ def main() -> None:
     kept = Kept(args.out / "load.json", settings)
     seconds = {name: 60 * args.minutes * share for name, share in SHARES.items()}
     system, kinds, prompts = tranh.load(args.model), mix_of(MIX), scenes(0)
-    kept.once("equal", lambda: equal(system, Peer(system)))
-    kept.once("bound", lambda: bound(system))
-    kept.once("overhead", lambda: overhead(system, args.model, prompts, seconds["overhead"]))
+    kept.once("equal", lambda: apart(lambda: equal(system, Peer(system))))
+    kept.once("bound", lambda: apart(lambda: bound(system)))
+    kept.once("overhead", lambda: apart(lambda: overhead(args.model, prompts, seconds["overhead"], args.threads)))
     where = {name: Address("127.0.0.1", args.port + k) for k, name in enumerate(("ours", "peer"))}
     targets = {name: Target(address, "openai", size=str(SIZE)) for name, address in where.items()}
     threads = str(args.threads)

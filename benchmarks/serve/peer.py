@@ -75,10 +75,9 @@ class Peer:
         return image
 
 
-def create_app(peer: Peer) -> FastAPI:
-    """Its server: whoever comes is drawn for in turn."""
+def create_app(peer: Peer, alone: ThreadPoolExecutor) -> FastAPI:
+    """Its server: whoever comes is drawn for in turn, by one thread."""
     app = FastAPI(title="one at a time")
-    alone = ThreadPoolExecutor(1)
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
@@ -102,11 +101,19 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=9000)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    system = tranh.load(args.model)
+    # It loads where it draws: had two threads computed, each would have a team of OpenMP's threads, more than there
+    # are processors, which sleep between any two products (LOG.md): slower by half, and no peer any more.
+    alone = ThreadPoolExecutor(1)
+    peer = alone.submit(loaded, args.model, args.threads).result()
+    uvicorn.run(create_app(peer, alone), port=args.port, log_level="warning")
+
+
+def loaded(model: str, threads: int) -> Peer:
+    torch.set_num_threads(threads)
+    system = tranh.load(model)
     if not isinstance(system, UnClip):
-        raise SystemExit(f"{args.model} is no hierarchy: stock diffusers has no class for its decoder")
-    uvicorn.run(create_app(Peer(system)), port=args.port, log_level="warning")
+        raise SystemExit(f"{model} is no hierarchy: stock diffusers has no class for its decoder")
+    return Peer(system)
 
 
 if __name__ == "__main__":

@@ -234,6 +234,32 @@ def test_a_closed_house_is_as_it_was():
         assert walk(net, 3, 0).shape == (1, 8)  # nobody shares it any more, and it works
 
 
+def test_threads_of_computing_are_the_doors_own():
+    """A server gives its processors to the doors, and all its other threads compute alone."""
+    before, found = torch.get_num_threads(), {}
+
+    class Counting(nn.Module):
+        def forward(self, x):
+            x @ torch.ones(64, 64)  # where torch sees for the first time how many threads there are
+            found["behind"] = torch.get_num_threads()
+            return x
+
+    try:
+        doors, net = Doors(threads=3), Counting()
+        torch.set_num_threads(1)
+        doors.put(net)
+
+        def work(guest):
+            net(torch.zeros(64, 64))
+            found["guest"] = torch.get_num_threads()
+
+        assert run_all(doors, [work]) == [None]
+        doors.close()
+        assert found == {"behind": 3, "guest": 1} and torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_guests_out_of_step_come_into_step():
     net, doors = Net(slow=0.02), Doors(rows=16, patience=0.01)
     doors.put(net)

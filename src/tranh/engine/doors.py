@@ -126,15 +126,18 @@ class Doors:
         rows: most rows of one call; patience: seconds a call waits for others that may still come.
         tile: rows of every call of a door whose pictures must not depend on their company (exact mode); smaller calls
             are filled up. None: rows are computed in whatever company there is.
+        threads: that torch computes with behind the doors; None for as many as everywhere.
 
     Attributes:
         calls, answered, spent: calls computed, guests answered by them, and the seconds that took.
     """
 
-    def __init__(self, rows: int = ROWS, patience: float = PATIENCE, tile: int | None = None) -> None:
+    def __init__(
+        self, rows: int = ROWS, patience: float = PATIENCE, tile: int | None = None, threads: int | None = None
+    ) -> None:
         if rows < 1 or (tile is not None and tile < 1):
             raise ValueError(f"rows {rows}, tile {tile}: give at least 1 of each")
-        self.rows, self.patience, self.tile = rows, patience, tile
+        self.rows, self.patience, self.tile, self._threads = rows, patience, tile, threads
         self.calls = self.answered = 0
         self.spent = 0.0
         self._changed = threading.Condition()
@@ -143,8 +146,10 @@ class Doors:
         self._doors: list[_Door] = []
         self._closed, self._free = False, 0.0
         self._keys: dict[Any, Any] = {}
-        self._thread = threading.Thread(target=self._serve, name="doors", daemon=True)
+        begun = threading.Event()
+        self._thread = threading.Thread(target=self._serve, args=(begun,), name="doors", daemon=True)
         self._thread.start()
+        begun.wait()
 
     def put(self, owner: object, *methods: str, tile: int | None = None, within: Within = nullcontext) -> None:
         """Doors before methods of an object that all guests share, ``forward`` if none are named.
@@ -246,7 +251,11 @@ class Doors:
             self._running.discard(guest)
             self._changed.notify_all()
 
-    def _serve(self) -> None:
+    def _serve(self, begun: threading.Event) -> None:
+        if self._threads is not None:
+            torch.get_num_threads()  # else what is said first is forgotten at the first product
+            torch.set_num_threads(self._threads)  # of this thread, and of those that begin after it
+        begun.set()
         while True:
             with self._changed:
                 batch = self._next()
@@ -256,9 +265,9 @@ class Doors:
                         call.woken.set()
                     self._waiting.clear()
                     return
-            begun = time.perf_counter()
+            started = time.perf_counter()
             _answer(batch)
-            spent, rows = time.perf_counter() - begun, sum(call.rows for call in batch)
+            spent, rows = time.perf_counter() - started, sum(call.rows for call in batch)
             with self._changed:
                 self._free = time.monotonic()
                 self.calls += 1

@@ -1,7 +1,8 @@
 """Systems side by side: the same data, the same budget for all parts of each, the same questions, one table.
 
 It knows recipes by the files there are. A system that fails is told with its reason and the others go on; killed at any
-moment, the same call goes on: trainings by their runs, evaluations by their records.
+moment, the same call goes on: trainings by their runs, evaluations by their journals, and systems whose runs are
+elsewhere by what is left of them in ``records``.
 """
 
 from __future__ import annotations
@@ -25,8 +26,10 @@ from tranh.metrics.network import Network
 from tranh.recipes import compare_cost as cost
 from tranh.recipes import compare_page, evaluate_pictures, models, networks, own, run
 from tranh.recipes import compare_quality as quality
+from tranh.recipes import compare_records as records
 from tranh.recipes import evaluate as evaluation
 from tranh.recipes.caption_judge import CaptionJudge
+from tranh.recipes.compare_records import Record
 from tranh.recipes.enlarged import Enlarged
 from tranh.recipes.exported import export
 from tranh.recipes.judge import SIDE, Detector
@@ -87,6 +90,7 @@ class System:
         cells: what was measured, as JSON; each has a ``group``.
         why: group -> why nothing of it could be measured.
         held: the loaded system, if it draws.
+        record: what an earlier comparison left of it, in the place of all that.
     """
 
     name: str
@@ -97,6 +101,7 @@ class System:
     cells: list[dict[str, Any]] = field(default_factory=list)
     why: dict[str, str] = field(default_factory=dict)
     held: Any = None
+    record: Record | None = None
 
     @property
     def run(self) -> Path:
@@ -108,6 +113,33 @@ class System:
 
     def add(self, group: str, cells: Sequence[quality.Cell]) -> None:
         self.cells += [cell.json() | {"group": group} for cell in cells]
+
+    def value(self) -> dict[str, Any]:
+        """What ``compare.json`` holds of it."""
+        return (
+            self.record.value
+            if self.record
+            else {
+                "name": self.name,
+                "failed": self.failed,
+                "hash": self.hash,
+                "machine": compare_page.machine(),
+                "stages": {k: v.family for k, v in self.recipe.stages.items()} if self.recipe else {},
+                "cells": self.cells,
+                "why": self.why,
+            }
+        )
+
+    def logs(self) -> compare_page.Logs:
+        return (
+            self.record.logs if self.record else compare_page.logs(self.run, self.recipe.stages if self.recipe else ())
+        )
+
+    def firsts(self) -> Sequence[compare_page.First]:
+        """What it drew for the captions of the sheet; nothing if it does not draw."""
+        if self.record:
+            return self.record.firsts
+        return compare_page.firsts(self.evaluation) if self.held is not None and not self.failed else ()
 
 
 def known() -> tuple[str, ...]:
@@ -158,19 +190,22 @@ def compare(
     out = Path(out_dir)
     _same_terms(out, terms)
     network = network or networks.own()
+    protocol = _protocol(terms, network)
     systems = [System(name, out / "systems" / name) for name in names]
     for system in systems:
-        try:
-            yield from _trained(system, terms)
-            yield from _evaluated(system, terms, network, judge, verifier)
-            (system.root / "error.txt").unlink(missing_ok=True)  # of an earlier call
-        except Exception as error:
-            _failed(system, error)
-        compare_page.write(out, _value(systems, terms, network), _shown(systems, terms))
+        if not system.run.exists():
+            system.record = records.read(out, system.name, protocol)
+    for system in systems:
+        if system.record is None:
+            try:
+                yield from _trained(system, terms)
+                yield from _evaluated(system, terms, network, judge, verifier)
+                (system.root / "error.txt").unlink(missing_ok=True)  # of an earlier call
+            except Exception as error:
+                _failed(system, error)
+        _write(out, systems, terms, protocol)
     yield from _timed(systems, out)
-    value = _value(systems, terms, network)
-    compare_page.write(out, value, _shown(systems, terms))
-    yield Event("table", 1, 1, result=value)
+    yield Event("table", 1, 1, result=_write(out, systems, terms, protocol))
 
 
 def _same_terms(out: Path, terms: Terms) -> None:
@@ -341,32 +376,29 @@ def _timed(systems: Sequence[System], out: Path) -> Iterator[Event]:
         system.cells += told["cells"].get(system.name, [])
 
 
-def _value(systems: Sequence[System], terms: Terms, network: Network) -> dict[str, Any]:
-    """What ``compare.json`` holds."""
+def _protocol(terms: Terms, network: Network) -> dict[str, Any]:
+    """What every number of the table depends on, whatever the system."""
     asked = {"count": terms.count, "languages": list(terms.languages) or "all", "prompts": terms.prompts}
-    protocol = terms.trained | asked | {"samples": terms.samples, "network": f"{network.name} ({network.hash})"}
-    return {
-        "protocol": protocol,
-        "machine": compare_page.machine(),
-        "systems": [
-            {
-                "name": s.name,
-                "failed": s.failed,
-                "hash": s.hash,
-                "stages": {k: v.family for k, v in s.recipe.stages.items()} if s.recipe else {},
-                "cells": s.cells,
-                "why": s.why,
-                "run": str(s.run),
-            }
-            for s in systems
-        ],
-    }
+    return terms.trained | asked | {"samples": terms.samples, "network": f"{network.name} ({network.hash})"}
 
 
-def _shown(systems: Sequence[System], terms: Terms) -> list[compare_page.Shown]:
+def _write(out: Path, systems: Sequence[System], terms: Terms, protocol: Mapping[str, Any]) -> dict[str, Any]:
+    """The pages, and a record of every system that is done; returns what ``compare.json`` holds."""
+    told = [system.value() for system in systems]
+    value = {"protocol": dict(protocol), "machine": compare_page.machine(), "systems": told}
+    firsts = {system.name: system.firsts() for system in systems}
+    logs = {system.name: system.logs() for system in systems}
+    for one in told:
+        if one["cells"] and not one["failed"]:
+            records.write(out, Record(protocol, one, logs[one["name"]], firsts[one["name"]]))
+    compare_page.write(out, value, _shown(firsts, terms), logs)
+    return value
+
+
+def _shown(firsts: Mapping[str, Sequence[compare_page.First]], terms: Terms) -> list[compare_page.Shown]:
     """The first captions of the held-out pictures, a language after another; nobody chose them."""
-    drawn = {s.name: s.evaluation for s in systems if s.held is not None and not s.failed}
-    if terms.data is None:
+    drawn = {name: found for name, found in firsts.items() if found}
+    if terms.data is None or not drawn:
         return compare_page.shown(drawn, terms.level, None)
-    side = next((s.held.size for s in systems if s.held is not None), SIDE)
+    side = next(found[0].made.shape[-1] for found in drawn.values())
     return compare_page.shown(drawn, None, own.untold(terms.data, side))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -48,6 +48,19 @@ RANKED = ("facts, normalised", "matching accuracy, from floor to ceiling", "KID"
 """How the row begins that decides the order of the systems, the first that there is."""
 
 
+Logs = Mapping[str, Sequence[Mapping[str, Any]]]
+"""Stage -> lines of its log."""
+
+
+@dataclass(frozen=True)
+class First:
+    """A question of an evaluation, by its key, and what a system drew; (3, S, S) in [-1, 1]."""
+
+    key: str
+    caption: str
+    made: Tensor
+
+
 @dataclass(frozen=True)
 class Shown:
     """A caption, its true picture, and what each system made of it; all (3, S, S) in [-1, 1]."""
@@ -82,34 +95,38 @@ def _records(evaluation: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
-def shown(drawn: Mapping[str, Path], level: str | None, pictures: Pictures | None) -> list[Shown]:
-    """The first captions of split ``test``, one language after another, as every system drew them from the same seeds.
-
-    Args:
-        drawn: the evaluations' folders by system.
-        level: of Scenes; or ``pictures``, whose captions were asked.
-    """
-    if not drawn:
-        return []
+def firsts(evaluation: Path) -> list[First]:
+    """What was drawn for the first captions of split ``test``, one language after another."""
     spoken: dict[str, list[tuple[str, str]]] = {}
-    for line in _records(next(iter(drawn.values()))):
+    for line in _records(evaluation):
         *where, split, language, _ = line["key"].split("/")
         if split == "test" and "samples" not in where:
             spoken.setdefault(language, []).append((line["key"], line["prompt"]))
+    rows = min(ROWS, *map(len, spoken.values()))
+    asked = [list(spoken.values())[k % len(spoken)][k] for k in range(rows)]
+    return [First(key, caption, engine.pictures(evaluation, [key])[0]) for key, caption in asked]
+
+
+def shown(drawn: Mapping[str, Sequence[First]], level: str | None, pictures: Pictures | None) -> list[Shown]:
+    """The same captions as every system drew them from the same seeds.
+
+    Args:
+        drawn: of each system what :func:`firsts` gives.
+        level: of Scenes; or ``pictures``, whose captions were asked.
+    """
     out = []
-    for k in range(min(ROWS, *map(len, spoken.values()))):
-        key, caption = list(spoken.values())[k % len(spoken)][k]
-        index = [int(key.rpartition("/")[2])]
+    for k, first in enumerate(next(iter(drawn.values()), ())):
+        index = [int(first.key.rpartition("/")[2])]
         true = renders(level, "test", index) if level else pictures.images(index) if pictures else torch.empty(0)
-        out.append(Shown(caption, true[0], {name: engine.pictures(at, [key])[0] for name, at in drawn.items()}))
+        out.append(Shown(first.caption, true[0], {name: rows[k].made for name, rows in drawn.items()}))
     return out
 
 
-def write(out: Path, value: Mapping[str, Any], samples: Sequence[Shown]) -> None:
-    """``compare.json compare.md compare.html curves.png samples.png``."""
+def write(out: Path, value: Mapping[str, Any], samples: Sequence[Shown], logs: Mapping[str, Logs]) -> None:
+    """``compare.json compare.md compare.html curves.png samples.png``; ``logs``: of each system."""
     write_json(out / "compare.json", value)
     write_bytes(out / "compare.md", markdown(report(value)).encode())
-    curves = together({s["name"]: _logs(s) for s in value["systems"]})
+    curves = together(logs)
     if curves:
         write_bytes(out / "curves.png", curves)
     if samples:
@@ -117,8 +134,9 @@ def write(out: Path, value: Mapping[str, Any], samples: Sequence[Shown]) -> None
     write_bytes(out / "compare.html", html(value, samples, curves).encode())
 
 
-def _logs(system: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    found = {stage: read_log(RunDir(Path(system["run"]) / stage).log) for stage in system["stages"]}
+def logs(run: Path, stages: Iterable[str]) -> Logs:
+    """What the stages of a run have logged."""
+    found = {stage: read_log(RunDir(run / stage).log) for stage in stages}
     return {stage: log for stage, log in found.items() if log}
 
 
@@ -176,6 +194,11 @@ def _lead(value: Mapping[str, Any]) -> str:
 
 def _reading(value: Mapping[str, Any]) -> str:
     notes = [f" {s['name']} {s['why']['size']}." for s in value["systems"] if "size" in s["why"]]
+    notes += [
+        f" {s['name']} was trained and measured elsewhere ({', '.join(s['machine'].values())})."
+        for s in value["systems"]
+        if s["machine"] != value["machine"]
+    ]
     lead = _lead(value)
     order = f" Systems stand in the order of `{lead}`; where its intervals overlap the order is chance." if lead else ""
     return f"95 % intervals in brackets. A ! marks a number whose card warns.{order}{''.join(notes)}"

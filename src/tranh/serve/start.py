@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from tranh.engine.doors import Doors
 from tranh.engine.jobs import Engine
 from tranh.recipes import marks
@@ -65,7 +67,8 @@ def run(start: Start, ready: Callable[[str], None]) -> None:
     logs.install()
     own = marks.keys()
     with opened(start.host, start.port) as (listening, url):
-        store, doors = Store(start.data, start.database), Doors()
+        store, doors = Store(start.data, start.database), Doors(threads=torch.get_num_threads())
+        torch.set_num_threads(1)  # a second team of OpenMP's threads would make both sleep between any two products
         desk = None
         try:
             models = [load(name, doors, exact=start.exact) for name in dict.fromkeys(start.models)]

@@ -1,12 +1,16 @@
 """Systems compared: equal budgets, one that fails, killed and gone on with, numbers equal to the evaluation's own."""
 
+import dataclasses
 import json
 import re
+import shutil
 
 import compare_toys as toys
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from torch import nn
 
@@ -18,7 +22,7 @@ from tranh.engine.rundir import RunDir
 from tranh.families.verifier import Reading
 from tranh.metrics.network import Network
 from tranh.nn.asked import Questions
-from tranh.recipes import compare, compare_cost, evaluate, run
+from tranh.recipes import compare, compare_cost, compare_records, evaluate, run
 from tranh.recipes.enlarged import Enlarged
 from tranh.types import TranhError
 
@@ -178,6 +182,46 @@ def test_killed_at_any_point_the_same_call_goes_on(tmp_path):
     more = go((*names, "toy-mirror"), tmp_path / "broken", terms)
     assert [s["name"] for s in more["systems"]] == [*names, "toy-mirror"]
     assert [s["hash"] for s in more["systems"]][:2] == [s["hash"] for s in reference["systems"]]
+
+
+def test_a_table_goes_on_elsewhere_without_weights(whole, tmp_path):
+    """What is left of a system stands beside one that is trained here, and says where it comes from."""
+    out, value = whole
+    shutil.copytree(out / "records", tmp_path / "records")
+    assert sum(file.stat().st_size for file in (tmp_path / "records").iterdir()) < 500_000
+    names = ["toy-paint", "toy-mirror"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compare.run, "train", None)  # nothing is trained
+        patch.setattr(compare.compare_page, "machine", lambda: {"device": "another"})
+        again = go(names, tmp_path)
+    assert again["systems"] == [s for s in value["systems"] if s["name"] in names]
+    assert "toy-paint was trained and measured elsewhere" in (tmp_path / "compare.md").read_text()
+    assert (tmp_path / "curves.png").exists()
+    with Image.open(tmp_path / "samples.png") as image:
+        assert image.width == 2 * 136 + 8
+    both = go([*names, "toy-two"], tmp_path)  # and one more is trained
+    assert [s["name"] for s in both["systems"]] == [*names, "toy-two"] and not both["systems"][2]["failed"]
+    with Image.open(tmp_path / "samples.png") as image, Image.open(out / "samples.png") as reference:
+        assert image.tobytes()[: image.width] == reference.tobytes()[: reference.width]
+
+
+def test_a_record_of_other_terms_or_damaged_is_refused_before_any_work(whole, tmp_path):
+    shutil.copytree(whole[0] / "records", tmp_path / "records")
+    with pytest.raises(TranhError, match="count: 4 there, 5 here"):
+        go(["toy-paint"], tmp_path, dataclasses.replace(TERMS, count=5))
+    (tmp_path / "records" / "toy-paint.png").write_bytes(b"no picture")
+    with pytest.raises(TranhError, match="no record of a comparison"):
+        go(["toy-two", "toy-paint"], tmp_path)
+    assert not (tmp_path / "systems").exists()
+
+
+@given(st.integers(0, 700), st.integers(1, 50))
+def test_thin_curves_keep_time_and_mean(lines, points):
+    log = [{"step": i, "seconds": 0.5, "loss": float(i % 3), "lr": 1.0} for i in range(lines)]
+    few = compare_records.thin(log, points)
+    assert len(few) <= points and sum(line["seconds"] for line in few) == pytest.approx(lines / 2)
+    assert [line["step"] for line in few] == sorted({line["step"] for line in few})
+    assert not few or (few[-1]["step"] == lines - 1 and all(0 <= line["loss"] <= 2 for line in few))
 
 
 def test_own_pictures_are_judged_by_distances(tmp_path):
