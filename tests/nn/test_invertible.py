@@ -1,4 +1,4 @@
-"""Invertible maps: bases that keep volumes, a density that integrates to one, samples that follow it, guidance."""
+"""Invertible maps: bases that keep volumes, a density that integrates to one, samples that follow it."""
 
 import math
 from functools import cache
@@ -14,7 +14,6 @@ from tranh.nn.invertible import (
     cosines,
     gaussian,
     haar,
-    towards,
     unhaar,
 )
 
@@ -139,33 +138,13 @@ def test_a_token_depends_on_those_before_it_alone(backwards):
     assert torch.equal(inside, expected)
 
 
-def test_blind_tokens_see_the_prefix_alone():
-    one = block([2, 4], 5, depth=2)
-    x, prefix = torch.randn(2, 5, 6, dtype=DOUBLE), torch.randn(2, 3, 16, dtype=DOUBLE)
-    blind = torch.tensor([True, False])
-    z, log = one(x, prefix, blind)
-    plain = one(x[1:], prefix[1:])
-    torch.testing.assert_close((z[1:], log[1:]), plain)
-
-    def first(x):
-        return one(x[None], prefix[:1], blind[:1])[0].flatten()
-
-    jacobian = torch.autograd.functional.jacobian(first, x[0]).view(5, 6, 5, 6)
-    assert torch.equal(jacobian.abs().amax((1, 3)) > 1e-12, torch.eye(5).bool())
-    torch.testing.assert_close(jacobian.reshape(30, 30).slogdet()[1], log[0])
-
-
-def test_guidance_is_the_product_of_the_densities():
-    def told(mu, sigma):
-        return Told(*(torch.tensor(v, dtype=DOUBLE) for v in (mu, math.log(sigma), 0.1)))
-
-    g, line, normal = 2.5, torch.linspace(-8, 8, 20001, dtype=DOUBLE), torch.distributions.Normal
-    p = (g * normal(0.4, 0.5).log_prob(line) + (1 - g) * normal(-0.3, 0.9).log_prob(line)).softmax(0)
-    mean = (p * line).sum()
-    guided, plain = (towards(told(0.4, 0.5), told(-0.3, 0.9), scale) for scale in (g, 1.0))
-    torch.testing.assert_close(guided.mu, mean, atol=1e-6, rtol=0)
-    torch.testing.assert_close(guided.alpha.exp(), (p * (line - mean).square()).sum().sqrt(), atol=1e-6, rtol=0)
-    assert plain == told(0.4, 0.5)
+def test_no_number_is_drawn_beyond_the_limit():
+    one, prefix = block([2, 4], 5), torch.randn(2, 1, 16, dtype=DOUBLE)
+    z = 3 * torch.randn(2, 5, 6, dtype=DOUBLE)
+    with torch.no_grad():
+        free, cut = one.inverse(z, prefix), one.inverse(z, prefix, limit=2.0)
+    assert free.abs().max() > 2 and cut.abs().max() == 2
+    assert torch.equal(cut[:, 0, :2], free[:, 0, :2].clamp(-2, 2))  # nothing comes before
 
 
 def test_tails_go_there_and_back_and_cost_little():

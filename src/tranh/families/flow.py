@@ -1,8 +1,9 @@
 """A normalizing flow from captions to pictures: one invertible network, exact likelihoods, no step is approximate.
 
-It knows neither schedules nor samplers. A picture is halved by the Haar transform; the small one goes through causal
-transformers over patches (TarFlow, Zhai et al. 2024, arXiv 2412.06329; the caption in one deep block, STARFlow, Gu et
-al. 2025), the details through a convolutional map given the small one (WaveletFlow, Yu et al. 2020).
+It knows neither schedules nor samplers. A painter says what the caption alone tells of the picture; that is taken away,
+and what remains is halved by the Haar transform. The small one goes through causal transformers over patches (TarFlow,
+Zhai et al. 2024, arXiv 2412.06329; the caption in one deep block, STARFlow, Gu et al. 2025), the details through a
+convolutional map given the small one (WaveletFlow, Yu et al. 2020).
 """
 
 from __future__ import annotations
@@ -15,12 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from tranh.diffusion.sample import seeded
-from tranh.nn.asked import Questions
-from tranh.nn.coders import Layout, Shape
+from tranh.nn.coders import CaptionPrior, PatchDecoder, Shape
 from tranh.nn.groups import split_matrices
 from tranh.nn.invertible import AutoregressiveBlock, Details, coarse_to_fine, gaussian, haar, unhaar
 from tranh.nn.sequence import TextEncoder
-from tranh.nn.teacher import PatchTeacher
 from tranh.nn.transformer import patchify, unpatchify
 from tranh.types import Batch, Family, ParamGroup, Phase, Step
 
@@ -29,6 +28,12 @@ LEVEL = 2 / 255
 CLEAN, NOISY = 0, 1
 """The two densities that are learned: of pictures with uniform noise of one level (their bits are those of the 8-bit
 picture), and of pictures with Gaussian noise besides (from which samples are drawn, and the noise taken off)."""
+LIMIT = 16.0
+"""Numbers of tokens that are drawn stay within it; a picture's own are far from it. A sample could run away otherwise:
+each patch believes those before."""
+
+Context = tuple[Tensor, Tensor]
+"""What a caption tells: the picture it leads to expect (B, 3, S, S), and of each patch (B, N, hidden_size)."""
 
 
 class Flow(Family):
@@ -37,20 +42,17 @@ class Flow(Family):
     Args:
         vocab, max_len: of the tokenizer.
         text_dim, text_depth, text_heads: of the caption encoder.
-        context: tokens that queries make of its output; a reader with as many queries lends them too.
-        layout: blocks of the network that lays out what each patch shows, before any is drawn.
         image_size: side of the pictures; halvings: how often they are halved before the transformers see them;
             patch_size: of the small picture.
+        painter_depth, latent: of the painter, the decoder of a VAE (:class:`tranh.nn.coders.PatchDecoder`); its code is
+            what the caption leads to expect.
         hidden_size, num_heads: of the transformers; depths: blocks of each, from the picture towards the noise. The
             deepest reads the caption and goes from the top left; orders alternate.
         detail_width, detail_depth: of the networks for the details.
         noise: standard deviation of the Gaussian noise; clean: share of the examples that have none.
-        drop: share of examples without caption, for guidance.
-        blind: share, at first, of the noisy examples whose patches are told by the caption alone, none by another; it
-            falls to 0. What the caption says is a thousandth of what patches say of one another.
-        label_sizes: number of values of each label of a patch's thing, which the layout is asked for (see
-            :class:`tranh.nn.teacher.PatchTeacher`). Empty for data without labels.
-        guidance, temperature: of drawing, where nothing else is asked; z is drawn from N(0, temperature^2 I).
+        drop: share of examples without caption, so that pictures can be encoded without.
+        temperature: z is drawn from N(0, temperature^2 I).
+        pace: share of the learning rate for what a VAE's painter brings.
     """
 
     overfit: ClassVar[str] = "excess"  # bits of each number of the small picture, beyond those of its noise
@@ -65,37 +67,37 @@ class Flow(Family):
         text_dim: int = 256,
         text_depth: int = 3,
         text_heads: int = 4,
-        context: int = 16,
-        layout: int = 2,
         image_size: int = 64,
         halvings: int = 2,
         patch_size: int = 2,
+        painter_depth: int = 6,
+        latent: int = 16,
         hidden_size: int = 256,
         num_heads: int = 4,
-        depths: Sequence[int] = (5, 2),
+        depths: Sequence[int] = (4, 2),
         detail_width: int = 48,
         detail_depth: int = 2,
         noise: float = 0.15,
         clean: float = 0.25,
         drop: float = 0.1,
-        blind: float = 0.8,
-        label_sizes: Sequence[int] = (),
-        guidance: float = 2.0,
-        temperature: float = 0.8,
+        temperature: float = 0.7,
+        pace: float = 1.0,
     ) -> None:
         super().__init__()
         self.config = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
-        self.config |= {"depths": list(depths), "label_sizes": list(label_sizes)}
+        self.config["depths"] = list(depths)
         self.side, self.patch, self.halvings = image_size >> halvings, patch_size, halvings
-        self.noise, self.clean, self.drop, self.blind = noise, clean, drop, blind
-        self.guidance, self.temperature = guidance, temperature
+        self.noise, self.clean, self.drop = noise, clean, drop
+        self.temperature, self.pace = temperature, pace
         self.deep = max(range(len(depths)), key=lambda k: depths[k])
         self.text = TextEncoder(vocab, text_dim, text_depth, text_heads, max_len)
-        self.questions = Questions(context, text_dim, text_heads)
-        self.text_in = nn.Linear(text_dim, hidden_size)
-        length, self.told = (self.side // patch_size) ** 2, context
-        self.layout = Layout(Shape(self.side, hidden_size, layout, num_heads, patch_size, text_dim), context)
-        self.null = nn.Parameter(0.02 * torch.randn(context + length, hidden_size))
+        self.prior = CaptionPrior(text_dim, text_heads, latent)
+        length = (self.side // patch_size) ** 2
+        self.painter = PatchDecoder(
+            Shape(image_size, hidden_size, painter_depth, num_heads, patch_size << halvings, text_dim), latent
+        )
+        self.tell = nn.Sequential(nn.LayerNorm(hidden_size), nn.Linear(hidden_size, hidden_size))
+        self.null = nn.Parameter(0.02 * torch.randn(length, hidden_size))
         self.kinds = nn.Embedding(2, hidden_size)  # clean or noisy
         basis, octaves = coarse_to_fine(patch_size)
         self.basis: Tensor
@@ -111,34 +113,33 @@ class Flow(Family):
             for k, depth in enumerate(depths)
         )  # fmt: skip
         self.details = nn.ModuleList(Details(detail_width, detail_depth, hidden_size) for _ in range(halvings))
-        self.teacher = PatchTeacher(hidden_size, label_sizes)
 
-    def condition(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """Captions (B, T) as context (B, K + N, hidden_size): of the whole, then what each patch is to show."""
-        answers = self.questions(self.text(tokens, mask), mask)
-        return torch.cat([self.text_in(answers), self.layout(answers)], dim=1)
+    def condition(self, tokens: Tensor, mask: Tensor) -> Context:
+        """What captions (B, T) tell."""
+        words = self.text(tokens, mask)
+        mu, _ = self.prior((words, mask))
+        painted = self.painter.tokens(mu.to(self.null.dtype), (words, mask))
+        return self.painter.picture(painted).to(self.null.dtype), self.tell(painted)
 
-    def unconditional(self, rows: int) -> Tensor:
-        """The context of no caption."""
-        return self.null.expand(rows, -1, -1)
+    def unconditional(self, rows: int) -> Context:
+        """What no caption tells: no picture."""
+        return self.null.new_zeros(rows, 3, self._size, self._size), self.null.expand(rows, -1, -1)
 
-    def prefix(self, k: int, context: Tensor, kind: Tensor) -> Tensor:
-        """What the transformer of flow ``k`` begins with: clean or noisy, and for the deep one the caption."""
-        told = self.kinds(kind)[:, None].to(context.dtype)
-        return context[:, : self.told] + told if k == self.deep else told
+    def prefix(self, k: int, context: Context, kind: Tensor) -> Tensor:
+        """What the transformer of flow ``k`` begins with: clean or noisy, and for the deep one what the caption tells
+        of the whole."""
+        told = self.kinds(kind)[:, None].to(context[1].dtype)
+        return context[1].mean(1, keepdim=True) + told if k == self.deep else told
 
-    def patches(self, k: int, context: Tensor) -> Tensor | None:
+    def patches(self, k: int, context: Context) -> Tensor | None:
         """What flow ``k`` is told of each patch."""
-        return context[:, self.told :] if k == self.deep else None
+        return context[1] if k == self.deep else None
 
-    def forward_map(
-        self, x: Tensor, context: Tensor, kind: Tensor, blind: Tensor | None = None
-    ) -> tuple[list[Tensor], list[Tensor]]:
+    def forward_map(self, x: Tensor, context: Context, kind: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Pictures to latents.
 
         Args:
             x: (B, 3, S, S); context: of :meth:`condition`; kind: clean or noisy, int64 (B,).
-            blind: rows whose patches are told by the caption alone, bool (B,).
 
         Returns:
             latents, and log |det| of each, (B,): of the small picture's tokens (B, N, D), then of the details
@@ -147,6 +148,7 @@ class Flow(Family):
         zs: list[Tensor] = []
         logs: list[Tensor] = []
         whole = self.prefix(self.deep, context, kind)[:, -1]
+        x = x - context[0]
         for k in reversed(range(self.halvings)):
             x, fine = haar(x)
             z, log = self.details[k](fine, x / 2, whole)
@@ -155,32 +157,26 @@ class Flow(Family):
             z = patchify(x, self.patch) @ self.basis.T.to(x.dtype) / self.scale
         total = x.new_zeros(len(x)) - z.shape[1] * self.scale.log().sum()
         for k, flow in enumerate(self.flows):
-            z, log = flow(z, self.prefix(k, context, kind), blind, self.patches(k, context))
+            z, log = flow(z, self.prefix(k, context, kind), self.patches(k, context))
             total = total + log
         return [z, *zs], [total, *logs]
 
-    def inverse_map(
-        self, zs: Sequence[Tensor], context: Tensor, kind: Tensor, *, guidance: float = 1.0, other: Tensor | None = None
-    ) -> Tensor:
-        """Latents to pictures: the inverse of :meth:`forward_map`; ``guidance`` goes away from ``other``'s context."""
+    def inverse_map(self, zs: Sequence[Tensor], context: Context, kind: Tensor, limit: float = math.inf) -> Tensor:
+        """Latents to pictures: the inverse of :meth:`forward_map`, where no number of a token is beyond ``limit``."""
         z, *fine = zs
         whole = self.prefix(self.deep, context, kind)[:, -1]
         for k in reversed(range(len(self.flows))):
-            prefix, told = self.prefix(k, context, kind), self.patches(k, context)
-            if k == self.deep and other is not None and guidance != 1:
-                prefix = torch.cat([self.prefix(k, other, kind), prefix])
-                told = torch.cat([other, context])[:, self.told :]
             flow = self.flows[k]
             assert isinstance(flow, AutoregressiveBlock)
-            z = flow.inverse(z, prefix, guidance, told)
+            z = flow.inverse(z, self.prefix(k, context, kind), self.patches(k, context), limit)
         z = z * self.scale
         x = unpatchify(z @ self.basis.to(z.dtype), self.patch, self.side, self.side)
         for details, detail in zip(self.details, fine, strict=True):
             assert isinstance(details, Details)
             x = unhaar(x, details.inverse(detail, x / 2, whole))
-        return x
+        return x + context[0]
 
-    def log_prob(self, x: Tensor, context: Tensor, kind: Tensor) -> Tensor:
+    def log_prob(self, x: Tensor, context: Context, kind: Tensor) -> Tensor:
         """log p(x | context) of each picture, (B,), in nats: exact."""
         zs, logs = self.forward_map(x, context, kind)
         return torch.stack([gaussian(z) + log for z, log in zip(zs, logs, strict=True)]).sum(0)
@@ -195,22 +191,22 @@ class Flow(Family):
         share = min(max(1, round(self.clean * B)), B - 1)  # each batch holds both
         kind = torch.where(torch.arange(B, device=images.device) < share, CLEAN, NOISY)
         dropped = rand(B) < self.drop
-        context = self.condition(batch.tokens, batch.mask)
-        context = torch.where(dropped[:, None, None], self.null.to(context.dtype), context)
+        picture, told = self.condition(batch.tokens, batch.mask)
+        context = (
+            torch.where(dropped.view(-1, 1, 1, 1), 0.0, picture),
+            torch.where(dropped.view(-1, 1, 1), self.null.to(told.dtype), told),
+        )
         grain = torch.randn(images.shape, generator=g, device=g.device).to(images.device)
         x = images + LEVEL * (rand(*images.shape) - 0.5) + self.noise * kind.view(-1, 1, 1, 1) * grain
-        blind = (rand(B) < self.blind * (1 - phase.progress)) & (kind == NOISY)
-        zs, logs = self.forward_map(x, context, kind, blind)
-        laid_out = context[:, self.told :].transpose(1, 2).unflatten(2, (self.side // self.patch, -1))
+        zs, logs = self.forward_map(x, context, kind)
         sizes = [z[0].numel() for z in zs]
         each = torch.stack([_bits(gaussian(z) + log, n) for z, log, n in zip(zs, logs, sizes, strict=True)], dim=1)
         pull = torch.where(kind == CLEAN, LEVEL / math.sqrt(12) / self.noise, 1.0)
         of_noise = math.log2(math.sqrt(2 * math.pi * math.e * (self.noise**2 + LEVEL**2 / 12)) / LEVEL)
         # The small picture counts as much as the many details. Gradients grow as noise falls: without the factor
         # clean pictures would leave nothing of what the noisy ones teach.
-        bits = (pull * each.mean(1)).mean()
         return {
-            "loss": self.teacher.loss(bits, [laid_out], batch.labels.get("patches"), ~dropped, phase.progress),
+            "loss": (pull * each.mean(1)).mean(),
             "bits": ((each * each.new_tensor(sizes)).sum(1) / sum(sizes))[:share].mean().detach(),
             "excess": (each[share:, 0] - of_noise).mean().detach(),
         }
@@ -228,11 +224,15 @@ class Flow(Family):
         yield _bits(self.log_prob(images + LEVEL * u, context, kind), images[0].numel())
 
     def param_groups(self, phase: str) -> list[ParamGroup]:
-        return split_matrices(self)
+        parts: dict[nn.Module, float] = dict.fromkeys((self.text, self.prior, self.painter), self.pace)
+        parts |= dict.fromkeys((self.tell, self.kinds, self.flows, self.details), 1.0)
+        groups = [(group, pace) for part, pace in parts.items() for group in split_matrices(part)]
+        own = [ParamGroup(g.params, g.optimizer, pace, g.weight_decay) for g, pace in groups]
+        return [*own, ParamGroup([self.null])]
 
     def adopt(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Weights of another flow, or what reads captions in a reader: what fits is taken over."""
-        return self.fitting(tensors)
+        """Weights of another flow, or what reads and paints in a VAE."""
+        return self.fitting({k.replace("decoder.", "painter.", 1): v for k, v in tensors.items()})
 
     def encode(self, images: Tensor) -> Tensor:
         """Pictures (B, 3, S, S) as latents (B, 3 S S), of the density of noisy pictures without a caption: there
@@ -268,25 +268,25 @@ class Flow(Family):
         guidance: float | None = None,
         away: tuple[Tensor, Tensor] | None = None,
     ) -> Iterator[Step]:
-        """Pictures of B captions: a sample of the noisy density, then the same without its noise."""
+        """Pictures of B captions: a sample of the noisy density, then the same without its noise. It has no use for
+        ``steps``, ``guidance`` and ``away``."""
         device, B = tokens.device, len(tokens)
-        scale = self.guidance if guidance is None else guidance
         z = seeded(seeds, (3 * self.side**2,), device)() * self.temperature
         with torch.autocast(device.type, enabled=False):
             context = self.condition(tokens, mask)
-            other = self.unconditional(B) if away is None else self.condition(*away).expand(B, -1, -1)
             small, *fine = self.apart(torch.cat([z, z.new_zeros(B, 3 * self._size**2 - z.shape[1])], dim=1))
-            x = self.inverse_map([small, *fine], context, self._noisy(z), guidance=scale, other=other)
+            x = self.inverse_map([small, *fine], context, self._noisy(z), LIMIT)
         yield Step(1, 2, self.noise / (1 + self.noise), x, x)
         with torch.autocast(device.type, enabled=False):
             x = self.denoise(x, context).clamp(-1, 1)
         yield Step(2, 2, 0.0, x, x)
 
-    def denoise(self, x: Tensor, context: Tensor) -> Tensor:
+    def denoise(self, x: Tensor, context: Context) -> Tensor:
         """The mean of the clean pictures a noisy one may come from, x + sigma^2 grad log p(x) (Tweedie)."""
+        known = (context[0].detach(), context[1].detach())
         with torch.enable_grad():
             x = x.detach().requires_grad_()
-            (score,) = torch.autograd.grad(self.log_prob(x, context.detach(), self._noisy(x)).sum(), x)
+            (score,) = torch.autograd.grad(self.log_prob(x, known, self._noisy(x)).sum(), x)
         return (x + self.noise**2 * score).detach()
 
     @property

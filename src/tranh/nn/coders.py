@@ -252,32 +252,6 @@ class PatchDecoder(nn.Module):
         return unpatchify(self.out(self.norm(tokens)), self.patch, self.size, self.size)
 
 
-class Layout(nn.Module):
-    """What each patch of a picture is to show, by what a caption says alone: patches that attend to answers about the
-    caption, and :class:`Spots`.
-
-    Args:
-        shape: ``context`` is the width of the answers; answers: how many there are.
-    """
-
-    def __init__(self, shape: Shape, answers: int) -> None:
-        super().__init__()
-        self.trunk = _Trunk(shape)
-        grid, width = self.trunk.grid, shape.width
-        self.places = nn.Parameter(0.02 * torch.randn(grid**2, width))
-        self.told = nn.Linear(shape.context, width)
-        self.vec = nn.Sequential(nn.Linear(answers * shape.context, width), nn.SiLU(), nn.Linear(width, width))
-        self.spots = Spots(width, grid)
-        self.norm = nn.LayerNorm(width)
-
-    def forward(self, answers: Tensor) -> Tensor:
-        """Answers (B, K, context) -> patches (B, grid^2, width)."""
-        vec = self.vec(answers.flatten(1))
-        mask = torch.ones(answers.shape[:2], dtype=torch.bool, device=answers.device)
-        found: Tensor = self.norm(self.trunk(self.places + self.spots(vec), self.told(answers), mask, vec))
-        return found
-
-
 class CaptionPrior(nn.Module):
     """p(z | caption): learned questions look over the caption's tokens; starts as N(0, I)."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -75,9 +75,6 @@ class Told:
         """From numbers without bounds."""
         return cls(shift, STEEP * torch.tanh(alpha / STEEP), TAILS[0] + (TAILS[1] - TAILS[0]) * torch.sigmoid(delta))
 
-    def __getitem__(self, rows: slice) -> Told:
-        return Told(self.mu[rows], self.alpha[rows], self.delta[rows])
-
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """z, and log dz/dx of each number."""
         v = self.delta * (x - self.mu) * (-self.alpha).exp()
@@ -86,23 +83,6 @@ class Told:
     def inverse(self, z: Tensor) -> Tensor:
         """x of z."""
         return self.mu + (self.delta * z).sinh() / self.delta * self.alpha.exp()
-
-
-def towards(conditional: Told, other: Told, guidance: float) -> Told:
-    """Classifier-free guidance of Gaussians: p_c^g p_u^(1 - g) is one again (STARFlow, Gu et al. 2025, section 3.4).
-
-    Args:
-        conditional, other: with the caption and without; tails stay those of the first.
-        guidance: g; 1 is none.
-
-    Returns:
-        mu_c + w s / (1 + w - w s) (mu_c - mu_u) and the log of sigma_c / sqrt(1 + w - w s), with w = g - 1 and
-        s = sigma_c^2 / sigma_u^2, at most 1, where the product is still a density.
-    """
-    c, u, w = conditional, other, guidance - 1
-    s = (2 * (c.alpha - u.alpha)).exp().clamp(max=1.0)
-    sharper = 1 + w - w * s
-    return replace(c, mu=c.mu + w * s / sharper * (c.mu - u.mu), alpha=c.alpha - 0.5 * sharper.log())
 
 
 class Octave(nn.Module):
@@ -163,20 +143,15 @@ class AutoregressiveBlock(nn.Module):
         known = self.positions[here] + prefix[:, -1:]
         return e + (known if told is None else known + told[:, here]).to(e.dtype)
 
-    def forward(
-        self, x: Tensor, prefix: Tensor, blind: Tensor | None = None, told: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, prefix: Tensor, told: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """z (B, N, D) and log |det dz/dx|, (B,).
 
         Args:
             x: tokens (B, N, D); prefix: (B, K, dim), K >= 1.
-            blind: bool (B,), rows whose tokens see the prefix alone, none of one another: a density as well.
             told: (B, N, dim), what is told of each token besides; in the order they come.
         """
         x = x.flip(1) if self.backwards else x
         before = F.pad(x[:, :-1], (0, 0, 1, 0))
-        if blind is not None:
-            before = torch.where(blind[:, None, None], 0.0, before)
         e = self.slots(before, prefix, told)
         h = self.transformer(torch.cat([prefix.to(e.dtype), e], dim=1))[:, prefix.shape[1] :]  # (B, N, dim)
         pairs = []
@@ -186,30 +161,27 @@ class AutoregressiveBlock(nn.Module):
         z, log = (torch.cat(parts, dim=-1) for parts in zip(*pairs, strict=True))
         return z.flip(1) if self.backwards else z, log.flatten(1).sum(1)
 
-    def inverse(self, z: Tensor, prefix: Tensor, guidance: float = 1.0, told: Tensor | None = None) -> Tensor:
+    def inverse(self, z: Tensor, prefix: Tensor, told: Tensor | None = None, limit: float = math.inf) -> Tensor:
         """x of z (B, N, D), token by token; keys and values of those before are kept.
 
         Args:
-            prefix: (B, K, dim); or (2 B, K, dim), without the caption and with it, for ``guidance``.
-            told: as for :meth:`forward`, with as many rows as the prefix.
+            prefix, told: as for :meth:`forward`.
+            limit: numbers beyond it are cut to it, before the next token believes them.
         """
         z = z.flip(1) if self.backwards else z
-        B, both = len(z), len(prefix) // len(z)
-        cache = self.transformer.new_cache(len(prefix), prefix.shape[1] + self.length, prefix.dtype, prefix.device)
+        cache = self.transformer.new_cache(len(z), prefix.shape[1] + self.length, prefix.dtype, prefix.device)
         self.transformer.extend(prefix, cache)
-        done = [torch.zeros_like(z[:, :1])]
+        before, done = torch.zeros_like(z[:, :1]), []
         for i in range(self.length):
             x = z[:, i : i + 1, :0]
-            before = done[-1].repeat(both, 1, 1)
             h = self.transformer.extend(self.slots(before, prefix, told, i), cache)  # (B, 1, dim)
             for octave in self.octaves:
                 assert isinstance(octave, Octave)
-                how = octave(h, x.repeat(both, 1, 1), before)
-                if both == 2:
-                    how = towards(how[B:], how[:B], guidance)
-                x = torch.cat([x, how.inverse(z[:, i : i + 1, octave.own])], dim=-1)
+                found = octave(h, x, before).inverse(z[:, i : i + 1, octave.own])
+                x = torch.cat([x, found.clamp(-limit, limit)], dim=-1)
+            before = x
             done.append(x)
-        out = torch.cat(done[1:], dim=1)
+        out = torch.cat(done, dim=1)
         return out.flip(1) if self.backwards else out
 
 
