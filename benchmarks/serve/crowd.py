@@ -5,7 +5,8 @@
 A server with a stand-in for a model has room for 16 running jobs and 256 waiting ones. In each round every client
 orders a picture in the same moment, on a connection of its own. Told are: how many were accepted and how many refused
 with 429 and Retry-After, whether anything else was answered, how long /healthz took meanwhile, and the memory and open
-descriptors of the server after each round: they must not grow.
+descriptors of the server after each round: they must not grow. Health is asked by a process of its own: one that opens
+a thousand connections is late itself.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import multiprocessing
 import os
 import resource
 import shutil
@@ -22,6 +24,7 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -42,38 +45,46 @@ async def ask(port: int, method: str, path: str, body: bytes = b"") -> tuple[int
     return int(first.split()[1]), headers, content
 
 
-class Round:
-    """What the clients of one round saw."""
+async def client(port: int, k: int, answers: Counter[str]) -> None:
+    body = json.dumps({"request": {"prompt": f"picture {k}", "seed": k}}).encode()
+    try:
+        status, headers, _ = await ask(port, "POST", "/api/jobs", body)
+    except (OSError, IndexError, ValueError) as error:
+        answers[type(error).__name__] += 1
+        return
+    fine = status != 429 or headers.get("retry-after", "").isdigit()
+    answers[str(status) if fine else "429 without Retry-After"] += 1
 
-    def __init__(self) -> None:
-        self.answers: Counter[str] = Counter()
-        self.health: list[float] = []
-        self.over = False
 
-    async def client(self, port: int, k: int) -> None:
-        body = json.dumps({"request": {"prompt": f"picture {k}", "seed": k}}).encode()
-        try:
-            status, headers, _ = await ask(port, "POST", "/api/jobs", body)
-        except (OSError, IndexError, ValueError) as error:
-            self.answers[type(error).__name__] += 1
-            return
-        fine = status != 429 or headers.get("retry-after", "").isdigit()
-        self.answers[str(status) if fine else "429 without Retry-After"] += 1
+def doctor(port: int, over: Any, told: Any) -> None:
+    """Ask for health until it is over, and tell how long each answer took."""
 
-    async def doctor(self, port: int) -> None:
-        while not self.over:
+    async def visits() -> list[tuple[int, float]]:
+        found = []
+        while not over.is_set():
             begun = time.perf_counter()
             status, _, _ = await ask(port, "GET", "/healthz")
-            self.health.append(time.perf_counter() - begun)
-            self.answers[f"healthz {status}"] += 1
-            await asyncio.sleep(0.05)
+            found.append((status, time.perf_counter() - begun))
+            await asyncio.sleep(0.02)
+        return found
 
-    async def run(self, port: int, clients: int) -> None:
-        health = asyncio.create_task(self.doctor(port))
-        await asyncio.sleep(0.3)
-        await asyncio.gather(*(self.client(port, k) for k in range(clients)))
-        self.over = True
-        await health
+    told.put(asyncio.run(visits()))
+
+
+async def crowd(port: int, clients: int) -> tuple[Counter[str], list[float]]:
+    """What the clients of one round were answered, and the seconds that health took meanwhile."""
+    away = multiprocessing.get_context("spawn")
+    over, told = away.Event(), away.Queue()
+    process = away.Process(target=doctor, args=(port, over, told))
+    process.start()
+    await asyncio.sleep(1.5)
+    answers: Counter[str] = Counter()
+    await asyncio.gather(*(client(port, k, answers) for k in range(clients)))
+    over.set()
+    found = await asyncio.to_thread(told.get)
+    process.join()
+    answers.update(f"healthz {status}" for status, _ in found)
+    return answers, [seconds for _, seconds in found]
 
 
 def footprint(pid: int) -> tuple[float, int]:
@@ -108,13 +119,12 @@ async def measure(port: int, pid: int, clients: int, rounds: int) -> None:
     memory, descriptors = footprint(pid)
     print(f"| before | | | {memory:.0f} | {descriptors} |", flush=True)
     for k in range(rounds):
-        one = Round()
-        await one.run(port, clients)
+        told, health = await crowd(port, clients)
         await idle(port)
         await asyncio.sleep(1)
         memory, descriptors = footprint(pid)
-        answers = ", ".join(f"{count} x {what}" for what, count in sorted(one.answers.items()))
-        ms = 1000 * np.array(one.health)
+        answers = ", ".join(f"{count} x {what}" for what, count in sorted(told.items()))
+        ms = 1000 * np.array(health)
         print(
             f"| {k + 1} | {answers} | {np.median(ms):.0f}, {ms.max():.0f} | {memory:.0f} | {descriptors} |", flush=True
         )

@@ -22,7 +22,7 @@ SUFFIXES = {".png": "PNG", ".webp": "WEBP", ".jpg": "JPEG", ".jpeg": "JPEG"}
 """What a file may be called, and the format (Pillow's name) it is then written in."""
 
 OPTIONS: Mapping[str, dict[str, Any]] = {
-    "PNG": {"optimize": True},
+    "PNG": {"compress_level": 4},  # a hundredth or two more bytes than at most, in an eighth of the time
     "WEBP": {"lossless": True, "method": 4},
     "JPEG": {"quality": 95, "subsampling": 0},
 }

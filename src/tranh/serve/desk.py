@@ -111,7 +111,8 @@ class Desk:
                 return self.job(known, owner)
         record = Record(uuid.uuid4().hex, owner, order, "queued", time.time())
         within = self.deadline if within is None else within
-        return self.job(self._runner.accept(record, self._ready(record), within, idempotency), owner)
+        id = self._runner.accept(record, self._ready(record), within, idempotency)
+        return self._runner.seen(record) if id == record.id else self.job(id, owner)
 
     def job(self, id: str, owner: str = "") -> Record:
         """Where an order stands.
