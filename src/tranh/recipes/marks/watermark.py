@@ -140,18 +140,20 @@ def _blocks(grey: Array) -> Array:
     """The marked coefficients of every whole block: (H, W) -> (H / 8, W / 8, 14)."""
     rows, columns = grey.shape[0] // BLOCK, grey.shape[1] // BLOCK
     cut = grey[: rows * BLOCK, : columns * BLOCK].reshape(rows, BLOCK, columns, BLOCK)
-    across = np.einsum("iyjx,vx->iyjv", cut, WAVES[:HIGHEST])
-    whole = np.einsum("iyjv,uy->ijuv", across, WAVES[:HIGHEST])
-    return whole[:, :, FREQUENCIES[:, 0], FREQUENCIES[:, 1]]
+    across = cut.reshape(-1, BLOCK) @ WAVES[:HIGHEST].T  # (i y j, v)
+    turned = across.reshape(rows, BLOCK, columns, HIGHEST).transpose(0, 2, 3, 1)  # (i, j, v, y)
+    whole = turned.reshape(-1, BLOCK) @ WAVES[:HIGHEST].T  # (i j v, u)
+    found: Array = whole.reshape(rows, columns, HIGHEST, HIGHEST)[:, :, FREQUENCIES[:, 1], FREQUENCIES[:, 0]]
+    return found
 
 
 def _spread(change: Array, shape: tuple[int, ...]) -> Array:
     """The picture (H, W) of changes of coefficients (H / 8, W / 8, 14)."""
     rows, columns = change.shape[:2]
     whole = np.zeros((rows, columns, HIGHEST, HIGHEST))
-    whole[:, :, FREQUENCIES[:, 0], FREQUENCIES[:, 1]] = change
-    down = np.einsum("ijuv,uy->iyjv", whole, WAVES[:HIGHEST])
-    drawn = np.einsum("iyjv,vx->iyjx", down, WAVES[:HIGHEST])
+    whole[:, :, FREQUENCIES[:, 1], FREQUENCIES[:, 0]] = change  # (i, j, v, u)
+    down = (whole.reshape(-1, HIGHEST) @ WAVES[:HIGHEST]).reshape(rows, columns, HIGHEST, BLOCK)  # (i, j, v, y)
+    drawn = down.transpose(0, 3, 1, 2).reshape(-1, HIGHEST) @ WAVES[:HIGHEST]  # (i y j, x)
     out = np.zeros(shape)
     out[: rows * BLOCK, : columns * BLOCK] = drawn.reshape(rows * BLOCK, columns * BLOCK)
     return out
