@@ -99,17 +99,19 @@ def test_the_generator_is_pulled_by_discriminator_and_clip_and_only_it_gets_grad
         own = {id(p) for g in family.param_groups("generator") for p in g.params}
         for p in family.parameters():
             p.requires_grad_(id(p) in own)
-        family(batch(), phase("generator"))["loss"].backward()
+        family(batch(), phase("generator", 50))["loss"].backward()
         for p in family.parameters():
             assert (p.grad is not None and bool(p.grad.any())) == (id(p) in own)
 
 
-def test_the_anchor_lifts_and_clip_is_optional():
-    family = tiny(anchor_until=0.5, match=0.0)
+def test_the_anchor_lifts_as_trust_grows_and_clip_is_optional():
+    family = tiny(anchor_until=0.5, match=0.0, trust=0.5)
     assert family.parents == () and tiny().parents == ("clip",)
     with torch.no_grad():
         early, late = (family(batch(), phase("generator", step)) for step in (0, 60))
-    assert float(early["loss"]) != float(late["loss"]) and float(late["loss"]) == float(late["fool"])
+        free = tiny(anchor=0.0, match=0.0)(batch(), phase("generator", 0))
+    assert float(early["loss"]) > 0 == float(free["loss"])  # at first the anchor alone says anything
+    assert float(late["loss"]) == pytest.approx(0.5 * 0.6 * float(late["fool"]))
 
 
 def test_the_doctor_lets_it_start():

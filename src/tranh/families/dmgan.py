@@ -66,6 +66,8 @@ class DmGan(Family):
         match: weight of the matching loss through the frozen CLIP.
         anchor, anchor_until: as in ``gan``: weight of the distance to the true picture at the start, on every stage,
             and the share of the run where it would be 0.
+        trust: weight of fooling the judges at the end of a run; it grows from 0, for judges that have seen nothing yet
+            teach noise.
         pace: share of the learning rate for what a VAE's painter brings; two time scales (Heusel et al. 2017), so that
             judges and refinements that know nothing yet do not spoil what is painted well.
     """
@@ -100,13 +102,14 @@ class DmGan(Family):
         match: float = 0.2,
         anchor: float = 40.0,
         anchor_until: float = 1.25,
+        trust: float = 1.0,
         pace: float = 1.0,
     ) -> None:
         super().__init__()
         self.config = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
         self.config["widths"] = list(widths)
         self.noise, self.penalty, self.match, self.augmentation = noise, penalty, match, augmentation
-        self.anchor, self.anchor_until, self.pace = anchor, anchor_until, pace
+        self.anchor, self.anchor_until, self.trust, self.pace = anchor, anchor_until, trust, pace
         self.parents = ("clip",) if match else ()
         sides = [image_size >> k for k in reversed(range(len(widths)))]
         self.sides = sides
@@ -121,7 +124,7 @@ class DmGan(Family):
             nn.Sequential(ChannelNorm(width), nn.Conv2d(width, 12, 3, padding=1)) for width in widths
         )
         for head in self.heads:
-            nn.init.normal_(head[1].weight, std=0.01)  # type: ignore[index]
+            nn.init.normal_(head[1].weight, std=1e-4)  # type: ignore[index]  # at first the picture is the painter's
             nn.init.zeros_(head[1].bias)  # type: ignore[index]
         self.critics = nn.ModuleList(
             Critic(
@@ -211,7 +214,7 @@ class DmGan(Family):
             seen = critic.see(fake)
             fooled.append(0.5 * (F.softplus(-alone(seen)) + F.softplus(-critic.judge(seen, told, mask))).mean())
         fool, divergence = torch.stack(fooled).sum(), kl.mean()
-        loss = fool + self.augmentation * divergence
+        loss = self.trust * phase.progress * fool + self.augmentation * divergence
         figures = {"fool": fool.detach(), "augmentation": divergence.detach()}
         weight = self.anchor * max(0.0, 1 - phase.progress / self.anchor_until)
         if weight > 0:

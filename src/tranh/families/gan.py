@@ -41,6 +41,8 @@ class Gan(Family):
         anchor: weight, at the start, of the distance of what is made, in the mean over noise, to the true pictures; it
             would be 0 at ``anchor_until``, a share of the run. It keeps things where they are and in their colour, and
             every pixel from what the discriminator does not look at.
+        trust: weight of fooling the judges at the end of a run; it grows from 0, for judges that have seen nothing yet
+            teach noise.
         pace: share of the learning rate for the generator; below 1 it moves slower than its judge (two time scales,
             Heusel et al. 2017), and stays near the painter it began from.
     """
@@ -74,13 +76,14 @@ class Gan(Family):
         match: float = 0.2,
         anchor: float = 40.0,
         anchor_until: float = 1.25,
+        trust: float = 1.0,
         pace: float = 1.0,
     ) -> None:
         super().__init__()
         self.config = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
         self.parents = ("clip",) if match else ()
         self.noise, self.match, self.penalty = noise, match, penalty
-        self.anchor, self.anchor_until, self.pace = anchor, anchor_until, pace
+        self.anchor, self.anchor_until, self.trust, self.pace = anchor, anchor_until, trust, pace
         self.text = TextEncoder(vocab, text_dim, text_depth, text_heads, max_len)
         self.prior = CaptionPrior(text_dim, text_heads, noise)
         self.generator = PatchDecoder(Shape(image_size, dim, depth, heads, patch, text_dim), noise)
@@ -139,7 +142,8 @@ class Gan(Family):
         with torch.no_grad():
             again = self.make(told, batch.mask, _randn(phase, len(batch), self.noise))
             right = self.critic.judge(self.critic.see(real), told, batch.mask)
-        loss = fool = ahead(self.critic.judge(self.critic.see(fake), told, batch.mask), right)
+        fool = ahead(self.critic.judge(self.critic.see(fake), told, batch.mask), right)
+        loss = self.trust * phase.progress * fool
         figures = {"fool": fool.detach()}
         weight = self.anchor * max(0.0, 1 - phase.progress / self.anchor_until)
         if weight > 0:
