@@ -51,7 +51,8 @@ def main() -> None:
     parser.add_argument("--peak", nargs=2, metavar=("FOLDER", "OUT"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.peak:
-        peak(*args.peak, args.workers)
+        folder, out = args.peak
+        peak(folder, out, args.workers)
         return
     counts = [int(count) for count in args.counts.split(",")]
     peaks = []

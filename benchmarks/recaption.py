@@ -25,7 +25,6 @@ from tranh.data.scenes.draw import render
 from tranh.data.scenes.layout import scene
 from tranh.data.scenes.source import say
 from tranh.engine.progress import show
-from tranh.metrics.interval import Interval
 from tranh.metrics.report import percent
 from tranh.recipes import evaluate, models, recaption, run
 from tranh.recipes.expander import Expansion
@@ -104,7 +103,7 @@ def main() -> None:
                 )
             )  # fmt: skip
             for row in value["scores"]:
-                numbers = " | ".join(percent(Interval(**row[what])) for what in ("facts", "exact"))
+                numbers = " | ".join(percent(row[what]) for what in ("facts", "exact"))
                 print(f"| {data.name} | {asked} | {row['language']} | {numbers} |", flush=True)
 
 

@@ -106,7 +106,8 @@ class Bench:
             return
         value = seen.most_common(1)[0][0]
         named = lexicon.words(group, value)[0].form()
-        for figure, how in (("without", {}), ("with", {"negative_prompt": named})):
+        asked: tuple[tuple[str, dict[str, Any]], ...] = (("without", {}), ("with", {"negative_prompt": named}))
+        for figure, how in asked:
             readings = self.judge.read(x := self.draw(prompt, 1000 * number + 500, **how))
             self.add(f"negative, {figure}", [shows(one, group, value) for one in readings])
             self.add(f"negative, {figure}: the prompt's facts", [

@@ -52,7 +52,7 @@ def main() -> None:
     print("| wear | PSNR before, dB | after, dB | gained |\n|---|--:|--:|--:|")
     for kind in WEAR:
         poor = worn(true, kind, g)
-        mended = torch.cat([model.restore(some) for some in poor.split(8)])
+        mended = torch.cat([model.restore(some) for some in torch.split(poor, 8)])
         before, after = (psnr(x, true).clamp(max=60).tolist() for x in (poor, mended))
         one = {"before": bootstrap(before), "after": bootstrap(after), "gained": paired(before, after)}
         told[kind] = {name: asdict(interval) for name, interval in one.items()}
@@ -62,8 +62,8 @@ def main() -> None:
     corners = degrade.held(len(true), g)
     ground = 2 * torch.rand(len(true), 3, generator=g) - 1
     seen = degrade.skew(true, corners, ground)
-    off = (torch.cat([model.corners(some) for some in seen.split(8)]) - corners).abs().mean((1, 2)) / 2
-    straight = torch.cat([straightened(model, some)[0] for some in seen.split(8)])
+    off = (torch.cat([model.corners(some) for some in torch.split(seen, 8)]) - corners).abs().mean((1, 2)) / 2
+    straight = torch.cat([straightened(model, some)[0] for some in torch.split(seen, 8)])
     left = degrade.unskew(seen, corners)
     told["corners"] = {"off by, share of a side": asdict(bootstrap(off.tolist()))}
     told["straightened"] = {

@@ -53,7 +53,8 @@ def main() -> None:
     system, judge = models.load(told.model), Judge(models.load(models.JUDGE))
     if told.beside:
         system.beside = models.load(told.beside)
-    tallies, shown, refused, asked = {op: Tally() for op in (*ops, "all")}, [], 0, 0
+    tallies, refused, asked = {op: Tally() for op in (*ops, "all")}, 0, 0
+    shown: list[Any] = []
     for k, case in enumerate(cases(judge, told.count, system, level=told.level, size=told.size, seed=told.seed)):
         draw, op = generator("instruct", told.seed, case.key), ops[k % len(ops)]
         pair = next((p for _ in range(40) if (p := changed(case.scene, op, draw)) is not None), None)

@@ -13,10 +13,14 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
+from tranh.data.scenes.emblems import render_view, view
 from tranh.engine.sheet import sheet
 from tranh.files import read_json, replacing, write_json
 from tranh.metrics.interval import bootstrap, paired, wilson
@@ -40,7 +44,7 @@ parser.add_argument("--model", default="tranh-1")
 parser.add_argument("--out", type=Path, default=Path("runs/personalise"))
 
 
-def teach(system, name, index, args):
+def teach(system: Any, name: str, index: int, args: argparse.Namespace) -> tuple[float | None, Estimate | None]:
     """The subject on the shelf, and how long it took (None if it was there)."""
     shelf = args.out / "subjects"
     if (shelf / name).exists():
@@ -54,7 +58,7 @@ def teach(system, name, index, args):
     return time.perf_counter() - begun, estimate
 
 
-def draw(system, texts, seed):
+def draw(system: Any, texts: Sequence[str], seed: int) -> Tensor:
     """One picture of each prompt at the decoder's own size."""
     told = [system.understand(text).text for text in texts]
     drawn = []
@@ -64,7 +68,9 @@ def draw(system, texts, seed):
     return torch.cat(drawn)
 
 
-def one(system, judge, recognise, name, index, args):
+def one(
+    system: Any, judge: Judge, recognise: subject_cases.Recogniser, name: str, index: int, args: argparse.Namespace
+) -> dict[str, Any]:
     """Teach and judge an emblem; its figures as JSON."""
     seconds, estimate = teach(system, name, index, args)
     asked = subject_cases.prompts(name, args.prompts, args.seed)
@@ -73,7 +79,7 @@ def one(system, judge, recognise, name, index, args):
     plain = draw(system, [a.known for a in asked], args.seed)
     found = [subject_cases.seen(judge, recognise, index, a, x) for a, x in zip(asked, drawn)]
     base = [subject_cases.facts_right(judge, a, x) for a, x in zip(asked, plain)]
-    given = subject_cases.render_view(subject_cases.view((index,), 0, "train"), 64)
+    given = render_view(view((index,), 0, "train"), 64)
     words = ["given", *(f"{'+' if s.recognised else '-'} {a.text}"[:70] for s, a in zip(found, asked))]
     with replacing(args.out / f"{name}.png") as part:
         sheet(torch.cat([to_images(given[None]), drawn]), words, columns=7, side=128).save(part, "PNG")
@@ -87,7 +93,9 @@ def one(system, judge, recognise, name, index, args):
     }
 
 
-def both(system, recognise, names, args):
+def both(
+    system: Any, recognise: subject_cases.Recogniser, names: Sequence[str], args: argparse.Namespace
+) -> list[list[bool]]:
     """Prompts with two subjects: how often each is recognised, and both."""
     out = []
     for k, first in enumerate(names[:-1]):
@@ -97,7 +105,7 @@ def both(system, recognise, names, args):
     return out
 
 
-def main(args):
+def main(args: argparse.Namespace) -> None:
     system, judge = models.load(args.model), Judge(models.verifier())
     names, results, recognise = NAMES[: args.count], [], subject_cases.Recogniser()
     right = recognise.on_renders(args.renders, range(len(names)))

@@ -168,7 +168,9 @@ def main() -> None:
         system.beside = models.load(told.beside)
     kept: dict[str, list[Edited]] = defaultdict(list)
     seams: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    equal, shown, k = [], [], 0
+    equal: list[bool] = []
+    shown: list[Any] = []
+    k = 0
     names = (*TASKS, "beyond", "again")
     for case in cases(judge, told.count, system, level=told.level, size=told.size, seed=told.seed):
         draw, name = generator("redraw", told.seed, case.key), names[k % len(names)]

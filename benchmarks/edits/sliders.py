@@ -49,7 +49,8 @@ def log_odds(judge: Judge, images: Tensor, group: str, more: str, less: str) -> 
     best = cells[:, :, 0].flatten(1).argmax(1)
     seen = fields.movedim(2, -1).flatten(1, 3)[torch.arange(len(images)), best]  # (B, words)
     words = list(THING_FIELDS[group])
-    return seen[:, words.index(more)] - seen[:, words.index(less)]
+    odds: Tensor = seen[:, words.index(more)] - seen[:, words.index(less)]
+    return odds
 
 
 def monotone(odds: Tensor) -> bool:

@@ -75,7 +75,9 @@ def changed(scene: Scene, number: int) -> tuple[Scene, tuple[Fact, ...]] | None:
         if group == "setting":
             after = replace(scene, setting=value)
         else:
-            after = replace(scene, things=(replace(scene.things[0], **{group: value}), *scene.things[1:]))
+            after = replace(
+                scene, things=(replace(scene.things[0], **dict[str, Any]({group: value})), *scene.things[1:])
+            )
         if canonical(after) != after or (group == "kind" and scene.things[0].expression is not None):
             continue
         new = tuple(fact for fact in visible(after) if fact not in visible(scene))
@@ -101,7 +103,7 @@ class Bench:
     def asked(self, case: Case, **how: Any) -> Request:
         """The request of an edit of a case."""
         said = case.caption if self.told else ""
-        told = {
+        told: dict[str, Any] = {
             "prompt": "",
             "image": pictures(case.image[None])[0],
             "source": said,
@@ -238,7 +240,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     if unknown := set(parts) - set(PARTS):
         parser.error(f"no such part: {', '.join(unknown)}; there are {', '.join(PARTS)}")
     system, judge = models.load(args.model), Judge(models.verifier())
-    bench, kept = Bench(system, judge, args.words == "yes", args.each, args.size), []
+    bench = Bench(system, judge, args.words == "yes", args.each, args.size)
+    kept: list[Any] = []
     for number, case in enumerate(cases(judge, args.count, system, level=args.level, size=args.size, seed=args.seed)):
         if "reconstruct" in parts:
             bench.reconstruct(case)

@@ -120,7 +120,7 @@ def pair(case: Case, side: int) -> tuple[Tensor | None, Tensor]:
 
 def judged(
     to: dict[str, list[float]], case: Case, true: Tensor | None, small: Tensor, x: Tensor, judge: Judge,
-    tile: tuple[int, ...],
+    tile: tuple[int, int],
 ) -> None:  # fmt: skip
     """Add what there is to say of one large picture."""
     again = F.avg_pool2d(x, FACTOR)

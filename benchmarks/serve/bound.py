@@ -47,7 +47,7 @@ def network(system: Any, repeats: int) -> dict[int, float]:
     with torch.no_grad(), system.computing():
         told = {n: system.decoder.pair_context(tokens.expand(n, -1), mask.expand(n, -1), None) for n in BATCHES}
         for _, n in itertools.product(range(repeats + 1), BATCHES):
-            spent[n].append(timed(lambda n=n: system.decoder.denoise(noise[: 2 * n], t[: 2 * n], *told[n]))[0] / n)
+            spent[n].append(timed(partial(system.decoder.denoise, noise[: 2 * n], t[: 2 * n], *told[n]))[0] / n)
     best = {n: min(each[1:]) for n, each in spent.items()}  # the first is warm-up
     return {n: best[1] / each for n, each in best.items()}
 
@@ -121,7 +121,7 @@ def together(system: Any, requests: list[Request], exact: bool) -> Run:
         networks = Networks(doors)
 
         def work() -> None:
-            jobs = [engine.submit(lambda r=r: served.run("generate", r), served.cost("generate", r)) for r in requests]
+            jobs = [engine.submit(partial(served.run, "generate", r), served.cost("generate", r)) for r in requests]
             for job in jobs:
                 job.wait()
 

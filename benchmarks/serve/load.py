@@ -310,6 +310,13 @@ def main() -> None:
         started(peer, where["peer"], args.threads, args.out / "peer.log") as second,
     ):
         process = {"ours": first, "peer": second}
+
+        def full_of(planned: Sequence[Planned], name: str) -> dict[str, Any]:
+            return drained(targets[name], planned, process[name])
+
+        def beside_them(planned: Sequence[Planned], name: str) -> list[dict[str, Any]]:
+            return beside(targets[name], planned, rate, each - warm, warm)
+
         kept.once("single", lambda: singles(system, targets, scenes(7), seconds["single"]))
         mean = statistics.median(one["peer"] for one in kept.data["single"])
         expected = mean * sum(kind.steps * kind.share for kind in kinds) / 12  # seconds of a request of the mix
@@ -317,8 +324,7 @@ def main() -> None:
         for k in range(BLOCKS["full"]):
             planned = plan(1.0, 4.0 * count, kinds, scenes(100 + k), seed=k)[:count]
             turn = ("ours", "peer") if k % 2 == 0 else ("peer", "ours")
-            kept.once(f"full {k}", partial(each_in_turn, turn, lambda name, planned=planned: drained(
-                targets[name], planned, process[name])))  # fmt: skip
+            kept.once(f"full {k}", partial(each_in_turn, turn, partial(full_of, planned)))
         full = [kept.data[f"full {k}"]["peer"] for k in range(BLOCKS["full"])]
         told = kept.data["bound"]
         fixed = system.prior_steps * told["prior"]["4"] / told["decoder"]["2"]
@@ -329,8 +335,7 @@ def main() -> None:
         for k in range(BLOCKS["beside"]):
             planned = plan(rate, each, kinds, scenes(200 + k), seed=50 + k)
             turn = ("ours", "peer") if k % 2 == 0 else ("peer", "ours")
-            kept.once(f"beside {k}", partial(each_in_turn, turn, lambda name, planned=planned: beside(
-                targets[name], planned, rate, each - warm, warm)))  # fmt: skip
+            kept.once(f"beside {k}", partial(each_in_turn, turn, partial(beside_them, planned)))
     text = report(kept.data, kinds, system.prior_steps)
     (args.out / "load.md").write_text(text + "\n")
     draw(kept.data, args.out / "load.png")

@@ -39,7 +39,7 @@ class StandIn:
         self.about: Mapping[str, Any] = {"size": 64, "sizes": [64], "steps": 8, "tools": {"generate": {}}}
 
     def ready(self, order: Order, pictures: Callable[[str], Image.Image]) -> Work:
-        told = {"prompt": "", "seed": 0, "steps": 8, "count": 1} | dict(order.request)
+        told: dict[str, Any] = {"prompt": "", "seed": 0, "steps": 8, "count": 1} | dict(order.request)
         steps, count, seed = int(told["steps"]), int(told["count"]), int(told["seed"])
 
         def events() -> Iterator[Event]:

@@ -129,7 +129,7 @@ def null(count: int, many: int) -> None:
         z = []
         for picture in make(count, 64):
             folded = watermark._folded(watermark._grey(picture)).ravel()
-            z.append(patterns @ folded / max(np.linalg.norm(folded), 1e-9))
+            z.append(patterns @ folded / max(float(np.linalg.norm(folded)), 1e-9))
         all_z = np.concatenate(z)
         shares = " | ".join(f"{np.mean(all_z >= x):.2e}" for x in levels)
         print(f"| {name} 64 ({count}) | {all_z.mean():+.4f} | {all_z.var():.4f} | {shares} |")
