@@ -8,19 +8,31 @@ import pytest
 import torch
 
 from tranh.families.flow import CLEAN, LEVEL, NOISY, Flow
+from tranh.families.vae import Vae
 from tranh.nn.invertible import gaussian
 from tranh.types import Autoencodes, Batch, Draws, Phase
 
 SIZES = dict(
     vocab=50, max_len=12, text_dim=32, text_depth=1, text_heads=2, image_size=16, patch_size=4,
-    painter_depth=1, latent=4, hidden_size=64, num_heads=2, depths=[2, 1], detail_width=16, detail_depth=1, halvings=1,
+    context=3, hidden_size=64, num_heads=2, depths=[2, 1], detail_width=16, detail_depth=1, halvings=1,
     noise=0.1,
 )  # fmt: skip
 
 
+def painter(image_size=16):
+    """A VAE that paints something else for every caption."""
+    torch.manual_seed(1)
+    sizes = {k: SIZES[k] for k in ("vocab", "max_len", "text_dim", "text_depth", "text_heads")}
+    vae = Vae(**sizes, image_size=image_size, form="dense", latent=4, width=16)
+    torch.nn.init.normal_(vae.prior.out.weight, std=0.3)
+    return vae.eval()
+
+
 def tiny(**changes):
     torch.manual_seed(0)
-    return Flow(**(SIZES | changes))
+    family = Flow(**(SIZES | changes))
+    family.meet({"painter": painter(family.config["image_size"])})
+    return family
 
 
 def lively(std=0.08, **changes):
@@ -35,7 +47,15 @@ def batch(size=6):
     g = torch.Generator().manual_seed(1)
     tokens = torch.randint(4, 50, (size, 8), generator=g)
     images = (torch.rand(size, 3, 16, 16, generator=g) * 255).round() / 127.5 - 1
-    return Batch(images, [""] * size, tokens, torch.ones_like(tokens, dtype=torch.bool), torch.arange(size))
+    b = Batch(images, [""] * size, tokens, torch.ones_like(tokens, dtype=torch.bool), torch.arange(size))
+    with torch.no_grad():
+        return b.replace(parts={"painter.expected": painter().expected(tokens, b.mask)})
+
+
+def told(family, b):
+    """What a batch's captions tell."""
+    expected = b.parts["painter.expected"].to(family.null.dtype)
+    return family.condition(b.tokens, b.mask, expected)
 
 
 LEARNS = dict(steps=100, lr=3e-3)
@@ -76,8 +96,7 @@ def test_the_determinant_is_that_of_the_jacobian(kind, changes):
     family = lively(image_size=8, **({"patch_size": 2} | changes)).double()
     b, kinds = batch(1), torch.tensor([kind])
     x = torch.rand(1, 3, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(2)) * 2 - 1
-    picture, told = family.condition(b.tokens, b.mask)
-    context = picture.detach(), told.detach()
+    context = tuple(one.detach() for one in family.condition(b.tokens, b.mask, torch.rand(1, 3, 8, 8).double()))
 
     def flat(x):
         return torch.cat([z.flatten() for z in family.forward_map(x.view(1, 3, 8, 8), context, kinds)[0]])
@@ -91,20 +110,18 @@ def test_the_determinant_is_that_of_the_jacobian(kind, changes):
 def no_tails(family):
     """Before training it then is a normal density, nearly: the least tails are not quite none."""
     for name, p in family.named_parameters():
-        if name.endswith("out.bias") and name.startswith(("flows", "details")):
+        if name.endswith("out.bias"):
             p.data[-len(p) // (3 if "details" in name else 4) :] = -20.0
     return family
 
 
-def no_picture(family):
+def no_picture(b):
     """Nothing is expected of any caption."""
-    for p in family.painter.out.parameters():
-        torch.nn.init.zeros_(p)
-    return family
+    return b.replace(parts={"painter.expected": torch.zeros_like(b.images)})
 
 
 def test_an_untrained_flow_of_single_pixels_costs_what_a_normal_distribution_does():
-    family, b = no_picture(no_tails(tiny(patch_size=1, halvings=0, depths=[1, 1]))), batch(2)
+    family, b = no_tails(tiny(patch_size=1, halvings=0, depths=[1, 1])), no_picture(batch(2))
     g = torch.Generator()
     with torch.no_grad():
         (found,) = family.bits(b, seed=3)
@@ -114,7 +131,7 @@ def test_an_untrained_flow_of_single_pixels_costs_what_a_normal_distribution_doe
 
 
 def test_an_untrained_flow_expects_coarse_numbers_to_be_large():
-    family, b = no_picture(no_tails(tiny())), batch(1)
+    family, b = no_tails(tiny()), no_picture(batch(1))
     with torch.no_grad():
         (found,) = family.bits(b.replace(images=torch.zeros(1, 3, 16, 16)))
     scales = torch.tensor([8.0] * 3 + [2.0] * 9 + [0.5] * 36).repeat(4)  # of the small picture; of the details 1
@@ -130,10 +147,10 @@ def test_the_loss_is_the_bits_of_both_densities():
     grain = torch.randn(b.images.shape, generator=g)
     x = b.images + LEVEL * (torch.rand(b.images.shape, generator=g) - 0.5)
     x[3:] += family.noise * grain[3:]
-    picture, told = family.condition(b.tokens, b.mask)
+    picture, tokens = told(family, b)
     context = (
         torch.where(dropped.view(-1, 1, 1, 1), 0.0, picture),
-        torch.where(dropped.view(-1, 1, 1), family.null, told),
+        torch.where(dropped.view(-1, 1, 1), family.null, tokens),
     )
     nats = -family.log_prob(x, context, torch.tensor([CLEAN] * 3 + [NOISY] * 3)) / x[0].numel()
     bits = nats / math.log(2) + math.log2(255 / 2)
@@ -164,11 +181,11 @@ def test_captions_reach_the_picture_and_seeds_too():
 def test_what_a_caption_leads_to_expect_moves_the_density_and_does_not_stretch_it():
     """p(x | caption) of a picture moved by what is painted is that of the picture where nothing is."""
     family, b = lively(), batch(3)
-    picture, told = (one.detach() for one in family.condition(b.tokens, b.mask))
+    picture, tokens = (one.detach() for one in told(family, b))
     kind = torch.full((3,), NOISY)
     assert picture.abs().mean() > 1e-3
-    moved = family.log_prob(b.images + picture, (picture, told), kind)
-    torch.testing.assert_close(moved, family.log_prob(b.images, (torch.zeros_like(picture), told), kind))
+    moved = family.log_prob(b.images + picture, (picture, tokens), kind)
+    torch.testing.assert_close(moved, family.log_prob(b.images, (torch.zeros_like(picture), tokens), kind))
 
 
 def test_a_wild_flow_still_draws():
@@ -181,26 +198,19 @@ def test_a_wild_flow_still_draws():
 
 def test_noise_is_taken_off_a_known_density():
     """Tweedie's estimate of N(0, I) is x (1 - sigma^2)."""
-    family, b = no_picture(tiny(noise=0.5, patch_size=1, halvings=0, depths=[1])), batch(2)
-    no_tails(family)
-    context = family.condition(b.tokens, b.mask)
-    torch.testing.assert_close(family.denoise(b.images, context), b.images * 0.75, atol=1e-3, rtol=0)
+    family, b = no_tails(tiny(noise=0.5, patch_size=1, halvings=0, depths=[1])), batch(2)
+    torch.testing.assert_close(family.denoise(b.images, family.unconditional(2)), b.images * 0.75, atol=1e-3, rtol=0)
 
 
-def test_begins_from_a_painters_pictures():
-    """Of a VAE, whose prior's mean a caption then stands for."""
-    from tranh.families.vae import Vae
-
-    torch.manual_seed(1)
-    sizes = {k: SIZES[k] for k in ("vocab", "max_len", "text_dim", "text_depth", "text_heads", "image_size")}
-    vae = Vae(**sizes, form="transformer", latent=4, width=64, depth=1, heads=2, patch=8)
-    torch.nn.init.normal_(vae.prior.out.weight)
-    family, b = tiny(), batch(2)
-    family.load_state_dict(dict(family.adopt(vae.state_dict())))
-    caption = vae.caption(b.tokens, b.mask)
-    with torch.no_grad():
-        expected = vae.paint(vae.before(torch.zeros(2, 4), caption)[0], caption)
-        torch.testing.assert_close(family.condition(b.tokens, b.mask)[0], expected)
+def test_begins_from_a_readers_words():
+    source, family = tiny(), tiny()
+    torch.nn.init.normal_(source.text.tokens.weight)
+    lent = {k: v for k, v in source.state_dict().items() if k.startswith("text.")} | {
+        "questions.queries": torch.zeros(9, 3)
+    }
+    family.load_state_dict(dict(family.adopt(lent)))
+    assert torch.equal(family.text.tokens.weight, source.text.tokens.weight)
+    assert family.questions.queries.shape == (3, 32)
 
 
 def test_what_the_page_says_runs():

@@ -152,3 +152,13 @@ def test_it_begins_from_a_reader():
 def test_unknown_likelihoods_are_refused():
     with pytest.raises(ValueError, match="bernoulli, gaussian, laplace"):
         tiny(likelihood="perfect")
+
+
+def test_what_a_caption_leads_to_expect_is_painted_from_the_mean():
+    family, b = tiny(), batch()
+    torch.nn.init.normal_(family.prior.out.weight)
+    caption = family.caption(b.tokens, b.mask)
+    with torch.no_grad():
+        expected = family.paint(family.prior(caption)[0], caption)
+        assert torch.equal(family.outputs(b)["expected"], expected) and expected.shape == b.images.shape
+    assert tiny(vocab=None).outputs(b) == {}

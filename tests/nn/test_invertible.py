@@ -147,6 +147,25 @@ def test_no_number_is_drawn_beyond_the_limit():
     assert torch.equal(cut[:, 0, :2], free[:, 0, :2].clamp(-2, 2))  # nothing comes before
 
 
+def test_rows_without_tails_are_normal_nearly():
+    shift, alpha, delta = torch.zeros(2, 5, dtype=DOUBLE), torch.zeros(2, 5, dtype=DOUBLE), torch.full((2, 5), 9.0)
+    told = Told.of(shift, alpha, delta, torch.tensor([True, False]))
+    assert told.delta[0].min() > 1 and told.delta[1].max() < 0.03
+    x = torch.full((2, 5), 4.0, dtype=DOUBLE)
+    z, log = told.forward(x)
+    torch.testing.assert_close(z[1], x[1], atol=0.01, rtol=0)
+    assert z[0].max() < 2 and log[0].max() < -1
+    one, prefix = block([2, 4], 5), torch.randn(2, 1, 16, dtype=DOUBLE)
+    for octave in one.octaves:
+        octave.out.bias.data[-octave.out.out_features // 4 :] = 3
+    rows, tailed = torch.randn(2, 5, 6, dtype=DOUBLE), torch.tensor([True, False])
+    with torch.no_grad():
+        z, _ = one(rows, prefix, tailed=tailed)
+        torch.testing.assert_close(one.inverse(z, prefix, tailed=tailed), rows)
+        both, _ = one(rows, prefix)
+    assert torch.equal(both[0], z[0]) and not torch.equal(both[1], z[1])
+
+
 def test_tails_go_there_and_back_and_cost_little():
     x = torch.linspace(-50, 50, 200001, dtype=DOUBLE)
     told = Told.of(torch.full_like(x, 0.5), torch.full_like(x, -0.7), torch.zeros_like(x))

@@ -1,22 +1,22 @@
 """A normalizing flow from captions to pictures: one invertible network, exact likelihoods, no step is approximate.
 
-It knows neither schedules nor samplers. A painter says what the caption alone tells of the picture; that is taken away,
-and what remains is halved by the Haar transform. The small one goes through causal transformers over patches (TarFlow,
-Zhai et al. 2024, arXiv 2412.06329; the caption in one deep block, STARFlow, Gu et al. 2025), the details through a
-convolutional map given the small one (WaveletFlow, Yu et al. 2020).
+It knows neither schedules nor samplers. A frozen painter says what picture a caption leads to expect; that is taken
+away, and what remains is halved by the Haar transform. The small one goes through causal transformers over patches
+(TarFlow, Zhai et al. 2024, arXiv 2412.06329; the caption in one deep block, STARFlow, Gu et al. 2025), the details
+through a convolutional map given the small one (WaveletFlow, Yu et al. 2020).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from tranh.diffusion.sample import seeded
-from tranh.nn.coders import CaptionPrior, PatchDecoder, Shape
+from tranh.nn.asked import Questions
 from tranh.nn.groups import split_matrices
 from tranh.nn.invertible import AutoregressiveBlock, Details, coarse_to_fine, gaussian, haar, unhaar
 from tranh.nn.sequence import TextEncoder
@@ -33,7 +33,8 @@ LIMIT = 16.0
 each patch believes those before."""
 
 Context = tuple[Tensor, Tensor]
-"""What a caption tells: the picture it leads to expect (B, 3, S, S), and of each patch (B, N, hidden_size)."""
+"""What a caption tells: the picture it leads to expect (B, 3, S, S), and tokens (B, K + N, hidden_size), of the whole
+and of each patch."""
 
 
 class Flow(Family):
@@ -42,19 +43,18 @@ class Flow(Family):
     Args:
         vocab, max_len: of the tokenizer.
         text_dim, text_depth, text_heads: of the caption encoder.
+        context: tokens that queries make of its output; a reader with as many queries lends them too.
         image_size: side of the pictures; halvings: how often they are halved before the transformers see them;
             patch_size: of the small picture.
-        painter_depth, latent: of the painter, the decoder of a VAE (:class:`tranh.nn.coders.PatchDecoder`); its code is
-            what the caption leads to expect.
         hidden_size, num_heads: of the transformers; depths: blocks of each, from the picture towards the noise. The
             deepest reads the caption and goes from the top left; orders alternate.
         detail_width, detail_depth: of the networks for the details.
         noise: standard deviation of the Gaussian noise; clean: share of the examples that have none.
         drop: share of examples without caption, so that pictures can be encoded without.
         temperature: z is drawn from N(0, temperature^2 I).
-        pace: share of the learning rate for what a VAE's painter brings.
     """
 
+    parents: tuple[str, ...] = ("painter",)
     overfit: ClassVar[str] = "excess"  # bits of each number of the small picture, beyond those of its noise
     overfit_below: ClassVar[float] = 0.5
     shared: tuple[str, ...] = ("text", "inverse_map", "denoise", "encode")
@@ -67,11 +67,10 @@ class Flow(Family):
         text_dim: int = 256,
         text_depth: int = 3,
         text_heads: int = 4,
+        context: int = 16,
         image_size: int = 64,
         halvings: int = 2,
         patch_size: int = 2,
-        painter_depth: int = 6,
-        latent: int = 16,
         hidden_size: int = 256,
         num_heads: int = 4,
         depths: Sequence[int] = (4, 2),
@@ -81,23 +80,20 @@ class Flow(Family):
         clean: float = 0.25,
         drop: float = 0.1,
         temperature: float = 0.7,
-        pace: float = 1.0,
     ) -> None:
         super().__init__()
         self.config = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
         self.config["depths"] = list(depths)
         self.side, self.patch, self.halvings = image_size >> halvings, patch_size, halvings
         self.noise, self.clean, self.drop = noise, clean, drop
-        self.temperature, self.pace = temperature, pace
+        self.temperature = temperature
         self.deep = max(range(len(depths)), key=lambda k: depths[k])
         self.text = TextEncoder(vocab, text_dim, text_depth, text_heads, max_len)
-        self.prior = CaptionPrior(text_dim, text_heads, latent)
+        self.questions, self.told = Questions(context, text_dim, text_heads), context
+        self.text_in = nn.Linear(text_dim, hidden_size)
         length = (self.side // patch_size) ** 2
-        self.painter = PatchDecoder(
-            Shape(image_size, hidden_size, painter_depth, num_heads, patch_size << halvings, text_dim), latent
-        )
-        self.tell = nn.Sequential(nn.LayerNorm(hidden_size), nn.Linear(hidden_size, hidden_size))
-        self.null = nn.Parameter(0.02 * torch.randn(length, hidden_size))
+        self.expected_in = nn.Linear(3 * (patch_size << halvings) ** 2, hidden_size)
+        self.null = nn.Parameter(0.02 * torch.randn(context + length, hidden_size))
         self.kinds = nn.Embedding(2, hidden_size)  # clean or noisy
         basis, octaves = coarse_to_fine(patch_size)
         self.basis: Tensor
@@ -114,26 +110,24 @@ class Flow(Family):
         )  # fmt: skip
         self.details = nn.ModuleList(Details(detail_width, detail_depth, hidden_size) for _ in range(halvings))
 
-    def condition(self, tokens: Tensor, mask: Tensor) -> Context:
-        """What captions (B, T) tell."""
-        words = self.text(tokens, mask)
-        mu, _ = self.prior((words, mask))
-        painted = self.painter.tokens(mu.to(self.null.dtype), (words, mask))
-        return self.painter.picture(painted).to(self.null.dtype), self.tell(painted)
+    def condition(self, tokens: Tensor, mask: Tensor, expected: Tensor) -> Context:
+        """What captions (B, T) tell, and the pictures (B, 3, S, S) that they lead to expect."""
+        answers = self.questions(self.text(tokens, mask), mask)
+        patches = self.expected_in(patchify(expected, self.patch << self.halvings))
+        return expected, torch.cat([self.text_in(answers), patches], dim=1)
 
     def unconditional(self, rows: int) -> Context:
         """What no caption tells: no picture."""
         return self.null.new_zeros(rows, 3, self._size, self._size), self.null.expand(rows, -1, -1)
 
     def prefix(self, k: int, context: Context, kind: Tensor) -> Tensor:
-        """What the transformer of flow ``k`` begins with: clean or noisy, and for the deep one what the caption tells
-        of the whole."""
+        """What the transformer of flow ``k`` begins with: clean or noisy, and for the deep one the caption."""
         told = self.kinds(kind)[:, None].to(context[1].dtype)
-        return context[1].mean(1, keepdim=True) + told if k == self.deep else told
+        return context[1][:, : self.told] + told if k == self.deep else told
 
     def patches(self, k: int, context: Context) -> Tensor | None:
         """What flow ``k`` is told of each patch."""
-        return context[1] if k == self.deep else None
+        return context[1][:, self.told :] if k == self.deep else None
 
     def forward_map(self, x: Tensor, context: Context, kind: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Pictures to latents.
@@ -151,13 +145,13 @@ class Flow(Family):
         x = x - context[0]
         for k in reversed(range(self.halvings)):
             x, fine = haar(x)
-            z, log = self.details[k](fine, x / 2, whole)
+            z, log = self.details[k](fine, x / 2, whole, kind == CLEAN)
             zs, logs = [z, *zs], [log, *logs]
         with torch.autocast(x.device.type, enabled=False):
             z = patchify(x, self.patch) @ self.basis.T.to(x.dtype) / self.scale
         total = x.new_zeros(len(x)) - z.shape[1] * self.scale.log().sum()
         for k, flow in enumerate(self.flows):
-            z, log = flow(z, self.prefix(k, context, kind), self.patches(k, context))
+            z, log = flow(z, self.prefix(k, context, kind), self.patches(k, context), kind == CLEAN)
             total = total + log
         return [z, *zs], [total, *logs]
 
@@ -168,12 +162,12 @@ class Flow(Family):
         for k in reversed(range(len(self.flows))):
             flow = self.flows[k]
             assert isinstance(flow, AutoregressiveBlock)
-            z = flow.inverse(z, self.prefix(k, context, kind), self.patches(k, context), limit)
+            z = flow.inverse(z, self.prefix(k, context, kind), self.patches(k, context), kind == CLEAN, limit)
         z = z * self.scale
         x = unpatchify(z @ self.basis.to(z.dtype), self.patch, self.side, self.side)
         for details, detail in zip(self.details, fine, strict=True):
             assert isinstance(details, Details)
-            x = unhaar(x, details.inverse(detail, x / 2, whole))
+            x = unhaar(x, details.inverse(detail, x / 2, whole, kind == CLEAN))
         return x + context[0]
 
     def log_prob(self, x: Tensor, context: Context, kind: Tensor) -> Tensor:
@@ -191,7 +185,7 @@ class Flow(Family):
         share = min(max(1, round(self.clean * B)), B - 1)  # each batch holds both
         kind = torch.where(torch.arange(B, device=images.device) < share, CLEAN, NOISY)
         dropped = rand(B) < self.drop
-        picture, told = self.condition(batch.tokens, batch.mask)
+        picture, told = self.condition(batch.tokens, batch.mask, batch.parts["painter.expected"])
         context = (
             torch.where(dropped.view(-1, 1, 1, 1), 0.0, picture),
             torch.where(dropped.view(-1, 1, 1), self.null.to(told.dtype), told),
@@ -220,19 +214,15 @@ class Flow(Family):
         images = batch.images
         u = torch.rand(images.shape, generator=torch.Generator().manual_seed(seed)).to(images.device) - 0.5
         kind = torch.full((len(batch),), CLEAN, device=images.device)
-        context = self.condition(batch.tokens, batch.mask)
+        context = self.condition(batch.tokens, batch.mask, batch.parts["painter.expected"])
         yield _bits(self.log_prob(images + LEVEL * u, context, kind), images[0].numel())
 
     def param_groups(self, phase: str) -> list[ParamGroup]:
-        parts: dict[nn.Module, float] = dict.fromkeys((self.text, self.prior, self.painter), self.pace)
-        parts |= dict.fromkeys((self.tell, self.kinds, self.flows, self.details), 1.0)
-        groups = [(group, pace) for part, pace in parts.items() for group in split_matrices(part)]
-        own = [ParamGroup(g.params, g.optimizer, pace, g.weight_decay) for g, pace in groups]
-        return [*own, ParamGroup([self.null])]
+        return split_matrices(self)
 
     def adopt(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Weights of another flow, or what reads and paints in a VAE."""
-        return self.fitting({k.replace("decoder.", "painter.", 1): v for k, v in tensors.items()})
+        """Weights of another flow, or what reads captions in a reader: what fits is taken over."""
+        return self.fitting(tensors)
 
     def encode(self, images: Tensor) -> Tensor:
         """Pictures (B, 3, S, S) as latents (B, 3 S S), of the density of noisy pictures without a caption: there
@@ -272,8 +262,9 @@ class Flow(Family):
         ``steps``, ``guidance`` and ``away``."""
         device, B = tokens.device, len(tokens)
         z = seeded(seeds, (3 * self.side**2,), device)() * self.temperature
+        painter: Any = self.met["painter"]
         with torch.autocast(device.type, enabled=False):
-            context = self.condition(tokens, mask)
+            context = self.condition(tokens, mask, painter.expected(tokens, mask))
             small, *fine = self.apart(torch.cat([z, z.new_zeros(B, 3 * self._size**2 - z.shape[1])], dim=1))
             x = self.inverse_map([small, *fine], context, self._noisy(z), LIMIT)
         yield Step(1, 2, self.noise / (1 + self.noise), x, x)

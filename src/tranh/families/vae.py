@@ -149,6 +149,15 @@ class Vae(Family):
         out = self.decoder(z, caption).float()
         return torch.tanh(out / 2) if self.likelihood is bernoulli else out
 
+    def expected(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """The picture that captions (B, T) lead to expect, painted from the mean of p(z | caption): (B, 3, S, S)."""
+        caption = self.caption(tokens, mask)
+        mean, _ = self.before(torch.zeros(len(tokens), self.latent, device=tokens.device), caption)
+        return self.paint(mean, caption)
+
+    def outputs(self, batch: Batch) -> dict[str, Tensor]:
+        return {} if self.text is None else {"expected": self.expected(batch.tokens, batch.mask)}
+
     def forward(self, batch: Batch, phase: Phase) -> dict[str, Tensor]:
         x, g = batch.images, phase.generator
         dropped = torch.rand(len(x), generator=g, device=g.device).to(x.device) < self.drop

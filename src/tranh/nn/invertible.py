@@ -71,9 +71,12 @@ class Told:
     delta: Tensor
 
     @classmethod
-    def of(cls, shift: Tensor, alpha: Tensor, delta: Tensor) -> Told:
-        """From numbers without bounds."""
-        return cls(shift, STEEP * torch.tanh(alpha / STEEP), TAILS[0] + (TAILS[1] - TAILS[0]) * torch.sigmoid(delta))
+    def of(cls, shift: Tensor, alpha: Tensor, delta: Tensor, tailed: Tensor | None = None) -> Told:
+        """From numbers without bounds, (B, ...); ``tailed`` (B,) bool: rows that have tails, None for all."""
+        tails = (TAILS[1] - TAILS[0]) * torch.sigmoid(delta)
+        if tailed is not None:
+            tails = tails * tailed.view(-1, *[1] * (delta.ndim - 1))
+        return cls(shift, STEEP * torch.tanh(alpha / STEEP), TAILS[0] + tails)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """z, and log dz/dx of each number."""
@@ -99,14 +102,14 @@ class Octave(nn.Module):
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
-    def forward(self, h: Tensor, x: Tensor, before: Tensor) -> Told:
+    def forward(self, h: Tensor, x: Tensor, before: Tensor, tailed: Tensor | None) -> Told:
         """h: (B, N, dim); x: the tokens as far as known; before: the tokens before them, (B, N, D)."""
         coarser = x[..., : self.known].to(h.dtype)
         a = F.gelu(self.hidden(torch.cat([h, coarser], dim=-1)), approximate="tanh")
         with torch.autocast(a.device.type, enabled=False):
             told = F.linear(a.to(self.out.weight.dtype), self.out.weight, self.out.bias)
         shift, gate, alpha, delta = told.chunk(4, dim=-1)  # (B, N, size) each
-        return Told.of(shift + gate * before[..., self.own], alpha, delta)
+        return Told.of(shift + gate * before[..., self.own], alpha, delta, tailed)
 
 
 class AutoregressiveBlock(nn.Module):
@@ -143,12 +146,16 @@ class AutoregressiveBlock(nn.Module):
         known = self.positions[here] + prefix[:, -1:]
         return e + (known if told is None else known + told[:, here]).to(e.dtype)
 
-    def forward(self, x: Tensor, prefix: Tensor, told: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, prefix: Tensor, told: Tensor | None = None, tailed: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """z (B, N, D) and log |det dz/dx|, (B,).
 
         Args:
             x: tokens (B, N, D); prefix: (B, K, dim), K >= 1.
             told: (B, N, dim), what is told of each token besides; in the order they come.
+            tailed: (B,) bool, rows whose numbers may have tails; None for all. Those without are normal, nearly, and mu
+                is then the mean of what may come; with tails it goes to the most likely.
         """
         x = x.flip(1) if self.backwards else x
         before = F.pad(x[:, :-1], (0, 0, 1, 0))
@@ -157,15 +164,22 @@ class AutoregressiveBlock(nn.Module):
         pairs = []
         for octave in self.octaves:
             assert isinstance(octave, Octave)
-            pairs.append(octave(h, x, before).forward(x[..., octave.own]))
+            pairs.append(octave(h, x, before, tailed).forward(x[..., octave.own]))
         z, log = (torch.cat(parts, dim=-1) for parts in zip(*pairs, strict=True))
         return z.flip(1) if self.backwards else z, log.flatten(1).sum(1)
 
-    def inverse(self, z: Tensor, prefix: Tensor, told: Tensor | None = None, limit: float = math.inf) -> Tensor:
+    def inverse(
+        self,
+        z: Tensor,
+        prefix: Tensor,
+        told: Tensor | None = None,
+        tailed: Tensor | None = None,
+        limit: float = math.inf,
+    ) -> Tensor:
         """x of z (B, N, D), token by token; keys and values of those before are kept.
 
         Args:
-            prefix, told: as for :meth:`forward`.
+            prefix, told, tailed: as for :meth:`forward`.
             limit: numbers beyond it are cut to it, before the next token believes them.
         """
         z = z.flip(1) if self.backwards else z
@@ -177,7 +191,7 @@ class AutoregressiveBlock(nn.Module):
             h = self.transformer.extend(self.slots(before, prefix, told, i), cache)  # (B, 1, dim)
             for octave in self.octaves:
                 assert isinstance(octave, Octave)
-                found = octave(h, x, before).inverse(z[:, i : i + 1, octave.own])
+                found = octave(h, x, before, tailed).inverse(z[:, i : i + 1, octave.own])
                 x = torch.cat([x, found.clamp(-limit, limit)], dim=-1)
             before = x
             done.append(x)
@@ -202,23 +216,26 @@ class Details(nn.Module):
         for p in self.out.parameters():
             nn.init.zeros_(p)
 
-    def told(self, low: Tensor, whole: Tensor) -> Told:
+    def told(self, low: Tensor, whole: Tensor, tailed: Tensor | None) -> Told:
         """Of the details (B, 3 C, H, W), from small pictures (B, C, H, W) and a vector of each, (B, condition)."""
         h = self.enter(low.contiguous(memory_format=torch.channels_last))
         h = h + self.condition(whole).to(h.dtype)[:, :, None, None]
         for block in self.blocks:
             h = block(h)
         with torch.autocast(h.device.type, enabled=False):
-            return Told.of(*self.out(F.relu(h).to(self.out.weight.dtype)).chunk(3, dim=1))
+            shift, alpha, delta = self.out(F.relu(h).to(self.out.weight.dtype)).chunk(3, dim=1)
+            return Told.of(shift, alpha, delta, tailed)
 
-    def forward(self, details: Tensor, low: Tensor, whole: Tensor) -> tuple[Tensor, Tensor]:
-        """z of the details (B, 3 C, H, W), and log |det dz/dd|, (B,)."""
-        z, log = self.told(low, whole).forward(details)
+    def forward(
+        self, details: Tensor, low: Tensor, whole: Tensor, tailed: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """z of the details (B, 3 C, H, W), and log |det dz/dd|, (B,); ``tailed`` as for the other block."""
+        z, log = self.told(low, whole, tailed).forward(details)
         return z, log.flatten(1).sum(1)
 
-    def inverse(self, z: Tensor, low: Tensor, whole: Tensor) -> Tensor:
+    def inverse(self, z: Tensor, low: Tensor, whole: Tensor, tailed: Tensor | None = None) -> Tensor:
         """The details of z."""
-        return self.told(low, whole).inverse(z)
+        return self.told(low, whole, tailed).inverse(z)
 
 
 def gaussian(z: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tranh.recipes import words
 from tranh.recipes.gan import LEVEL_ONE, before, patch_of
 from tranh.recipes.natural import natural
 from tranh.types import Recipe, Stage
@@ -21,11 +22,13 @@ def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
             None for level one of Scenes.
     """
     data = natural(LEVEL_ONE if data is None or dict(data) == {"source": "scenes"} else data)
+    stages = before(data, clip=False)
     flow = Stage(
         "flow",
-        model={"image_size": data["size"], "pace": 0.25} | patches(data["size"]),
+        model={"image_size": data["size"], "context": words.QUESTIONS} | patches(data["size"]),
         data=data,
-        init="painter",
+        parents={"painter": "painter"},
+        init="reader" if "reader" in stages else None,
         steps=1000,
         batch=48,
         lr=1e-3,
@@ -35,9 +38,9 @@ def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
     )
     return Recipe(
         name="flow",
-        stages=before(data, clip=False) | {"flow": flow},
+        stages=stages | {"flow": flow},
         system="tranh.recipes.system:assemble",
-        parts=("flow",),
+        parts=("painter", "flow"),
         cost="two cores: 20 minutes for level one of Scenes (--minutes 20); own pictures as long as you like",
         expected="exact bits per dimension in the log, far below those of a histogram of every pixel",
     )
