@@ -7,19 +7,29 @@ from tranh.recipes.flow import recipe
 
 
 @pytest.mark.parametrize(
-    ("data", "stages"),
-    [(None, ["reader", "flow"]), ({"source": "scenes", "levels": {"two": 1.0}}, ["reader", "flow"]),
-     ({"source": "digits"}, ["flow"]), ({"source": "my-pictures", "size": 32}, ["flow"])],
+    ("data", "size"),
+    [(None, 64), ({"source": "scenes", "levels": {"two": 1.0}}, 64), ({"source": "digits"}, 8),
+     ({"source": "my-pictures", "size": 32}, 32)],
 )  # fmt: skip
-def test_a_reader_helps_where_there_are_labels(data, stages):
+def test_a_painter_comes_first_and_a_reader_where_there_are_labels(data, size):
     made = recipe(data)
-    assert list(made.stages) == stages and made.parts == ("flow",)
-    assert sum(stage.share for stage in made.stages.values()) == pytest.approx(1.0 if len(stages) == 2 else 0.88)
-    for name, stage in made.stages.items():
-        labelled = {"patches": 8} if name == "flow" and len(stages) == 2 else {}
-        assert stage.data == (data or {"source": "scenes", "levels": {"one": 1.0}}) | labelled
+    words = ["reader"] if data is None or data["source"] == "scenes" else []
+    assert list(made.stages) == [*words, "painter", "flow"] and made.parts == ("painter", "flow")
+    assert sum(stage.share for stage in made.stages.values()) == pytest.approx(1.0 if words else 0.9)
+    for stage in made.stages.values():
+        assert stage.data == {"size": size} | (data or {"source": "scenes", "levels": {"one": 1.0}})
         find.family(stage.family)
-    assert made.stages["flow"].init == ("reader" if "reader" in stages else None)
+    painter, flow = made.stages["painter"], made.stages["flow"]
+    assert painter.init == flow.init == next(iter(words), None)
+    assert flow.parents == {"painter": "painter"} and painter.family == "vae"
+
+
+@pytest.mark.parametrize("size", [8, 28, 32, 64, 128])
+def test_a_patch_of_the_flow_is_one_of_the_painters(size):
+    told = recipe({"source": "my-pictures", "size": size}).stages
+    flow = told["flow"].model
+    assert flow["patch_size"] << flow["halvings"] == told["painter"].model["patch"]
+    find.family("flow")(vocab=50, max_len=16, **flow)
 
 
 def test_the_readers_words_fit():

@@ -19,6 +19,8 @@ TINY = {"digits": 8, "idx": 28}
 
 def natural(data: Mapping[str, Any]) -> dict[str, Any]:
     """A stage's data with its ``size`` said, unless it is."""
+    if "size" in data:
+        return dict(data)
     source = str(data["source"])
     if source == "scenes" or is_prepared(Path(source)):
         side = SIDE
