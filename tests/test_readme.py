@@ -1,6 +1,6 @@
 """What the READMEs say can be done: their commands work, their file trees exist, both languages say the same.
 
-Conventions of the READMEs (and of docs/cli.md, docs/edits and docs/serve, which are only parsed):
+Conventions of the READMEs (and of all pages in docs, which are only parsed):
 
 - A command stands in a fence ``console`` (lines that begin with ``$ ``; the others are output) or ``bash`` (each line).
 - ``tranh`` commands are run, from top to bottom, in one empty folder; ``make`` targets are looked up (``make -n``).
@@ -37,6 +37,7 @@ READMES = ("README.md", "README.vi.md")
 PAGES = sorted(
     str(path.relative_to(ROOT)) for folder in ("edits", "serve") for path in (ROOT / "docs" / folder).glob("*.md")
 )
+DOCS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))
 ENGLISH = [name for name in PAGES if not name.endswith((".vi.md", "rating.md"))]  # that one is in English alone
 SHELL = re.compile(r"[|;&<>`]|\$\(")
 
@@ -138,10 +139,10 @@ def test_a_page_is_there_in_both_languages_with_the_same_commands(name: str) -> 
     assert english == vietnamese and english
 
 
-@pytest.mark.parametrize("name", (*READMES, "docs/cli.md", *PAGES))
+@pytest.mark.parametrize("name", (*READMES, *DOCS))
 def test_every_command_can_be_parsed(name: str) -> None:
     found = [command for command in commands(page(name)) if command.args[0] == "tranh"]
-    assert found, f"{name} shows no command"
+    assert found or name not in (*READMES, "docs/cli.md", *PAGES), f"{name} shows no command"
     for command in found:
         assert not SHELL.search(re.sub(r"\"[^\"]*\"|'[^']*'", "", command.line)), f"{command.line}: one command a line"
         if {"--help", "-h", "--version"} & set(command.args):
@@ -149,6 +150,8 @@ def test_every_command_can_be_parsed(name: str) -> None:
         try:
             parse(command.args[1:])
         except Exception as error:
+            if "does not exist" in str(error) and name in DOCS:
+                continue  # the reader's own files
             pytest.fail(f"{name}: {command.line}: {error}")
 
 

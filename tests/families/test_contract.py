@@ -15,10 +15,11 @@ import torch
 
 from tranh.engine import find
 from tranh.engine.contract import overfit_one_batch, same_after_saving
+from tranh.engine.doctor import before
 from tranh.engine.doors import Doors, Guest
 from tranh.nn.packed import padded
 from tranh.recipes.served import shared_by
-from tranh.types import Autoencodes, Draws, Embeds, Family, capabilities
+from tranh.types import Autoencodes, Draws, Embeds, Family, Stage, capabilities
 
 NAMES = find.families()
 
@@ -49,6 +50,20 @@ def test_it_learns_one_batch_by_heart_by_its_own_figure(name):
     family, batch = toy(name)
     figures = overfit_one_batch(family, batch, **getattr(module(name), "LEARNS", {"steps": 100}))
     assert figures[-1] < family.overfit_below * figures[0], figures[::10]
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "subject"])  # that one's words are its base's
+def test_the_doctor_lets_it_start(name):
+    """Parents of toys have learned nothing, so what the doctor says of parents does not count."""
+    family, batch = toy(name)
+    batch = batch.replace(captions=[f"thing {k}" for k in range(len(batch))])  # what it reads are the tokens
+    if not batch.images.any():
+        batch = batch.replace(images=torch.rand_like(batch.images) * 2 - 1)  # it looks at none
+    how = {k: v for k, v in getattr(module(name), "LEARNS", {}).items() if k != "steps"}
+    stage = Stage(name, batch=len(batch), precision="fp32", **({"lr": 1e-3} | how))
+    found = before(family, [batch] * 2, stage, steps=8)
+    assert len(found) > 5
+    assert [str(one) for one in found if one.fault and not one.name.startswith("parent")] == []
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -37,6 +37,7 @@ MATCHED = (matching.ACCURACY, matching.PRECISION, matching.ORDER)
 """How the names of a caption judge's numbers begin."""
 REBUILT = 256
 """Held-out pictures that are encoded and decoded."""
+LIKENESS = (("PSNR", psnr), ("SSIM", ssim), ("sharpness difference", sharpness))
 
 
 class Draws(Protocol):
@@ -138,8 +139,10 @@ def of_pictures(report: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def rebuilding(recipe: Recipe, root: Path) -> list[Cell]:
-    """How like held-out pictures are to what the last stage that autoencodes makes of them; empty if none does."""
-    able = [name for name, stage in recipe.stages.items() if issubclass(find.family(stage.family), Autoencodes)]
+    """How like held-out pictures are to what the system's last part that autoencodes makes of them; empty if none
+    does."""
+    parts = [name for name in recipe.parts if name in recipe.stages] or list(recipe.stages)
+    able = [name for name in parts if issubclass(find.family(recipe.stages[name].family), Autoencodes)]
     return _rebuilt(RunDir(root / able[-1]), root, recipe.stages[able[-1]]) if able else []
 
 
@@ -150,10 +153,13 @@ def _rebuilt(run: RunDir, root: Path, planned: Stage) -> list[Cell]:
     frozen.family.meet({part: parent.family for part, parent in parents.items()})
     batches = [attach(batch, parents) for batch in held_out(source_of(stage.data, assets_of(stage.data)), REBUILT)]
     assert isinstance(frozen.family, Autoencodes)
+    if frozen.family.encode(batches[0].images[:1]).numel() >= batches[0].images[:1].numel():
+        why = "its latents hold as many numbers as the picture: nothing can be lost"
+        return [Refused(name, why) for name, _ in LIKENESS]
     made = torch.cat([rebuilt(frozen.family, batch) for batch in batches])
     real = torch.cat([batch.images for batch in batches])
     found: list[Cell] = []
-    for name, one in (("PSNR", psnr), ("SSIM", ssim), ("sharpness difference", sharpness)):
+    for name, one in LIKENESS:
         try:
             found.append(one.measure(made, real))
         except TranhError as refused:

@@ -22,7 +22,7 @@ from tranh.engine.rundir import RunDir
 from tranh.families.verifier import Reading
 from tranh.metrics.network import Network
 from tranh.nn.asked import Questions
-from tranh.recipes import compare, compare_cost, compare_records, evaluate, run
+from tranh.recipes import compare, compare_cost, compare_quality, compare_records, evaluate, run
 from tranh.recipes.enlarged import Enlarged
 from tranh.types import TranhError
 
@@ -129,7 +129,16 @@ def test_what_does_not_apply_says_why(whole):
     text = (out / "compare.md").read_text()
     assert "it makes no pictures by itself" in text and "no part of it takes a picture apart" in text
     rows = [line for line in text.splitlines() if line.startswith("| PSNR")]
-    assert len(rows) == 2 and rows[0].count("- (") == 2  # in the table, and its card
+    assert len(rows) == 2 and rows[0].count("- (") == 3  # in the table, and its card
+    assert "PSNR" not in cells(value, "toy-two")  # its mirror helps in training, and is no part of it
+
+
+def test_latents_as_large_as_pictures_are_no_achievement(whole, monkeypatch):
+    monkeypatch.setattr(toys.Mirror, "encode", lambda self, images: images)
+    recipe, root = toys.RECIPES["toy_mirror"](), whole[0] / "systems" / "toy-mirror" / "run"
+    found = compare_quality.rebuilding(recipe, root)
+    assert [cell.name for cell in found] == ["PSNR", "SSIM", "sharpness difference"]
+    assert all("nothing can be lost" in cell.reason for cell in found)
 
 
 def test_costs_are_counted(whole):
