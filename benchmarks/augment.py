@@ -1,13 +1,14 @@
-"""Does a VAE's augmentation help a small classifier that has few labelled digits?
+"""Does augmentation by a VAE, or a GAN, help a small classifier that has few labelled digits?
 
     python benchmarks/augment.py --shares 5,10,20 --seeds 5
+    python benchmarks/augment.py --family gan --shares 5,10,20 --seeds 5 --sheet digits.png
     python benchmarks/augment.py --shares 3,5,10 --rare 5 --seeds 8
 
-For every share and seed: so many digits of each class are drawn from the training pictures, a class-conditional VAE
+For every share and seed: so many digits of each class are drawn from the training pictures, a class-conditional model
 learns from them alone (or, with ``--unlabelled``, from all training pictures, the others without caption), and a
-classifier (scikit-learn's MLP with one hidden layer of 64) is trained on the few, and on the few and the VAE's. With
-``--rare K`` only K of the classes, by the seed, have few; the others have ``--per-class``, and the VAE can carry over
-from them how digits vary. The VAE draws for classes that have few; without it, their pictures are repeated as often.
+classifier (scikit-learn's MLP with one hidden layer of 64) is trained on the few, and on the few and those drawn. With
+``--rare K`` only K of the classes, by the seed, have few; the others have ``--per-class``, and the model can carry over
+from them how digits vary. It draws for classes that have few; without it, their pictures are repeated as often.
 Told is the share right of the test digits (with ``--rare``, of those classes), and the gain with its interval over
 seeds, which are paired.
 """
@@ -17,7 +18,9 @@ from __future__ import annotations
 import argparse
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +28,9 @@ from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 
+from tranh.engine.sheet import sheet
 from tranh.engine.step import Stepper, make_accelerator
+from tranh.families.gan import Gan
 from tranh.families.vae import Vae
 from tranh.metrics.interval import bootstrap, paired
 from tranh.types import Batch, Stage
@@ -41,31 +46,47 @@ def tokens_of(labels: torch.Tensor) -> torch.Tensor:
     return torch.stack([torch.full_like(labels, BOS), middle, torch.full_like(labels, EOS)], dim=1)
 
 
-def learned(images: torch.Tensor, labels: torch.Tensor, seed: int, steps: int) -> Vae:
-    """A VAE of labelled pictures (N, 3, 8, 8)."""
+WORDS: dict[str, Any] = {
+    "vocab": FIRST + 10, "max_len": 3, "image_size": 8, "text_dim": 32, "text_depth": 1, "text_heads": 2,
+}  # fmt: skip
+
+
+def vae() -> Vae:
+    return Vae(**WORDS, form="dense", latent=10, width=256, scale=0.25, drop=0.0)
+
+
+def gan() -> Gan:
+    sizes: dict[str, Any] = {"dim": 64, "depth": 2, "patch": 2, "critic_patch": 2, "critic_width": 32, "critic_dim": 64}
+    return Gan(**WORDS, **sizes, noise=10, heads=2, critic_heads=2, match=0.0)
+
+
+FAMILIES: dict[str, tuple[Callable[[], Vae | Gan], float]] = {"vae": (vae, 2e-3), "gan": (gan, 1e-3)}
+"""How each is built, and its learning rate."""
+
+
+def learned(name: str, images: torch.Tensor, labels: torch.Tensor, seed: int, steps: int) -> Vae | Gan:
+    """A model of labelled pictures (N, 3, 8, 8)."""
     torch.manual_seed(seed)
-    vae = Vae(
-        vocab=FIRST + 10, max_len=3, image_size=8, form="dense", latent=10, width=256, text_dim=32, text_depth=1,
-        text_heads=2, scale=0.25, drop=0.0,
-    )  # fmt: skip
-    stage = Stage("vae", steps=steps, batch=64, lr=2e-3, ema=(), precision="fp32", seed=seed)
-    stepper, g = Stepper(stage, vae, make_accelerator()), torch.Generator().manual_seed(seed)
+    build, lr = FAMILIES[name]
+    family = build()
+    stage = Stage(name, steps=steps, batch=64, lr=lr, ema=(), precision="fp32", seed=seed)
+    stepper, g = Stepper(stage, family, make_accelerator()), torch.Generator().manual_seed(seed)
     told = (labels >= 0).float() + 1e-9
     told = 0.5 * told / told.sum() + 0.5 / len(labels)  # half of a batch labelled, where few are
-    vae.train()
+    family.train()
     for step in range(steps):
         rows = torch.multinomial(told, stage.batch, replacement=True, generator=g)
         tokens = tokens_of(labels[rows])
         stepper(Batch(images[rows], [""] * len(rows), tokens, tokens > 0, rows), step)
-    return vae.eval()
+    return family.eval()
 
 
 @torch.no_grad()
-def drawn(vae: Vae, digits: Sequence[int], per_class: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+def drawn(family: Vae | Gan, digits: Sequence[int], per_class: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Pictures of some classes, and their labels."""
     labels = torch.tensor(digits).repeat_interleave(per_class)
     tokens = tokens_of(labels)
-    *_, last = vae.draw(tokens, tokens > 0, [10_000 * (seed + 1) + k for k in range(len(labels))])
+    *_, last = family.draw(tokens, tokens > 0, [10_000 * (seed + 1) + k for k in range(len(labels))])
     return last.x, labels
 
 
@@ -82,9 +103,11 @@ def main() -> None:
     parser.add_argument("--shares", default="5,10,20,50", help="labelled digits of each class")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--per-class", type=int, default=100, help="drawn pictures of each class")
-    parser.add_argument("--steps", type=int, default=600, help="of the VAE")
+    parser.add_argument("--family", choices=FAMILIES, default="vae")
+    parser.add_argument("--steps", type=int, default=600, help="of the model")
     parser.add_argument("--rare", type=int, default=10, help="classes that have few; the others have --per-class")
-    parser.add_argument("--unlabelled", action="store_true", help="the VAE also sees the other pictures, unlabelled")
+    parser.add_argument("--unlabelled", action="store_true", help="the model also sees the other pictures, unlabelled")
+    parser.add_argument("--sheet", type=Path, help="write what was drawn last as a picture")
     args = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)  # rounds are counted
     data = load_digits()
@@ -105,7 +128,8 @@ def main() -> None:
             known = torch.full_like(y, -1)
             known[few] = y[few]
             seen = torch.arange(len(y)) if args.unlabelled else few
-            made, classes = drawn(learned(x[seen], known[seen], seed, args.steps), rare, args.per_class - share, seed)
+            family = learned(args.family, x[seen], known[seen], seed, args.steps)
+            made, classes = drawn(family, rare, args.per_class - share, seed)
             often = torch.cat([few[y[few] == d].repeat(args.per_class // many[d]) for d in range(10)])  # alike
             asked = torch.isin(test[1], torch.tensor(rare))
             judged = (test[0][asked], test[1][asked])
@@ -116,6 +140,9 @@ def main() -> None:
         a, b, gain = bootstrap(without), bootstrap(with_them), paired(without, with_them)
         told = f"{100 * gain.value:+.1f} [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]"
         print(f"| {share} | {100 * a.value:.1f} % | {100 * b.value:.1f} % | {told} |", flush=True)
+    if args.sheet:
+        rows = torch.cat([made[classes == digit][:10] for digit in rare])
+        sheet(rows, [""] * len(rows), columns=10, side=32).save(args.sheet)
     print(f"{args.seeds} seeds, {args.per_class} drawn per class, {time.perf_counter() - began:.0f} s")
 
 

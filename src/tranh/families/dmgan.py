@@ -22,11 +22,15 @@ from tranh.nn.conv import ChannelNorm, Residual
 from tranh.nn.critic import Critic, Verdict
 from tranh.nn.groups import split_matrices
 from tranh.nn.memory import DynamicMemory
+from tranh.nn.pixels import resized
 from tranh.nn.rivalry import alike, anchored, coarse, diversity, flatness, matching
 from tranh.nn.sequence import TextEncoder
 from tranh.types import Batch, Family, ParamGroup, Phase, Step
 
 BETAS = (0.5, 0.99)
+HEADS = 0.02
+"""Share of the learning rate for what turns features into pixels: each pixel is a sum over hundreds of them, all of
+which one step moves the same way (Yang et al. 2022, muP: 1 / fan-in)."""
 
 
 class Refinement(nn.Module):
@@ -225,7 +229,9 @@ class DmGan(Family):
             loss = loss + weight * torch.stack(apart).mean()
         if self.match:
             clip: Any = self.met["clip"]
-            fit = matching(clip.embed_images(fakes[-1]), batch.parts["clip.text"], alike(batch.tokens, mask))
+            # CLIP sees mean colours of 4 x 4 pixels: a pattern too fine for anybody else would please it just as well
+            seen = resized(coarse(fakes[-1], fakes[-1].shape[-1] // 4), fakes[-1].shape[-1])
+            fit = matching(clip.embed_images(seen), batch.parts["clip.text"], alike(batch.tokens, mask))
             loss = loss + self.match * fit
             figures["match"] = fit.detach()
         last = fakes[-1].detach()
@@ -240,7 +246,7 @@ class DmGan(Family):
         parts: dict[nn.Module, float] = dict.fromkeys((self.critics, self.alone), 1.0)
         if phase == "generator":
             parts = dict.fromkeys((self.text, self.prior, self.painter), self.pace)
-            parts |= dict.fromkeys((self.stem, self.stages, self.heads), 1.0)
+            parts |= dict.fromkeys((self.stem, self.stages), 1.0) | {self.heads: HEADS}
         groups = [(group, pace) for part, pace in parts.items() for group in split_matrices(part)]
         return [ParamGroup(g.params, g.optimizer, pace, g.weight_decay, BETAS) for g, pace in groups]
 

@@ -66,7 +66,7 @@ def rivals(family: str, data: Mapping[str, Any], *, clip: bool) -> Stage:
     patches = {} if clip else {"patch": patch, "critic_patch": max(1, patch // 2), "match": 0.0}
     return Stage(
         family,
-        model={"image_size": data["size"], "penalty": 10.0, "trust": 0.5, "pace": 0.25} | patches,
+        model={"image_size": data["size"], "penalty": 10.0, "trust": 0.5, "pace": 0.05 if clip else 0.25} | patches,
         data=data,
         parents={"clip": "clip"} if clip else {},
         init="painter",
