@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from tranh.metrics.interval import Interval, bootstrap
 
 EVERY = 20
+KINDS = 8
+"""Cases until origin, split and language begin anew."""
 
 
 def due(done: int) -> bool:
@@ -24,3 +26,9 @@ def share(rights: Sequence[float], totals: Sequence[float] | None = None) -> Int
 def percent(found: Interval | None) -> str:
     """A share as a cell of a table."""
     return "-" if found is None else f"{100 * found.value:.1f} % [{100 * found.low:.0f}, {100 * found.high:.0f}]"
+
+
+def turn(number: int, of: int) -> int:
+    """Whose turn it is at case ``number``: all of ``of`` follow each other, a step further with every round of cases,
+    so that each meets every origin, split and language."""
+    return (number + number // KINDS) % of
