@@ -131,8 +131,9 @@ def likened(system: Any, request: Request, case: Case) -> tuple[Any, bool]:
     """The same picture as another held-out scene is drawn, which has the style that the request names."""
     number = int(case.key.rpartition("/")[2]) + 1000
     other = canonical(replace(scene("full", case.split, number), style=request.prompt))
-    given = pictures(to_images(render(other, case.image.shape[-1])[None]))[0]
-    return result(restyle(system, request.replace(prompt="", other=given))).images[0], False
+    size = case.image.shape[-1]
+    given = pictures(to_images(render(other, size)[None]))[0]
+    return result(restyle(system, request.replace(prompt="", other=given, size=size))).images[0], False
 
 
 def before(pair: Pair) -> Scene | None:
