@@ -1,40 +1,144 @@
 """How good is editing by instruction: is what was asked for there, has the rest stayed, are faults told?
 
     python benchmarks/edits/instruct.py --count 200 --out runs/edits-instruct
-    python benchmarks/edits/instruct.py --count 200 --ops restyle --out runs/edits-restyle
+    python benchmarks/edits/instruct.py --count 200 --group style --out runs/edits-style
+    python benchmarks/edits/instruct.py --count 200 --like --out runs/edits-like
     python benchmarks/edits/instruct.py --count 50 --size 256 --out runs/edits-instruct-256
 
 Pictures are half held-out renders and half generated, of ``test`` and ``unseen`` combinations, with instructions in
 English and Vietnamese in turn; operations take turns. Then as many instructions whose target is missing or ambiguous,
-on renders. Told are shares with 95 % intervals: asked facts right, others kept, faults reported, and good instructions
-that were refused.
+on renders. Told are shares with 95 % intervals: asked facts right and others kept, of instructions as they are answered
+(a good one that is refused is not done) and with refused ones tried all the same; good ones that were refused; faulty
+ones that were answered with a fault, and with the one they have. With ``--group`` only style, light or setting is asked
+for; with ``--like`` a style, by a reference picture that is drawn in it.
 """
 
 from __future__ import annotations
 
 import argparse
+import random
+from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from shares import due, turn
+from torch import Tensor
 
 from tranh.data.scenes.changes import OPS
 from tranh.data.scenes.draw import render
+from tranh.data.scenes.facts import canonical
 from tranh.data.scenes.instructions import instruction
-from tranh.data.scenes.layout import generator
-from tranh.data.scenes.pairs import changed, faulty
+from tranh.data.scenes.layout import generator, scene
+from tranh.data.scenes.pairs import Pair, changed, faulty
+from tranh.data.scenes.world import Scene
 from tranh.files import write_json
 from tranh.metrics.interval import wilson
 from tranh.nn.pixels import to_images
 from tranh.recipes import models
-from tranh.recipes.edit_cases import SPLITS, Tally, cases, result, verdict, write_sheet
-from tranh.recipes.instruct import instruct
+from tranh.recipes.edit_cases import SPLITS, Case, Edited, Tally, cases, result, verdict, write_sheet
+from tranh.recipes.instruct import WHY, instruct
 from tranh.recipes.judge import Judge, shrunk
 from tranh.recipes.pictures import pictures
+from tranh.recipes.restyle import restyle
 from tranh.types import Request, TranhError
 
 SHOWN = 24
+GROUPS = ("style", "light", "setting")
+AGAIN = "refused ones tried again"
+
+
+class Bench:
+    """The measurements of one system: a tally of each operation, and of all as answered and with refusals overruled."""
+
+    def __init__(self, system: Any, judge: Judge, told: argparse.Namespace) -> None:
+        self.system, self.judge, self.told = system, judge, told
+        self.tallies: dict[str, Tally] = defaultdict(Tally)
+        self.refused: list[bool] = []
+        self.faults: dict[str, list[bool]] = defaultdict(list)
+        self.sides: set[int] = set()
+        self.shown: list[tuple[Case, Tensor, str]] = []
+
+    def edit(self, case: Case, op: str) -> bool:
+        """Change a case by one operation; False where it finds no room there."""
+        draw = generator("instruct", self.told.seed, case.key)
+        pair = asked(case, op, draw, self.told.group)
+        if pair is None:
+            return False
+        words = pair.asked[0].value if self.told.like else instruction(pair, case.language, draw)
+        request = Request(words, image=pictures(case.image[None])[0], seed=case.seed, guidance=self.told.guidance)
+        made, refused = likened(self.system, request, case) if self.told.like else followed(self.system, request)
+        after = to_images(np.asarray(made)[None])[0]
+        edited = verdict(self.judge, pair.after, pair.asked, shrunk(after[None])[0], before(pair))
+        answered = Edited((False,), edited.kept, ("refused",)) if refused else edited
+        for name, one in ((op, answered), ("all", answered), (AGAIN, edited)):
+            self.tallies[name].add(case, one)
+        self.refused.append(refused)
+        self.sides.add(after.shape[-1])
+        if len(self.shown) < SHOWN:
+            small = torch.nn.functional.interpolate(after[None], size=case.image.shape[1:])[0]
+            self.shown.append((case, small, f"{words}: {'; '.join(answered.wrong) or 'right'}"))
+        print(f"{len(self.refused)}/{self.told.count} {op}: {words!r} {answered.done} {sum(edited.kept)}/"
+              f"{len(edited.kept)}", flush=True)  # fmt: skip
+        return True
+
+    def fault(self, k: int) -> None:
+        """Is faulty instruction ``k`` answered, and with the fault that it has?"""
+        wrong = faulty(self.told.level, SPLITS[k // 4 % 2], k)
+        words = instruction(wrong.pair, ("en", "vi")[k // 2 % 2], generator("faulty", k))
+        image = pictures(to_images(render(wrong.scene, self.told.size)[None]))[0]
+        answer = ""
+        try:
+            next(iter(instruct(self.system, Request(words, image=image, steps=1))))
+        except TranhError as error:
+            answer = str(error)
+        self.faults["answered with a fault"].append("cannot be followed" in answer)
+        self.faults[f"{wrong.why}: answered with it"].append(WHY[wrong.why] in answer)
+
+    def save(self) -> str:
+        """Write what is known; what is to be printed is returned."""
+        told = {"refused though good": self.refused, **self.faults}
+        shares = {name: str(wilson(sum(one), len(one))) for name, one in told.items() if one}
+        settings = {"settings": vars(self.told) | {"out": str(self.told.out)}, "pixels out": sorted(self.sides)}
+        tallies = {name: one for name, one in self.tallies.items() if len(one.verdicts) > 1}
+        ops = {name: one.json() for name, one in tallies.items()}
+        write_json(self.told.out / "instruct.json", {**settings, "ops": ops, **shares})
+        write_sheet(self.told.out / "instruct.png", self.shown)
+        lines = [f"{name}, {', '.join(map(str, sorted(self.sides)))} px out\n{one.table()}\n"
+                 for name, one in tallies.items()]  # fmt: skip
+        text = "\n".join([*lines, *(f"{name}: {one}" for name, one in shares.items())])
+        (self.told.out / "instruct.md").write_text(text + "\n", "utf-8")
+        return text
+
+
+def asked(case: Case, op: str, draw: random.Random, group: str | None) -> Pair | None:
+    """A change that a case has room for; of the whole picture in ``group`` alone, if one is given."""
+    tries = (changed(case.scene, op, draw) for _ in range(80))
+    return next((p for p in tries if p is not None and group in (None, p.asked[0].group)), None)
+
+
+def followed(system: Any, request: Request) -> tuple[Any, bool]:
+    """What an instruction makes of its picture, and whether it was refused at first."""
+    try:
+        return result(instruct(system, request)).images[0], False
+    except TranhError:
+        return result(instruct(system, request.replace(allow_unknown=True))).images[0], True
+
+
+def likened(system: Any, request: Request, case: Case) -> tuple[Any, bool]:
+    """The same picture as another held-out scene is drawn, which has the style that the request names."""
+    number = int(case.key.rpartition("/")[2]) + 1000
+    other = canonical(replace(scene("full", case.split, number), style=request.prompt))
+    size = case.image.shape[-1]
+    given = pictures(to_images(render(other, size)[None]))[0]
+    return result(restyle(system, request.replace(prompt="", other=given, size=size))).images[0], False
+
+
+def before(pair: Pair) -> Scene | None:
+    """The scene before with its things in the order of the one after, where nothing was taken away."""
+    return None if pair.op == "remove" else pair.before
 
 
 def main() -> None:
@@ -43,73 +147,30 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--level", default="two")
     parser.add_argument("--ops", default=",".join(OPS), help="which operations, of " + ", ".join(OPS))
+    parser.add_argument("--group", choices=GROUPS, help="restyle only this")
+    parser.add_argument("--like", action="store_true", help="restyle by a reference picture instead of words")
     parser.add_argument("--model", default="tranh-1")
     parser.add_argument("--beside", default=None, help="an exported `tranh train editor`")
     parser.add_argument("--guidance", type=float, default=None)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("runs/edits-instruct"))
     told = parser.parse_args()
-    ops = told.ops.split(",")
-    system, judge = models.load(told.model), Judge(models.load(models.JUDGE))
+    told.group = "style" if told.like else told.group
+    ops = ["restyle"] if told.group else told.ops.split(",")
+    told.out.mkdir(parents=True, exist_ok=True)
+    system = models.load(told.model)
     if told.beside:
         system.beside = models.load(told.beside)
-    tallies, refused, asked = {op: Tally() for op in (*ops, "all")}, 0, 0
-    shown: list[Any] = []
-    for k, case in enumerate(cases(judge, told.count, system, level=told.level, size=told.size, seed=told.seed)):
-        draw, op = generator("instruct", told.seed, case.key), ops[k % len(ops)]
-        pair = next((p for _ in range(40) if (p := changed(case.scene, op, draw)) is not None), None)
-        if pair is None:
-            continue
-        words = instruction(pair, case.language, draw)
-        request = Request(words, image=pictures(case.image[None])[0], seed=case.seed, guidance=told.guidance)
-        asked += 1
-        try:
-            made = result(instruct(system, request)).images[0]
-        except TranhError:
-            refused += 1
-            made = result(instruct(system, request.replace(allow_unknown=True))).images[0]
-        after = to_images(np.asarray(made)[None])[0]
-        edited = verdict(judge, pair.after, pair.asked, shrunk(after[None])[0], _before(pair))
-        for name in (op, "all"):
-            tallies[name].add(case, edited)
-        if len(shown) < SHOWN:
-            after = torch.nn.functional.interpolate(after[None], size=case.image.shape[1:])[0]
-            shown.append((case, after, f"{words}: {'; '.join(edited.wrong) or 'right'}"))
-        print(f"{k + 1}/{told.count} {op}: {words!r} {edited.done} {sum(edited.kept)}/{len(edited.kept)}", flush=True)
-    faults = reported(system, told.count, told.level, told.size)
-    value = {
-        "settings": vars(told) | {"out": str(told.out)},
-        "ops": {op: tally.json() for op, tally in tallies.items() if tally.verdicts},
-        "refused though good": str(wilson(refused, asked)),
-        "faults reported": str(wilson(sum(faults), len(faults))),
-    }
-    told.out.mkdir(parents=True, exist_ok=True)
-    write_json(told.out / "instruct.json", value)
-    write_sheet(told.out / "instruct.png", shown)
-    for op, tally in tallies.items():
-        if len(tally.verdicts) > 1:
-            print(f"\n{op}\n{tally.table()}")
-    print(f"\nfaults reported: {value['faults reported']}; good ones refused: {value['refused though good']}")
-
-
-def _before(pair: Any) -> Any:
-    """The scene before with its things in the order of the one after, where nothing was taken away."""
-    return None if pair.op == "remove" else pair.before
-
-
-def reported(system: Any, count: int, level: str, size: int) -> list[bool]:
-    """Whether each of ``count`` faulty instructions was answered with its fault."""
-    out = []
-    for k in range(count):
-        wrong = faulty(level, SPLITS[k % 2], k)
-        words = instruction(wrong.pair, ("en", "vi")[k // 2 % 2], generator("faulty", k))
-        image = pictures(to_images(render(wrong.scene, size)[None]))[0]
-        try:
-            next(iter(instruct(system, Request(words, image=image, steps=1))))
-            out.append(False)
-        except TranhError as error:
-            out.append("cannot be followed" in str(error))
-    return out
+    bench, more = Bench(system, Judge(models.load(models.JUDGE)), told), 100 * told.count
+    for case in cases(bench.judge, more, system, level=told.level, size=told.size, seed=told.seed):
+        done = len(bench.refused)
+        if bench.edit(case, ops[turn(done, len(ops))]) and due(done + 1):
+            bench.save()
+        if len(bench.refused) == told.count:
+            break
+    for k in range(0 if told.group else told.count):
+        bench.fault(k)
+    print(bench.save())
 
 
 if __name__ == "__main__":

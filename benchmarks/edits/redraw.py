@@ -1,40 +1,49 @@
 """How good are the edits of parts: inpainting, outpainting, and image-to-image?
 
-    python benchmarks/edits/redraw.py --count 200 --out runs/edits-redraw
-    python benchmarks/edits/redraw.py --count 200 --while-sampling --out runs/edits-redraw-masked
+    python benchmarks/edits/redraw.py --tasks object,brush,half,background,empty --out runs/edits-inpaint
+    python benchmarks/edits/redraw.py --tasks beyond --out runs/edits-outpaint
+    python benchmarks/edits/redraw.py --tasks again --out runs/edits-img2img
+    python benchmarks/edits/redraw.py --while-sampling --against runs/edits-inpaint/redraw.json --out runs/edits-masked
     python benchmarks/edits/redraw.py --count 50 --size 256 --out runs/edits-redraw-256
 
 Pictures are half held-out renders and half generated, of ``test`` and ``unseen`` combinations, asked for in both
-languages. Told are, with 95 % intervals: the share of asked facts that are right, of facts outside that were kept, of
-pixels outside that are exactly equal, and the gradient across the seam, as a multiple of the mean gradient of the
-pictures that were edited (at the very place of a seam it is often nought: grounds are plain).
-Masks take turns: ``object`` (the box of a thing, to become another), ``brush`` (strokes, the picture as it was),
-``half`` (the half with the thing, to become another), ``background`` (all but the thing: another ground), ``empty`` (a
-free place, a thing is added), ``beyond`` (outpainting by a quarter: the setting goes on).
+languages. Tasks take turns until ``--count`` are done: ``object`` (the box of a thing, to become another), ``brush``
+(strokes, the picture as it was), ``half`` (the half with the thing, to become another), ``background`` (all but the
+thing: another ground), ``empty`` (a free place, a thing is added), ``beyond`` (outpainting by a quarter: the setting
+goes on), ``again`` (image-to-image).
+
+Told are, with 95 % intervals over pictures: the share of asked facts that are right and of facts outside the mask that
+were kept, of pixels outside that are exactly equal, and the gradient across the seam twice: as a multiple of the mean
+gradient of the picture given (at the very place of a seam it is often nought: grounds are plain), and for renders of
+the gradient at the same place of the true picture. With ``--against`` the difference to another run, by pairs.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import random
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from masks import TASKS, another, gradient, outside, seam
 from PIL import Image
+from shares import due, percent, share, turn
 from torch import Tensor
 
-from tranh.data.scenes.changes import singles
-from tranh.data.scenes.facts import canonical, visible
-from tranh.data.scenes.layout import extents, generator
-from tranh.data.scenes.pairs import changed
+from tranh.data.scenes.draw import render
+from tranh.data.scenes.facts import visible
+from tranh.data.scenes.layout import generator
 from tranh.data.scenes.source import say
-from tranh.data.scenes.world import PLAINS, Fact, Scene
+from tranh.edits.inpaint import canvas
 from tranh.files import write_json
-from tranh.metrics.interval import bootstrap, wilson
+from tranh.metrics.interval import paired
 from tranh.nn.pixels import to_images
 from tranh.recipes import models
 from tranh.recipes.edit_cases import Case, Edited, cases, result, verdict, write_sheet
@@ -44,213 +53,205 @@ from tranh.recipes.judge import Judge, shrunk
 from tranh.recipes.pictures import pictures
 from tranh.types import Request
 
-MARGIN = 0.03
-"""Around the box of a thing, in canvas units."""
-
+EXTEND = (0.25, 0.25, 0.25, 0.25)
+NAMES = (*TASKS, "beyond", "again")
 SHOWN = 24
 
 
 @dataclass(frozen=True)
-class Task:
-    """What is asked of a picture: where, the scene it should show, and which of its facts are new."""
+class Done:
+    """One edit: the picture (3, S, S), the verdict, and what there is to say of its mask.
 
-    mask: np.ndarray
-    target: Scene
-    asked: tuple[Fact, ...]
+    Attributes:
+        equal: is every pixel outside what it was?
+        seam: the gradients across it, summed, and as many mean gradients of the picture given.
+        true: the gradients across it of the edited picture and of the true one.
+    """
 
+    name: str
+    case: Case
+    after: Tensor
+    edited: Edited
+    equal: bool | None = None
+    seam: tuple[float, float] | None = None
+    true: tuple[float, float] | None = None
 
-def box(scene: Scene, index: int, size: int) -> np.ndarray:
-    """Where a thing is, (size, size) bool."""
-    thing = scene.things[index]
-    at = (np.arange(size) + 0.5) / size
-    across, down = (e + MARGIN for e in extents(thing))
-    return (np.abs(at[:, None] - thing.y) < down) & (np.abs(at[None] - thing.x) < across)
-
-
-def another(scene: Scene, draw: random.Random, kind: str) -> tuple[Scene, tuple[Fact, ...]] | None:
-    """The scene with its first single thing changed in one way, its facts that are asked."""
-    for _ in range(20):
-        pair = changed(scene, kind, draw)
-        if pair is not None:
-            return pair.after, tuple(f for f in pair.asked if f.group in ("kind", "colour", "setting"))
-    return None
-
-
-def object_(scene: Scene, draw: random.Random, size: int) -> Task | None:
-    made = another(scene, draw, draw.choice(("replace", "recolour")))
-    if made is None:
-        return None
-    subject = next((f.subject for f in made[1] if f.subject is not None), None)
-    return None if subject is None else Task(box(scene, subject, size), *made)
+    def json(self) -> dict[str, Any]:
+        """What another run is paired with."""
+        return {
+            part: [sum(right), len(right)] for part, right in (("asked", self.edited.asked), ("kept", self.edited.kept))
+        }
 
 
-def brush(scene: Scene, draw: random.Random, size: int) -> Task | None:
-    mask, at = np.zeros((size, size), bool), (np.arange(size) + 0.5) / size
-    for _ in range(3):
-        (x0, y0, x1, y1), wide = (draw.random() for _ in range(4)), 0.04 + 0.04 * draw.random()
-        for s in np.linspace(0, 1, 32):
-            x, y = x0 + s * (x1 - x0), y0 + s * (y1 - y0)
-            mask |= (at[None] - x) ** 2 + (at[:, None] - y) ** 2 < wide**2
-    touched = [i for i in singles(scene) if (mask & box(scene, i, size)).any()]
-    asked = tuple(f for f in visible(scene) if f.subject in touched and f.group in ("kind", "colour"))
-    return Task(mask, scene, asked) if asked else None
+@dataclass(frozen=True)
+class Bench:
+    """One system, and how it fills in."""
+
+    system: Any
+    judge: Judge
+    while_sampling: bool
+
+    def done(self, name: str, case: Case, draw: random.Random) -> Done | None:
+        """A task done on a case; None where it does not fit."""
+        image = pictures(case.image[None])[0]
+        if name == "again":
+            return self.again(case, image)
+        return self.beyond(case, image) if name == "beyond" else self.inpainted(name, case, image, draw)
+
+    def inpainted(self, name: str, case: Case, image: Image.Image, draw: random.Random) -> Done | None:
+        size = image.width
+        task = next((t for _ in range(8) if (t := TASKS[name](case.scene, draw, size)) is not None), None)
+        if task is None:
+            return None
+        caption = say(task.target, case.language, "dense", "redraw", case.key)[0]
+        hole = Image.fromarray(task.mask.astype(np.uint8) * 255)
+        request = Request(caption, image=image, mask=hole, seed=case.seed)
+        after = first(result(inpaint(self.system, request, self.while_sampling)))
+        of = outside(task.target, task.mask)
+        edited = verdict(self.judge, task.target, task.asked, shrunk(after[None])[0], case.scene, of)
+        given = to_images(np.asarray(image)[None])[0]
+        equal = bool(torch.equal(after[:, ~task.mask], given[:, ~task.mask]))
+        made, count = seam(after, task.mask)
+        true = None
+        if case.origin == "render":
+            true = made, seam(to_images(render(task.target, size)[None])[0], task.mask)[0]
+        return Done(name, case, after, edited, equal, (made, gradient(given) * count), true)
+
+    def beyond(self, case: Case, image: Image.Image) -> Done:
+        """Outpainting by a quarter at every side: the setting must go on, so it is asked of the whole new picture."""
+        request = Request(case.caption, image=image, seed=case.seed, extend=EXTEND)
+        after = first(result(outpaint(self.system, request, self.while_sampling)))
+        mask = np.asarray(canvas(image, EXTEND)[1]) > 0
+        asked = [f for f in visible(case.scene) if f.group == "setting"]
+        small = F.interpolate(after[None], size=(64, 64), mode="area")
+        right = self.judge.check(self.judge.read(small)[0], case.scene, asked)
+        wrong = tuple(f.value for f, ok in zip(asked, right, strict=True) if not ok)
+        given = to_images(np.asarray(image)[None])[0]
+        equal = bool(torch.equal(after[:, ~mask], given.flatten(1)))
+        made, count = seam(after, mask)
+        return Done("beyond", case, after, Edited(tuple(right), (), wrong), equal, (made, gradient(given) * count))
+
+    def again(self, case: Case, image: Image.Image) -> Done | None:
+        """Image-to-image towards another colour of a thing."""
+        made = another(case.scene, generator("again", case.key), "recolour")
+        if made is None:
+            return None
+        caption = say(made[0], case.language, "dense", "again", case.key)[0]
+        request = Request(caption, image=image, seed=case.seed, strength=0.7)
+        after = first(result(img2img(self.system, request)))
+        return Done("again", case, after, verdict(self.judge, *made, shrunk(after[None])[0], case.scene))
 
 
-def half(scene: Scene, draw: random.Random, size: int) -> Task | None:
-    task = object_(scene, draw, size)
-    if task is None:
-        return None
-    rows, columns = np.nonzero(task.mask)
-    at, middle = np.arange(size), size // 2
-    for name, inside in (
-        ("left", columns.max() < middle), ("right", columns.min() >= middle),
-        ("top", rows.max() < middle), ("bottom", rows.min() >= middle),
-    ):  # fmt: skip
-        if inside:
-            first = at < middle if name in ("left", "top") else at >= middle
-            mask = np.broadcast_to(first[None] if name in ("left", "right") else first[:, None], (size, size)).copy()
-            return replace(task, mask=mask)
-    return None
+def first(made: Any) -> Tensor:
+    """The first picture of a result, (3, S, S)."""
+    return to_images(np.asarray(made.images[0])[None])[0]
 
 
-def background(scene: Scene, draw: random.Random, size: int) -> Task | None:
-    if not scene.setting.startswith("plain_") or scene.style != "flat" or scene.light != "plain":
-        return None
-    colours = {thing.colour for thing in scene.things}
-    choices = [f"plain_{c}" for c in PLAINS if f"plain_{c}" != scene.setting and c not in colours]
-    target = canonical(replace(scene, setting=draw.choice(choices)))
-    mask = np.ones((size, size), bool)
-    for i in range(len(scene.things)):
-        mask &= ~box(scene, i, size)
-    return Task(mask, target, tuple(f for f in visible(target) if f.group == "setting"))
+def figures(edits: Sequence[Done]) -> dict[str, Any]:
+    """What there is to tell of some edits; intervals are None where there are too few."""
+    asked = [d.edited.asked for d in edits if d.edited.asked]
+    kept = [d.edited.kept for d in edits if d.edited.kept]
+    seams, true = [d.seam for d in edits if d.seam], [d.true for d in edits if d.true]
+    equal = [d.equal for d in edits if d.equal is not None]
+    return {
+        "count": len(edits),
+        "pixels out": sorted({d.after.shape[-1] for d in edits}),
+        "asked": share([sum(a) for a in asked], [len(a) for a in asked]),
+        "kept": share([sum(k) for k in kept], [len(k) for k in kept]),
+        "seam": share([s[0] for s in seams], [s[1] for s in seams]),
+        "true_seams": share([s[0] for s in true], [s[1] for s in true]),
+        "equal": f"{sum(equal)} of {len(equal)}" if equal else "-",
+    }
 
 
-def empty(scene: Scene, draw: random.Random, size: int) -> Task | None:
-    made = another(scene, draw, "add")
-    if made is None or len(made[0].relations) > len(scene.relations):
-        return None
-    target, asked = made
-    return Task(box(target, len(target.things) - 1, size), target, asked)
+def report(edits: Sequence[Done], against: dict[str, Any] | None) -> tuple[dict[str, Any], str]:
+    """Figures by task and of all inpainting together, as JSON and as a table."""
+    groups: dict[str, list[Done]] = defaultdict(list)
+    for done in edits:
+        groups[done.name].append(done)
+        if done.name in TASKS:
+            groups["all masks"].append(done)
+    lines = [
+        "| what | n | px out | asked facts right | outside kept | seam, of mean gradient | seam, of the true one | "
+        "equal outside |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    value: dict[str, Any] = {"edits": {f"{d.name} {d.case.key}": d.json() for d in edits}}
+    for name, some in groups.items():
+        told = figures(some)
+        cells = [
+            str(told["count"]),
+            ", ".join(map(str, told["pixels out"])),
+            *map(percent, (told["asked"], told["kept"])),
+        ]
+        cells += [str(told["seam"] or "-"), str(told["true_seams"] or "-"), told["equal"]]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+        value[name] = {key: vars(one) if hasattr(one, "low") else one for key, one in told.items()}
+    if against is not None:
+        value["against"] = {part: differing(against["edits"], value["edits"], part) for part in ("asked", "kept")}
+        lines.append(
+            "\nmore than the other run, by pairs: " + "; ".join(f"{k} {v}" for k, v in value["against"].items())
+        )
+    return value, "\n".join(lines)
 
 
-TASKS = {"object": object_, "brush": brush, "half": half, "background": background, "empty": empty}
+def differing(theirs: dict[str, Any], ours: dict[str, Any], part: str) -> str:
+    """The share right in ours more than in theirs, over the edits that both have."""
+    pairs = [(theirs[key][part], one[part]) for key, one in ours.items() if key in theirs and one[part][1]]
+    if len(pairs) < 2:
+        return "-"
+    return str(paired([a[0] for a, _ in pairs], [b[0] for _, b in pairs], [b[1] for _, b in pairs]))
 
 
-def seam(image: Tensor, mask: np.ndarray) -> tuple[float, float]:
-    """Summed absolute differences of neighbours that the border of a mask parts, and how many there are."""
-    inside = torch.from_numpy(mask)
-    total, count = 0.0, 0
-    for axis in (0, 1):
-        edge = inside.diff(dim=axis)
-        total += float((image.diff(dim=axis + 1).abs().mean(0) * edge).sum())
-        count += int(edge.sum())
-    return total, count
-
-
-def gradient(image: Tensor) -> float:
-    """Mean absolute difference of neighbours in a picture (3, S, S)."""
-    return float(torch.stack([image.diff(dim=axis).abs().mean() for axis in (1, 2)]).mean())
+def save(edits: Sequence[Done], told: argparse.Namespace) -> str:
+    """Write what is known; the table is returned."""
+    value, table = report(edits, json.loads(told.against.read_text("utf-8")) if told.against else None)
+    settings = {name: str(one) if isinstance(one, Path) else one for name, one in vars(told).items()}
+    write_json(told.out / "redraw.json", value | {"settings": settings})
+    (told.out / "redraw.md").write_text(table + "\n", "utf-8")
+    rows = []
+    for done in edits[:SHOWN]:
+        small = F.interpolate(done.after[None], size=done.case.image.shape[1:])[0]
+        rows.append((done.case, small, f"{done.name}: {'; '.join(done.edited.wrong) or 'right'}"))
+    write_sheet(told.out / "redraw.png", rows)
+    return table
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--count", type=int, default=200, help="edits")
+    parser.add_argument("--tasks", default=",".join(NAMES), help="which take turns, of " + ", ".join(NAMES))
     parser.add_argument("--size", type=int, default=64)
-    parser.add_argument("--level", default="one")
+    parser.add_argument("--level", default="two")
     parser.add_argument("--model", default="tranh-1")
     parser.add_argument("--beside", default=None, help="an exported `tranh train editor`")
     parser.add_argument("--while-sampling", action="store_true")
+    parser.add_argument("--against", type=Path, default=None, help="redraw.json of a run with the same settings")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("runs/edits-redraw"))
     told = parser.parse_args()
-    system, judge = models.load(told.model), Judge(models.load(models.JUDGE))
+    names = told.tasks.split(",")
+    if unknown := set(names) - set(NAMES):
+        parser.error(f"no such task: {', '.join(unknown)}; there are {', '.join(NAMES)}")
+    told.out.mkdir(parents=True, exist_ok=True)
+    system = models.load(told.model)
     if told.beside:
         system.beside = models.load(told.beside)
-    kept: dict[str, list[Edited]] = defaultdict(list)
-    seams: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    equal: list[bool] = []
-    shown: list[Any] = []
-    k = 0
-    names = (*TASKS, "beyond", "again")
-    for case in cases(judge, told.count, system, level=told.level, size=told.size, seed=told.seed):
-        draw, name = generator("redraw", told.seed, case.key), names[k % len(names)]
-        k += 1
-        image = pictures(case.image[None])[0]
-        if name == "again":
-            edited, after, mask = begun_again(system, judge, case, image)
-        elif name == "beyond":
-            edited, after, mask = beyond(system, judge, case, image, told.while_sampling)
-        else:
-            task = next((t for _ in range(8) if (t := TASKS[name](case.scene, draw, told.size)) is not None), None)
-            if task is None:
-                continue
-            caption = say(task.target, case.language, "dense", "redraw", case.key)[0]
-            hole = Image.fromarray(task.mask.astype(np.uint8) * 255)
-            request = Request(caption, image=image, mask=hole, seed=case.seed)
-            after = to_images(np.asarray(result(inpaint(system, request, told.while_sampling)).images[0])[None])[0]
-            edited, mask = verdict(judge, task.target, task.asked, shrunk(after[None])[0], case.scene), task.mask
-        kept[name].append(edited)
-        if mask is not None:
-            whole = case.image if after.shape == case.image.shape else None
-            if whole is not None:
-                equal.append(bool(torch.equal(after[:, ~mask], to_images(np.asarray(image)[None])[0][:, ~mask])))
-                made = seam(after, mask)
-                seams[name].append((made[0], gradient(whole) * made[1]))
-        if len(shown) < SHOWN:
-            words = f"{name}: {'; '.join(edited.wrong) or 'right'}"
-            shown.append((case, torch.nn.functional.interpolate(after[None], size=case.image.shape[1:])[0], words))
-        print(f"{k}/{told.count} {name}: asked {edited.asked} kept {sum(edited.kept)}/{len(edited.kept)}", flush=True)
-    value = report(kept, seams, equal) | {"settings": vars(told) | {"out": str(told.out)}}
-    told.out.mkdir(parents=True, exist_ok=True)
-    write_json(told.out / "redraw.json", value)
-    write_sheet(told.out / "redraw.png", shown)
-    print(value["table"])
-
-
-def begun_again(system: Any, judge: Judge, case: Case, image: Image.Image) -> tuple[Edited, Tensor, None]:
-    """Image-to-image towards another colour or kind of the first thing."""
-    made = another(case.scene, generator("again", case.key), "recolour") or (case.scene, ())
-    caption = say(made[0], case.language, "dense", "again", case.key)[0]
-    request = Request(caption, image=image, seed=case.seed, strength=0.7)
-    after = to_images(np.asarray(result(img2img(system, request)).images[0])[None])[0]
-    return verdict(judge, made[0], made[1], after, case.scene), after, None
-
-
-def beyond(
-    system: Any, judge: Judge, case: Case, image: Image.Image, masked: bool
-) -> tuple[Edited, Tensor, np.ndarray | None]:
-    """Outpainting by a quarter at every side: the setting must go on, so it is asked of the whole new picture."""
-    request = Request(case.caption, image=image, seed=case.seed, extend=(0.25, 0.25, 0.25, 0.25))
-    after = to_images(np.asarray(result(outpaint(system, request, masked)).images[0])[None])[0]
-    asked = [f for f in visible(case.scene) if f.group == "setting"]
-    small = torch.nn.functional.interpolate(after[None], size=(64, 64), mode="area")
-    right = judge.check(judge.read(small)[0], case.scene, asked)
-    return Edited(tuple(right), (), tuple(f.value for f, ok in zip(asked, right, strict=True) if not ok)), after, None
-
-
-def report(
-    kept: dict[str, list[Edited]], seams: dict[str, list[tuple[float, float]]], equal: list[bool]
-) -> dict[str, Any]:
-    """Shares by kind of mask and of all inpainting together, as JSON and as a table."""
-    groups = dict(kept) | {"all masks": [e for name in TASKS for e in kept.get(name, [])]}
-    border = dict(seams) | {"all masks": [s for name in TASKS for s in seams.get(name, [])]}
-    lines = ["| what | n | asked facts right | others kept | seam, of real |", "|---|--:|--:|--:|--:|"]
-    value: dict[str, Any] = {}
-    for name, edits in groups.items():
-        asked = [e for e in edits if e.asked]
-        right = sum(sum(e.asked) for e in asked), sum(len(e.asked) for e in asked)
-        stayed = [e for e in edits if e.kept]
-        cells = [str(wilson(*right)) if right[1] else "-"]
-        cells.append(
-            str(bootstrap([sum(e.kept) for e in stayed], [len(e.kept) for e in stayed])) if len(stayed) > 1 else "-"
-        )
-        made, real = (sum(s[i] for s in border.get(name, [])) for i in (0, 1))
-        cells.append(f"{made / real:.2f}" if real else "-")
-        value[name] = {"count": len(edits), "asked": cells[0], "kept": cells[1], "seam": cells[2]}
-        lines.append(f"| {name} | {len(edits)} | {' | '.join(cells)} |")
-    value["exactly equal outside"] = f"{sum(equal)} of {len(equal)}"
-    lines.append(f"\npixels outside the mask exactly equal: {value['exactly equal outside']}")
-    return value | {"table": "\n".join(lines)}
+    bench, edits = Bench(system, Judge(models.load(models.JUDGE)), told.while_sampling), list[Done]()
+    more = 100 * told.count  # cases that a task does not fit are passed over
+    for case in cases(bench.judge, more, system, level=told.level, size=told.size, seed=told.seed):
+        name = names[turn(len(edits), len(names))]
+        done = bench.done(name, case, generator("redraw", told.seed, case.key))
+        if done is None:
+            continue
+        edits.append(done)
+        asked, kept = done.edited.asked, done.edited.kept
+        print(f"{len(edits)}/{told.count} {name}: asked {asked} kept {sum(kept)}/{len(kept)}", flush=True)
+        if due(len(edits)):
+            save(edits, told)
+        if len(edits) == told.count:
+            break
+    print(save(edits, told))
 
 
 if __name__ == "__main__":

@@ -21,13 +21,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from shares import due, percent, share
 from torch import Tensor
 
 from tranh.data.scenes.facts import visible
 from tranh.data.scenes.labels import THING_FIELDS
 from tranh.data.scenes.world import Scene
 from tranh.files import write_json
-from tranh.metrics.interval import bootstrap, wilson
+from tranh.metrics.interval import wilson
 from tranh.recipes import latent_edits, models
 from tranh.recipes.edit_cases import Case, cases, result
 from tranh.recipes.judge import Judge, shrunk
@@ -93,13 +94,13 @@ class Bench:
         """Every share with its interval."""
         out: dict[str, Any] = {}
         for group in SLIDERS:
-            rises, kept = self.rises[group], [pair for pair in self.kept[group] if pair[1]]
-            reached = self.reached[group]
-            out[group] = {
-                "monotone": wilson(sum(rises), len(rises)),
-                "reached": wilson(sum(reached), len(reached)),
-                "kept": bootstrap([right for right, _ in kept], [of for _, of in kept]),
-            }
+            rises, kept, reached = self.rises[group], self.kept[group], self.reached[group]
+            if rises:
+                out[group] = {
+                    "monotone": wilson(sum(rises), len(rises)),
+                    "reached": wilson(sum(reached), len(reached)),
+                    "kept": share([right for right, _ in kept], [of for _, of in kept]),
+                }
         return out
 
 
@@ -114,37 +115,45 @@ def table(benches: Sequence[Bench]) -> str:
     for bench in benches:
         for group, found in bench.told().items():
             less, more = reversed(SLIDERS[group])
-            cells = [f"{100 * one.value:.1f} % [{100 * one.low:.0f}, {100 * one.high:.0f}]" for one in found.values()]
+            cells = [percent(one) for one in found.values()]
             lines.append(f"| {bench.name} | {less} to {more} | {' | '.join(cells)} | {found['monotone'].count} |")
     return "\n".join(lines)
+
+
+def save(benches: Sequence[Bench], out: Path) -> str:
+    """Write what is known; the table is returned."""
+    told = {b.name: {g: {k: v and vars(v) for k, v in one.items()} for g, one in b.told().items()} for b in benches}
+    write_json(out / "sliders.json", told)
+    for bench in benches:
+        shown = bench.strips[:: max(1, len(bench.strips) // SHOWN)][:SHOWN]
+        names = [f"{title} {amount:+g}" for title, _ in shown for amount in latent_edits.STRENGTHS]
+        columns = len(latent_edits.STRENGTHS)
+        latent_edits.strip(torch.cat([x for _, x in shown]), names, out / f"{bench.name}.png", columns)
+    text = table(benches)
+    (out / "sliders.md").write_text(text + "\n", "utf-8")
+    return text
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", default="tranh-1", help="names or folders, with commas between")
     parser.add_argument("--count", type=int, default=200, help="cases of each slider")
+    parser.add_argument("--size", type=int, default=64, help="of the pictures given")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("edits-sliders"))
     args = parser.parse_args(argv)
+    args.out.mkdir(parents=True, exist_ok=True)
     judge, drawn = Judge(models.verifier()), models.load()
     benches = [Bench(name, judge) for name in args.models.split(",")]
     for group in SLIDERS:
-        suits = cases(judge, args.count, drawn, seed=args.seed, suits=partial(shows, group))
+        suits = cases(judge, args.count, drawn, size=args.size, seed=args.seed, suits=partial(shows, group))
         for number, case in enumerate(suits):
             for bench in benches:
                 bench.strip(case, group)
             print(f"{group} {number + 1}/{args.count}", flush=True)
-    args.out.mkdir(parents=True, exist_ok=True)
-    told = {b.name: {g: {k: vars(v) for k, v in one.items()} for g, one in b.told().items()} for b in benches}
-    write_json(args.out / "sliders.json", told)
-    for bench in benches:
-        shown = bench.strips[:: max(1, len(bench.strips) // SHOWN)][:SHOWN]
-        names = [f"{title} {amount:+g}" for title, _ in shown for amount in latent_edits.STRENGTHS]
-        columns = len(latent_edits.STRENGTHS)
-        latent_edits.strip(torch.cat([x for _, x in shown]), names, args.out / f"{bench.name}.png", columns)
-    text = table(benches)
-    (args.out / "sliders.md").write_text(text + "\n", "utf-8")
-    print(text)
+            if due(number + 1):
+                save(benches, args.out)
+    print(save(benches, args.out))
 
 
 if __name__ == "__main__":

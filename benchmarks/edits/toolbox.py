@@ -7,22 +7,24 @@
 Pictures are half held-out renders and half generated, of ``test`` and ``unseen`` combinations, described in both
 languages. Told are, with 95 % intervals over pictures:
 
-- reconstruct: PSNR from embedding and noise alone, mean and variance of the noise, and what another picture's
-  embedding makes of the same noise,
+- reconstruct: PSNR from embedding and noise alone, mean and variance of the noise, and what the embedding of the
+  picture before makes of the same noise,
 - variation: share of kinds and settings kept by ``--each`` variations, and how far these are from one another, as a
-  share of the distance of fresh samples of the picture's caption,
+  share of the distance of fresh samples of the picture's caption; at every one of ``--strengths``, with the picture
+  described and not, as ``--words`` says,
 - textdiff: one fact of the caption is changed; whether the picture shows it then, and whether the rest has stayed,
+- best: the same, of ``--candidates`` pictures the one that CLIP holds to be nearest to the new caption,
+- still: PSNR of text diffs of strength 0, and how many are not the given picture bit for bit: the network has run,
 - walks: no figure; an interpolation and a sweep are drawn.
 
-Beside its embedding a picture is described in words, but for reconstructions; with ``--words no`` variations and walks
-are told nothing either. Text diffs are told both captions.
+Reconstructions are told nothing but the embedding. Text diffs are told both captions.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections import defaultdict
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from shares import due, turn
 from torch import Tensor
 
 from tranh.data.scenes.facts import canonical, visible
@@ -41,7 +44,7 @@ from tranh.files import write_json
 from tranh.metrics.diversity import within
 from tranh.metrics.interval import bootstrap, wilson
 from tranh.metrics.psnr import psnr
-from tranh.nn.pixels import to_images
+from tranh.nn.pixels import to_images, to_pixels
 from tranh.recipes import models, toolbox
 from tranh.recipes.edit_cases import Case, Tally, cases, result, verdict, write_sheet
 from tranh.recipes.judge import Judge
@@ -55,8 +58,14 @@ CHANGES = {
     "material": MATERIALS,
     "kind": tuple(kind for kind in KINDS if kind not in ("face", "cat", "fish", "bird")),
 }
-PARTS = ("reconstruct", "variation", "textdiff", "walks")
+PARTS = ("reconstruct", "variation", "textdiff", "best", "still", "walks")
+DESCRIBED = {"yes": "described", "no": "not described"}
 SHOWN = 24
+PLAIN = (
+    "psnr", "noise_mean", "noise_variance", "psnr of a wrong embedding", "psnr lost by it",
+    "psnr of a text diff of strength 0", "text diffs of strength 0 that are not the picture itself",
+)  # fmt: skip
+"""Figures of one number for each case."""
 
 
 def tensor(made: Any) -> Tensor:
@@ -68,7 +77,8 @@ def changed(scene: Scene, number: int) -> tuple[Scene, tuple[Fact, ...]] | None:
     """A scene with one fact changed, and the facts that are new; None if none can be seen to change."""
     rng = generator("textdiff", number)
     groups = list(CHANGES)
-    for group in groups[number % len(groups) :] + groups[: number % len(groups)]:
+    first = turn(number, len(groups))
+    for group in groups[first:] + groups[:first]:
         now = scene.setting if group == "setting" else getattr(scene.things[0], group)
         values = [value for value in CHANGES[group] if value != now]
         value = values[int(rng.random() * len(values))]
@@ -93,20 +103,35 @@ class Bench:
         rows: what is drawn on each part's sheet.
     """
 
-    def __init__(self, system: Any, judge: Judge, told: bool, each: int, size: int) -> None:
-        self.system, self.judge, self.told, self.each, self.size = system, judge, told, each, size
+    def __init__(self, system: Any, judge: Judge, args: argparse.Namespace) -> None:
+        self.system, self.judge, self.args, self.size = system, judge, args, args.size
+        self.parts, self.words = args.parts.split(","), args.words.split(",")
+        self.dials = [(words, float(one)) for words in self.words for one in args.strengths.split(",")]
         self.numbers: dict[str, list[float]] = defaultdict(list)
         self.rows: dict[str, list[tuple[Case, Tensor, str]]] = defaultdict(list)
-        self.tally = Tally()
-        self.embeddings: list[Tensor] = []
+        self.tallies: dict[str, Tally] = defaultdict(Tally)
+        self.last: Tensor | None = None
 
-    def asked(self, case: Case, **how: Any) -> Request:
-        """The request of an edit of a case."""
-        said = case.caption if self.told else ""
+    def measure(self, case: Case, number: int) -> None:
+        """Every part that is asked for, of one case."""
+        if "reconstruct" in self.parts:
+            self.reconstruct(case)
+        if "variation" in self.parts:
+            self.variation(case)
+        if found := changed(case.scene, number):
+            if "textdiff" in self.parts:
+                self.textdiff(case, number, *found)
+            if "best" in self.parts:
+                self.textdiff(case, number, *found, candidates=self.args.candidates)
+            if "still" in self.parts:
+                self.still(case, number, found[0])
+
+    def asked(self, case: Case, words: str = "yes", **how: Any) -> Request:
+        """The request of an edit of a case, described in words or not."""
         told: dict[str, Any] = {
             "prompt": "",
             "image": pictures(case.image[None])[0],
-            "source": said,
+            "source": case.caption if words == "yes" else "",
             "seed": case.seed,
             "size": self.size,
         }
@@ -122,53 +147,66 @@ class Bench:
         self.rows["reconstruct"].append((case, tensor(made)[0], f"{error:.1f} dB"))
         small = F.interpolate(case.image[None], size=(64, 64), mode="area")
         own = self.system.embed_images(small)
-        if self.embeddings:
-            other = min(self.embeddings, key=lambda one: float((one * own).sum()))  # of the picture least like it
+        if self.last is not None:
             ts = invert.times()
             latent = returned(toolbox.latent_of(self.system, small, "", case.seed, ts))
             with torch.no_grad():
-                *_, step = invert.decode(self.system.unclip(other, [""], 1.0), latent.noise, ts)
-            self.numbers["psnr of a wrong embedding"].append(float(psnr(step.x, small)))
+                *_, step = invert.decode(self.system.unclip(self.last, [""], 1.0), latent.noise, ts)
+            wrong = float(psnr(step.x, small))
+            self.numbers["psnr of a wrong embedding"].append(wrong)
+            self.numbers["psnr lost by it"].append(found["psnr"] - wrong)
             self.rows["wrong embedding"].append((case, enlarged(step.x, self.size)[0], "another's embedding"))
-        self.embeddings.append(own)
+        self.last = own
 
     def variation(self, case: Case) -> None:
-        x = tensor(result(toolbox.vary(self.system, self.asked(case, count=self.each))))
+        seeds = range(case.seed, case.seed + self.args.each)
+        said = [self.system.understand(case.caption).text] * self.args.each
+        fresh = self.spread(self.system.generate_batch(said, seeds, self.size))
         facts = [fact for fact in visible(case.scene) if fact.group in ("kind", "setting")]
-        for reading in self.judge.read(x):
-            right = self.judge.check(reading, case.scene, facts)
-            self.numbers["kept"].append(sum(right))
-            self.numbers["to keep"].append(len(right))
-        fresh = self.system.generate_batch(
-            [self.system.understand(case.caption).text] * self.each, range(case.seed, case.seed + self.each), self.size
-        )
-        for name, images in (("varied", x), ("fresh", fresh)):
-            features = F.layer_norm(f := self.judge.features(images), f.shape[-1:])
-            self.numbers[f"distance, {name}"].append(float(within(features[None])))
-        self.rows["variation"] += [(case, one, "varied") for one in x[:1]]
+        for words, strength in self.dials:
+            name = f"{DESCRIBED[words]}, strength {strength:g}"
+            x = tensor(result(toolbox.vary(self.system, self.asked(case, words, count=len(said), strength=strength))))
+            right = [self.judge.check(reading, case.scene, facts) for reading in self.judge.read(x)]
+            self.numbers[f"kept {name}"].append(sum(map(sum, right)))
+            self.numbers[f"to keep {name}"].append(len(facts) * len(x))
+            self.numbers[f"varied {name}"].append(self.spread(x))
+            self.numbers[f"fresh {name}"].append(fresh)
+            self.rows["variation"].append((case, x[0], name))
 
-    def textdiff(self, case: Case, number: int) -> None:
-        found = changed(case.scene, number)
-        if found is None:
-            return
-        after, new = found
-        key = ("textdiff", number)
-        before, wanted = (say(one, case.language, "dense", *key)[0] for one in (case.scene, after))
-        x = tensor(result(toolbox.diff(self.system, self.asked(case, source=before, prompt=wanted))))
-        edited = verdict(self.judge, after, new, x[0], case.scene)
-        self.tally.add(case, edited)
+    def spread(self, images: Tensor) -> float:
+        """How far pictures are from one another for the verifier."""
+        features = F.layer_norm(f := self.judge.features(images), f.shape[-1:])
+        return float(within(features[None]))
+
+    def diff(self, case: Case, number: int, after: Scene, **how: Any) -> Tensor:
+        """A case moved to the caption of another scene, (3, S, S)."""
+        before, wanted = (say(one, case.language, "dense", "textdiff", number)[0] for one in (case.scene, after))
+        return tensor(result(toolbox.diff(self.system, self.asked(case, source=before, prompt=wanted, **how))))[0]
+
+    def textdiff(self, case: Case, number: int, after: Scene, new: tuple[Fact, ...], candidates: int = 1) -> None:
+        name = f"textdiff, best of {candidates}" if candidates > 1 else "textdiff"
+        x = self.diff(case, number, after, candidates=candidates)
+        edited = verdict(self.judge, after, new, x, case.scene)
+        self.tallies[name].add(case, edited)
         told = f"{new[0].group} {new[0].value}" + ("" if edited.done else " (no)")
-        self.rows["textdiff"].append((case, x[0], told + "".join(f", not {wrong}" for wrong in edited.wrong[:2])))
+        self.rows[name].append((case, x, told + "".join(f", not {wrong}" for wrong in edited.wrong[:2])))
+
+    def still(self, case: Case, number: int, after: Scene) -> None:
+        """A text diff of strength 0."""
+        x, given = self.diff(case, number, after, strength=0.0), to_images(to_pixels(case.image[None]))[0]
+        self.numbers["psnr of a text diff of strength 0"].append(float(psnr(x[None], given[None]).clamp(max=60)))
+        self.numbers["text diffs of strength 0 that are not the picture itself"].append(not torch.equal(x, given))
 
     def walks(self, a: Case, b: Case) -> None:
         """An interpolation of two cases and a sweep of the first."""
         other = pictures(b.image[None])[0]
-        prompt = b.caption if self.told else ""
-        made = result(toolbox.interpolate(self.system, self.asked(a, other=other, prompt=prompt)))
+        words = self.words[0]
+        prompt = b.caption if words == "yes" else ""
+        made = result(toolbox.interpolate(self.system, self.asked(a, words, other=other, prompt=prompt)))
         self.rows["interpolate"] += [
             (a, x, f"{told['share']:.2f}") for x, told in zip(tensor(made), made.settings, strict=True)
         ]
-        made = result(toolbox.swept(self.system, self.asked(a, frames=7), component=1))
+        made = result(toolbox.swept(self.system, self.asked(a, words, frames=7), component=1))
         self.rows["sweep"] += [
             (a, x, f"{told['amount']:+.1f}") for x, told in zip(tensor(made), made.settings, strict=True)
         ]
@@ -176,21 +214,35 @@ class Bench:
     def told_all(self) -> dict[str, Any]:
         """Every figure that was measured."""
         n, out = self.numbers, {}
-        for name in ("psnr", "noise_mean", "noise_variance", "psnr of a wrong embedding"):
+        for name in PLAIN:
             if len(n[name]) > 1:
                 out[name] = _interval(bootstrap(n[name]))
-                out[name]["worst"] = min(n[name]) if "psnr" in name else max(n[name], key=lambda v: abs(v - round(v)))
+        for name in ("psnr", "noise_mean", "noise_variance"):
+            if name in out:
+                out[name]["worst"] = min(n[name]) if name == "psnr" else max(n[name], key=lambda v: abs(v - round(v)))
         if n["psnr"]:
             out["25 dB and more"] = _interval(wilson(sum(v >= 25 for v in n["psnr"]), len(n["psnr"])))
             good = [abs(m) <= 0.05 and abs(v - 1) <= 0.05
                     for m, v in zip(n["noise_mean"], n["noise_variance"], strict=True)]  # fmt: skip
             out["noise within 5 %"] = _interval(wilson(sum(good), len(good)))
-        if len(n["kept"]) > 1:
-            out["kinds and settings kept"] = _interval(bootstrap(n["kept"], n["to keep"]))
-            out["diversity, share of fresh"] = _interval(bootstrap(n["distance, varied"], n["distance, fresh"]))
-        if self.tally.verdicts:
-            out["textdiff"] = self.tally.json()
-        return out
+        for words, strength in self.dials:
+            name = f"{DESCRIBED[words]}, strength {strength:g}"
+            if len(n[f"kept {name}"]) > 1:
+                out[f"kinds and settings kept, {name}"] = _interval(bootstrap(n[f"kept {name}"], n[f"to keep {name}"]))
+                out[f"diversity, share of fresh, {name}"] = _interval(
+                    bootstrap(n[f"varied {name}"], n[f"fresh {name}"])
+                )
+        return out | {name: tally.json() for name, tally in self.tallies.items()}
+
+    def save(self) -> str:
+        """Write what is known; the table is returned."""
+        told = self.told_all()
+        write_json(self.args.out / "toolbox.json", told)
+        for name, rows in self.rows.items():
+            write_sheet(self.args.out / f"{name.replace(' ', '-').replace(',', '')}.png", rows[:SHOWN])
+        text = table(told, self.tallies)
+        (self.args.out / "toolbox.md").write_text(text + "\n", "utf-8")
+        return text
 
 
 def returned(steps: Generator[Any, None, Latent]) -> Latent:
@@ -212,7 +264,7 @@ def _interval(found: Any) -> dict[str, float]:
     return {"value": found.value, "low": found.low, "high": found.high, "count": found.count}
 
 
-def table(told: dict[str, Any], tally: Tally) -> str:
+def table(told: dict[str, Any], tallies: Mapping[str, Tally]) -> str:
     """The figures as Markdown."""
     lines = ["| figure | value | n |", "|---|--:|--:|"]
     for name, one in told.items():
@@ -221,7 +273,7 @@ def table(told: dict[str, Any], tally: Tally) -> str:
             lines.append(
                 f"| {name} | {one['value']:.3g} [{one['low']:.3g}, {one['high']:.3g}]{worst} | {one['count']} |"
             )
-    return "\n".join(lines) + (f"\n\ntextdiff\n\n{tally.table()}" if tally.verdicts else "")
+    return "\n".join(lines) + "".join(f"\n\n{name}\n\n{tally.table()}" for name, tally in tallies.items())
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -232,35 +284,28 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--level", default="one")
     parser.add_argument("--size", type=int, default=64, help="of the pictures")
     parser.add_argument("--each", type=int, default=2, help="variations of each picture")
-    parser.add_argument("--words", choices=("yes", "no"), default="yes", help="are the pictures described?")
+    parser.add_argument("--words", default="yes,no", help="are the pictures described? yes, no, or both in turn")
+    parser.add_argument("--strengths", default="0.5", help="of variations, with commas between, such as 0.25,0.5,1")
+    parser.add_argument("--candidates", type=int, default=4, help="of which the best is kept by part best")
     parser.add_argument("--parts", default=",".join(PARTS))
     parser.add_argument("--out", type=Path, default=Path("edits-toolbox"))
     args = parser.parse_args(argv)
-    parts = args.parts.split(",")
-    if unknown := set(parts) - set(PARTS):
-        parser.error(f"no such part: {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    for told, known in ((args.parts, PARTS), (args.words, tuple(DESCRIBED))):
+        if unknown := set(told.split(",")) - set(known):
+            parser.error(f"there is no {', '.join(unknown)}; there are {', '.join(known)}")
+    args.out.mkdir(parents=True, exist_ok=True)
     system, judge = models.load(args.model), Judge(models.verifier())
-    bench = Bench(system, judge, args.words == "yes", args.each, args.size)
-    kept: list[Any] = []
+    bench = Bench(system, judge, args)
+    kept: list[Case] = []
     for number, case in enumerate(cases(judge, args.count, system, level=args.level, size=args.size, seed=args.seed)):
-        if "reconstruct" in parts:
-            bench.reconstruct(case)
-        if "variation" in parts:
-            bench.variation(case)
-        if "textdiff" in parts:
-            bench.textdiff(case, number)
+        bench.measure(case, number)
         kept = [*kept, case][:2]
         print(f"{number + 1}/{args.count}", flush=True)
-    if "walks" in parts and len(kept) == 2:
+        if due(number + 1):
+            bench.save()
+    if "walks" in bench.parts and len(kept) == 2:
         bench.walks(*kept)
-    args.out.mkdir(parents=True, exist_ok=True)
-    told = bench.told_all()
-    write_json(args.out / "toolbox.json", told)
-    for name, rows in bench.rows.items():
-        write_sheet(args.out / f"{name.replace(' ', '-')}.png", rows[:SHOWN])
-    text = table(told, bench.tally)
-    (args.out / "toolbox.md").write_text(text + "\n", "utf-8")
-    print(text)
+    print(bench.save())
 
 
 if __name__ == "__main__":

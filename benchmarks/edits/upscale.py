@@ -21,6 +21,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from shares import due
 from torch import Tensor
 
 from tranh.data.scenes.draw import render
@@ -80,6 +81,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("upscale"))
     args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
     system = default(args.model)
     model = able(system, args.model or "the shipped model")
     tile = tuple(args.tile or getattr(system, "tile", (64, 16)))
@@ -103,11 +105,20 @@ def main() -> None:
             rows += [F.interpolate(small, scale_factor=FACTOR)[0], *(made[maker][0] for maker in MAKERS)]
             words += [f"{case.origin}, {args.side} px", *MAKERS]
         print(f"{k + 1} of {args.count}", end="\r", flush=True)
+        if due(k + 1):
+            save(args, found, rows, words)
+    print(table(save(args, found, rows, words)))
+
+
+def save(
+    args: argparse.Namespace, found: dict[str, dict[str, list[float]]], rows: Sequence[Tensor], words: Sequence[str]
+) -> dict[str, Any]:
+    """Write what is known; the figures are returned."""
     told = figures(found)
-    print(table(told))
     write_json(args.out / f"upscale-{args.side}.json", told | {"settings": {**vars(args), "out": str(args.out)}})
     with replacing(args.out / f"upscale-{args.side}.png") as part:
-        sheet(torch.stack(rows), words, columns=8, side=FACTOR * 64).save(part, "PNG")
+        sheet(torch.stack(list(rows)), list(words), columns=8, side=FACTOR * 64).save(part, "PNG")
+    return told
 
 
 def pair(case: Case, side: int) -> tuple[Tensor | None, Tensor]:
@@ -156,6 +167,7 @@ def figures(found: dict[str, dict[str, list[float]]]) -> dict[str, Any]:
             told["seconds"] = bootstrap(many["seconds"])
         out[maker] = {name: asdict(one) for name, one in told.items()}
         if maker != "lanczos":
+            out[maker]["seconds of the slowest picture"] = max(many["seconds"])
             out[maker]["more than Lanczos by the error over all pictures, dB"] = pooled_gain(plain, many["psnr"])
     return out
 

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import foreign_toys as toys
 
 from tranh import cli
-from tranh.recipes import foreign, personalise, personalise_stable, subject_scenes, subjects
+from tranh.recipes import foreign, personalise, personalise_stable, subject_cases, subject_scenes, subjects
 from tranh.recipes import shelf as shelves
 from tranh.recipes.personalise import Estimate, of_decoder, own_pictures
 from tranh.recipes.personalise_stable import Network
@@ -365,3 +365,11 @@ def test_other_folders_of_diffusers_are_refused(tmp_path):
 def test_the_card_says_how_it_was_learned(shelf, system):
     card = json.loads((shelf / "zorgle" / "subject.json").read_text())
     assert card["base"] == {"name": "tiny", "hash": subjects.base_hash(system)} and card["pictures"] == 3
+
+
+def test_what_stands_beside_a_subject_is_of_both_splits():
+    asked = subject_cases.prompts("vora", 20)
+    assert all("<vora>" in one.text and "<vora>" not in one.known for one in asked)
+    wholes = {split: [place.whole for place in places(10, split) if not place.free] for split in ("test", "unseen")}
+    beside = [one.scene for one in asked[1::2]]
+    assert beside == [wholes["unseen" if 4 <= k < 8 else "test"][k] for k in range(10)]

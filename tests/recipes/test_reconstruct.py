@@ -10,6 +10,8 @@ from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
 
+from tranh.data.scenes.facts import visible
+from tranh.data.scenes.layout import scene
 from tranh.recipes import latent_edits
 from tranh.recipes.reconstruct import Coder, Pca, coder, measures, reconstruct
 from tranh.types import TranhError
@@ -97,6 +99,12 @@ def test_words_of_scenes_and_captions_name_groups():
     assert len(some) == len(large) < 120 and 0 < int(large.sum()) < len(large)
     _, other = latent_edits.groups({"source": "scenes"}, "small", 16, count=120, against="large")
     assert torch.equal(large, ~other)
+
+
+def test_the_value_of_a_fact_is_not_looked_for_in_sentences():
+    _, light = latent_edits.groups({"source": "scenes"}, "light", 16, count=120)
+    shades = [{f.value for f in visible(scene("one", "train", i)) if f.group == "shade"} for i in range(120)]
+    assert light.tolist() == ["light" in values for values in shades]
 
 
 def test_a_box_is_a_mask():

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from tranh.data.scenes.facts import visible
+from tranh.data.scenes.labels import MAX_THINGS
 from tranh.data.scenes.layout import scene
 from tranh.data.scenes.source import say
 from tranh.data.scenes.world import Fact, Scene
@@ -78,8 +79,9 @@ def cases(
     Args:
         system: draws the generated half; None for renders alone.
         size: of the pictures in pixels.
-        suits: scenes an edit can be asked of; others are passed over. Generated pictures in which the verifier sees
-            nothing are passed over as well: there is nothing to keep in them.
+        suits: scenes an edit can be asked of; others are passed over before they are drawn, and generated pictures
+            again by what the verifier sees in them. Those in which it sees nothing, or more things than a caption can
+            name, are passed over as well: nothing is to be kept in them, or they cannot be described.
     """
     origins = ORIGINS if system is not None else ORIGINS[:1]
     kinds = [(origin, split, language) for language in LANGUAGES for split in SPLITS for origin in origins]
@@ -91,14 +93,16 @@ def cases(
             taken[kind] += 1
             true = scene(level, split, index)
             number = seed + index
+            if not suits(true):
+                continue
             if origin == "render":
                 image = renders(level, split, [index], size)[0]
-            else:
-                assert system is not None
-                caption = say(true, language, "dense", "edit", level, split, index)[0]
-                image = system.generate_batch([caption], [number], size)[0]
-                true = scene_of(judge.read(image[None])[0])
-            if true.things and suits(true):
+                break
+            assert system is not None
+            caption = say(true, language, "dense", "edit", level, split, index)[0]
+            image = system.generate_batch([caption], [number], size)[0]
+            true = scene_of(judge.read(image[None])[0])
+            if 0 < len(true.things) <= MAX_THINGS and suits(true):
                 break
         caption = say(true, language, "dense", "edited", level, split, index)[0]
         key = f"{origin}/{level}/{split}/{language}/{index}"
@@ -119,7 +123,14 @@ class Edited:
         return all(self.asked)
 
 
-def verdict(judge: Judge, target: Scene, asked: Sequence[Fact], image: Tensor, before: Scene | None = None) -> Edited:
+def verdict(
+    judge: Judge,
+    target: Scene,
+    asked: Sequence[Fact],
+    image: Tensor,
+    before: Scene | None = None,
+    of: Callable[[Fact], bool] = lambda fact: True,
+) -> Edited:
     """Whether an edited picture shows its target.
 
     Args:
@@ -128,11 +139,12 @@ def verdict(judge: Judge, target: Scene, asked: Sequence[Fact], image: Tensor, b
         image: (3, S, S) in [-1, 1].
         before: what was shown before, its things in the order of the target's; a fact that could not be seen then
             does not count as kept. None where what can be seen has not changed.
+        of: which of the other facts should have stayed: those of what lies outside a mask, for one.
     """
     facts = visible(target)
     could = facts if before is None else visible(before)
     seen = {(f.group, f.subject, f.object) for f in could}
-    others = [f for f in facts if f not in asked and (f.group, f.subject, f.object) in seen]
+    others = [f for f in facts if f not in asked and (f.group, f.subject, f.object) in seen and of(f)]
     together = [*asked, *others]
     right = judge.check(judge.read(image[None])[0], target, together)
     wrong = tuple(phrase(f, target) for f, ok in zip(together, right, strict=True) if not ok)

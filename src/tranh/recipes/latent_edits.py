@@ -21,6 +21,7 @@ from tranh.data.look import Look
 from tranh.data.scenes.facts import visible
 from tranh.data.scenes.layout import scene
 from tranh.data.scenes.source import say
+from tranh.data.scenes.world import FACT_GROUPS
 from tranh.edits import latent
 from tranh.engine.sheet import sheet
 from tranh.files import replacing, write_json
@@ -40,6 +41,8 @@ ENOUGH = 400
 """Pictures with an attribute, and without, that its direction is learned from."""
 ROUNDS = 30
 SHOWN = 16
+VALUES = frozenset(value for values in FACT_GROUPS.values() for value in values)
+"""Every value that a fact of Scenes can have."""
 
 
 def load(path: Path, side: int) -> Tensor:
@@ -84,8 +87,8 @@ def groups(
     found: dict[int, bool] = {}
     for i in range(min(count, len(pictures))):
         said = pictures.said(i)
-        has = _names(said, wanted)
-        if (not other or has != _names(said, other)) and sum(one == has for one in found.values()) < ENOUGH:
+        has = pictures.names(said, wanted)
+        if (not other or has != pictures.names(said, other)) and sum(one == has for one in found.values()) < ENOUGH:
             found[i] = has
         if len(found) == 2 * ENOUGH:
             break
@@ -106,6 +109,10 @@ class _Scenes:
         spoken = " ".join(say(one, language, "dense", self.level, i)[0] for language in ("en", "vi"))
         return {fact.value for fact in visible(one)} | {spoken}
 
+    def names(self, said: set[str], wanted: str) -> bool:
+        """A word that is a value of a fact is only that: "light" is no colour "in even light"."""
+        return wanted in said if wanted in VALUES else _names(said, wanted)
+
     def images(self, indices: Sequence[int]) -> Tensor:
         return renders(self.level, "train", indices, self.size)
 
@@ -123,6 +130,9 @@ class _Own:
     def said(self, i: int) -> set[str]:
         label = str(self.pictures.prepared.record(self.rows[i]).get("label")).lower()
         return {label, " ".join(caption for caption, _ in self.pictures.captions(self.rows[i]))}
+
+    def names(self, said: set[str], wanted: str) -> bool:
+        return _names(said, wanted)
 
     def images(self, indices: Sequence[int]) -> Tensor:
         return self.pictures.images([self.rows[i] for i in indices])

@@ -33,6 +33,7 @@ KNOWN = ("star", "heart", "cross")
 """What stands in a prompt for the base model, which knows no emblem."""
 DRAWN_AT = 160
 LANGUAGES = ("en", "vi", "en", "vi_unmarked")
+SPLITS = ("test", "unseen")
 
 
 @dataclass(frozen=True)
@@ -106,12 +107,16 @@ def write_views(folder: Path, index: int, count: int, size: int = 128) -> Path:
 
 
 def prompts(name: str, count: int, seed: int = 0) -> list[Asked]:
-    """Prompts for a subject, half of them with other things, by turns in English and Vietnamese, dense and short."""
-    beside = -(-count // 2)
-    there = places(seed * beside + beside, "test")
-    alone, others = [p for p in there if p.free], [p for p in there if not p.free][seed * beside :]
+    """Prompts for a subject, half of them with other things, by turns in English and Vietnamese, dense and short.
+
+    What stands beside it is of the test and of the unseen split, each for a round of languages.
+    """
+    most = -(-count // 2)
+    beside = {split: [p for p in places((seed + 1) * most, split) if not p.free][seed * most :] for split in SPLITS}
+    alone = [p for p in places(0) if p.free]
     out = []
     for k in range(count):
+        others = beside[SPLITS[k // (2 * len(LANGUAGES)) % len(SPLITS)]]
         place = others[k // 2] if k % 2 else alone[(7 * k // 2 + seed) % len(alone)]
         out.append(asked(place.moved(generator("moved", name, seed, k)), name, k, (name, seed, k)))
     return out

@@ -12,6 +12,7 @@ from torch import nn
 
 from tranh.data.scenes.draw import render
 from tranh.data.scenes.facts import canonical, visible
+from tranh.data.scenes.labels import MAX_THINGS
 from tranh.data.scenes.layout import scene
 from tranh.nn.pixels import to_images
 from tranh.recipes.edit_cases import Tally, cases, verdict, write_sheet
@@ -73,9 +74,12 @@ def test_a_fact_that_could_not_be_seen_before_is_not_counted_as_kept(before):
 
 
 class Draws:
-    """Draws scene 5 of the test split, whatever is asked."""
+    """Draws scene 5 of the test split, whatever is asked, and counts how often."""
+
+    drawn = 0
 
     def generate_batch(self, prompts, seeds, size=None, steps=None, guidance=None):
+        self.drawn += len(prompts)
         return torch.stack([picture(scene("one", "test", 5)) for _ in prompts])
 
 
@@ -89,6 +93,28 @@ def test_half_the_pictures_are_drawn_and_every_kind_is_as_frequent():
     assert {case.scene.things[0].kind for case in drawn} == {scene("one", "test", 5).things[0].kind}
     red = list(cases(judge, 4, suits=lambda value: value.things[0].colour == "red"))
     assert all(case.scene.things[0].colour == "red" and case.origin == "render" for case in red)
+
+
+def test_a_picture_with_more_things_than_can_be_said_is_no_case(monkeypatch):
+    drawn, crowd = scene("one", "test", 5), scene("one", "test", 5)
+    crowd = replace(crowd, things=crowd.things * (MAX_THINGS + 1), groups=(tuple(range(MAX_THINGS + 1)),))
+    seen = iter([crowd, replace(drawn, things=(), groups=()), drawn])
+    monkeypatch.setattr("tranh.recipes.edit_cases.scene_of", lambda reading: next(seen))
+    monkeypatch.setattr("tranh.recipes.edit_cases.ORIGINS", ("generated",))
+    draws = Draws()
+    (case,) = cases(Judge(Perfect(drawn)), 1, draws)
+    assert case.scene == drawn and draws.drawn == 3
+
+
+def test_what_cannot_be_edited_is_not_drawn():
+    draws, drawn = Draws(), scene("one", "test", 5)
+    found = cases(Judge(Perfect(drawn)), 2, draws, suits=lambda value: value.things[0].kind == drawn.things[0].kind)
+    assert all(case.scene.things[0].kind == drawn.things[0].kind for case in found) and draws.drawn == 1
+
+
+def test_facts_that_may_change_are_not_counted(before):
+    judged = verdict(Judge(Perfect(before)), before, [], picture(before), of=lambda fact: fact.subject is None)
+    assert len(judged.kept) == sum(fact.subject is None for fact in visible(before))
 
 
 def test_shares_have_intervals_by_every_kind_of_case(before, tmp_path):
