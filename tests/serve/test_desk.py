@@ -7,6 +7,7 @@ import base64
 import io
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,6 +23,7 @@ from tranh.engine.jobs import Busy, Engine
 from tranh.serve.desk import Desk
 from tranh.serve.faults import arm
 from tranh.serve.orders import ENDS, Order, Record, Refused, Update, Work
+from tranh.serve.runner import _Live
 from tranh.serve.store import Store
 from tranh.types import Event
 
@@ -201,6 +203,58 @@ def test_a_queue_has_an_end_and_who_asks_again_takes_no_room(url: str, tmp_path:
         opened.cancel(second.id)
         assert wait(opened, second.id).status == "cancelled"
         assert patiently(lambda: opened.submit(order("third"))).status == "queued"
+
+
+def kept(store: Store, number: int) -> list[str]:
+    """Orders that wait in a store, accepted by a server before."""
+    records = [Record(uuid.uuid4().hex, "", order(seed=k, steps=1), "queued", 1.0) for k in range(number)]
+    return [store.queue.insert(record, 1.0)[0] for record in records]
+
+
+def test_a_long_queue_is_drawn_to_its_end(tmp_path: Path) -> None:
+    """Also what found no room when it was accepted, while hundreds that are older wait."""
+    model, store = Gated(), Store(tmp_path, f"sqlite:///{tmp_path}/tranh.db", synced=False)
+    ids = kept(store, 240)
+    engine = Engine(Doors(), active=1, waiting=219)
+    opened = Desk([model], engine, store)
+    try:
+        assert engine.load()["queued"] + engine.load()["running"] == 220
+        with pytest.raises(Busy):
+            opened.submit(order())
+        engine.waiting, submit, full = 300, engine.submit, threading.Event()
+
+        def once(*given: Any) -> Any:
+            if full.is_set():
+                return submit(*given)
+            full.set()
+            raise Busy(300, 1.0)
+
+        engine.submit = once  # type: ignore[method-assign]
+        ids.append(opened.submit(order(steps=1)).id)
+        model.gate.set()
+        for id in ids:
+            assert wait(opened, id).status == "completed"
+    finally:
+        opened.close()
+
+
+def test_what_is_lost_while_the_store_is_asked_is_asked_for_again(tmp_path: Path) -> None:
+    with desk(tmp_path, f"sqlite:///{tmp_path}/tranh.db") as opened:
+        runner, queue = opened._runner, opened.store.queue
+        live = _Live(kept(opened.store, 1)[0], Work(1.0, lambda: iter(())))
+        waiting = queue.waiting
+
+        def meanwhile(*given: Any) -> Any:
+            found = waiting(*given)
+            runner._drop(live, lost=True)
+            queue.waiting = waiting  # type: ignore[method-assign]
+            return found
+
+        queue.waiting = meanwhile  # type: ignore[method-assign]
+        runner._live[live.id], runner._backlog = live, 1
+        runner._feed()
+        runner._changed.set()
+        assert wait(opened, live.id).status == "completed"
 
 
 def test_a_full_disk_fails_the_job_and_not_the_server(url: str, tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ class Runner:
         self._lock = threading.Lock()
         self._changed = threading.Event()
         self._looked = time.monotonic()
-        self._backlog = len(store.queue.waiting())
+        self._backlog = 1  # waiting in the store, as far as is known: more than none until it was asked
         self._feed()
         self._thread = threading.Thread(target=self._run, name="runner", daemon=True)
         self._thread.start()
@@ -235,14 +235,18 @@ class Runner:
         if self.store.sole and not self._backlog:
             return
         load = self.engine.load()
+        room = self.engine.waiting + self.engine.active - int(load["queued"] + load["running"])
+        if room <= 0:
+            return
         idle = not self.store.sole and not load["queued"] and load["running"] < self.engine.active
-        known = set(self._live)  # before: what ends meanwhile is not taken for lost
-        found = [one for one in self.store.queue.waiting(idle) if one[0].id not in known]
-        self._backlog = len(found)
-        for record, told, deadline in found:
+        with self._lock:  # before: what ends meanwhile is not taken for lost
+            known, before = set(self._live), self._backlog
+        most = len(known) + room + 1  # one more than can be taken: else nobody asks again
+        found = [one for one in self.store.queue.waiting(idle, most) if one[0].id not in known]
+        with self._lock:
+            self._backlog += len(found) - before  # and not set: more may have been lost meanwhile
+        for record, told, deadline in found[:room]:
             if self.closing:
-                return
-            if load["queued"] + load["running"] >= self.engine.waiting + self.engine.active:
                 return
             over = None if deadline is None else time.monotonic() + deadline - self.store.queue.clock()
             live = _Live(record.id, Work(1.0, lambda: iter(())), over)
@@ -259,7 +263,6 @@ class Runner:
                 continue
             if not self._enter(live):
                 return
-            load = self.engine.load()
 
     def _tell_places(self) -> None:
         for id in self.feed.watched():
