@@ -23,7 +23,7 @@ from tranh.engine.jobs import Busy, Engine
 from tranh.serve.desk import Desk
 from tranh.serve.faults import arm
 from tranh.serve.orders import ENDS, Order, Record, Refused, Update, Work
-from tranh.serve.runner import _Live
+from tranh.serve.runner import _Live, as_png
 from tranh.serve.store import Store
 from tranh.types import Event
 
@@ -211,7 +211,7 @@ def kept(store: Store, number: int) -> list[str]:
     return [store.queue.insert(record, 1.0)[0] for record in records]
 
 
-def test_a_long_queue_is_drawn_to_its_end(tmp_path: Path) -> None:
+def test_a_long_queue_is_drawn_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also what found no room when it was accepted, while hundreds that are older wait."""
     model, store = Gated(), Store(tmp_path, f"sqlite:///{tmp_path}/tranh.db", synced=False)
     ids = kept(store, 240)
@@ -229,7 +229,7 @@ def test_a_long_queue_is_drawn_to_its_end(tmp_path: Path) -> None:
             full.set()
             raise Busy(300, 1.0)
 
-        engine.submit = once  # type: ignore[method-assign]
+        monkeypatch.setattr(engine, "submit", once)
         ids.append(opened.submit(order(steps=1)).id)
         model.gate.set()
         for id in ids:
@@ -238,7 +238,9 @@ def test_a_long_queue_is_drawn_to_its_end(tmp_path: Path) -> None:
         opened.close()
 
 
-def test_what_is_lost_while_the_store_is_asked_is_asked_for_again(tmp_path: Path) -> None:
+def test_what_is_lost_while_the_store_is_asked_is_asked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with desk(tmp_path, f"sqlite:///{tmp_path}/tranh.db") as opened:
         runner, queue = opened._runner, opened.store.queue
         live = _Live(kept(opened.store, 1)[0], Work(1.0, lambda: iter(())))
@@ -247,14 +249,48 @@ def test_what_is_lost_while_the_store_is_asked_is_asked_for_again(tmp_path: Path
         def meanwhile(*given: Any) -> Any:
             found = waiting(*given)
             runner._drop(live, lost=True)
-            queue.waiting = waiting  # type: ignore[method-assign]
+            monkeypatch.setattr(queue, "waiting", waiting)
             return found
 
-        queue.waiting = meanwhile  # type: ignore[method-assign]
+        monkeypatch.setattr(queue, "waiting", meanwhile)
         runner._live[live.id], runner._backlog = live, 1
         runner._feed()
         runner._changed.set()
         assert wait(opened, live.id).status == "completed"
+
+
+def test_a_picture_that_is_lost_or_damaged_fails_its_job_and_not_the_server(url: str, tmp_path: Path) -> None:
+    store = Store(tmp_path, url, synced=False)
+    names = [store.album.add(as_png(Image.new("RGB", (8, 8), (k, 0, 0))), "image/png", "") for k in range(2)]
+    records = [Record(uuid.uuid4().hex, "", order(image=name), "queued", 1.0) for name in names]
+    ids = [store.queue.insert(record, 1.0)[0] for record in records] + kept(store, 1)
+    store.album.blobs.path(names[0]).unlink()
+    store.album.blobs.path(names[1]).write_bytes(b"no picture")
+    store.close()
+    with desk(tmp_path, url) as opened:
+        lost, damaged, sound = [wait(opened, id) for id in ids]
+        assert (lost.status, damaged.status, sound.status) == ("failed", "failed", "completed")
+        assert lost.fault is not None and lost.fault.code == "not_found"
+        assert damaged.fault is not None and damaged.fault.type == "server_error"
+        assert not opened._runner._live, "no place is held for them"
+
+
+def test_a_job_waits_while_its_store_does_not_answer(tmp_path: Path) -> None:
+    class Away(Stub):
+        times = 2
+
+        def ready(self, order: Order, pictures: Callable[[str], Image.Image]) -> Work:
+            self.times -= 1
+            if self.times >= 0:
+                raise Refused("the database of jobs does not answer", status=503, type="server_error")
+            return super().ready(order, pictures)
+
+    url = f"sqlite:///{tmp_path}/tranh.db"
+    store = Store(tmp_path, url, synced=False)
+    ids = kept(store, 2)
+    store.close()
+    with desk(tmp_path, url, Away()) as opened:
+        assert [wait(opened, id).status for id in ids] == ["completed"] * 2
 
 
 def test_a_full_disk_fails_the_job_and_not_the_server(url: str, tmp_path: Path) -> None:

@@ -206,7 +206,10 @@ class Desk:
         album = self.store.album
         if not NAME.fullmatch(sha256) or not album.may_read(sha256, owner):
             raise missing("picture", sha256)
-        return Image.open(io.BytesIO(album.blobs.read(sha256)), formats=FORMATS)
+        try:
+            return Image.open(io.BytesIO(album.blobs.read(sha256)), formats=FORMATS)
+        except FileNotFoundError as error:
+            raise missing("picture", sha256) from error
 
     def picture(self, id: str, owner: str = "") -> Picture:
         """A finished picture.

@@ -258,7 +258,12 @@ class Runner:
             self.feed.begin(record.id, told)
             try:
                 live.work = self.ready(record)
-            except TranhError as error:
+            except Exception as error:
+                if isinstance(error, Refused) and error.status == 503:  # the store is away: it still waits there
+                    self._drop(live, lost=True)
+                    return
+                if not isinstance(error, TranhError):
+                    log.exception("job %s cannot be made ready", live.id)
                 self._finish(live, "failed", why=_why(error))
                 continue
             if not self._enter(live):
