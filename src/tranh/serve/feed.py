@@ -87,10 +87,10 @@ class Feed:
             self._wake(id)
 
     def since(self, id: str, after: int) -> list[Update] | None:
-        """What was told after a number; None where that is not wholly known here."""
+        """What was told after a number; None where that is not wholly known here, or nothing more will come."""
         with self._lock:
             told = self._told.get(id)
-            if told is None or after < told.base:
+            if told is None or after < told.base or (told.ended and after >= told.last):
                 return None
             return [update for update in told.updates if update.number > after]
 
