@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, case, delete, exists, func, insert, or_, select, update
 
 from tranh.serve.album import Album, picture_of
 from tranh.serve.blobs import NAME
@@ -31,7 +31,8 @@ DAY = 86400.0
 """Seconds for which an idempotency key is remembered."""
 
 LEAP = 2**32
-"""What numbers of updates leap by after a death: who was watching may have seen some that were not kept."""
+"""What numbers of updates leap by where another worker had a job: who watched there may have seen some that were not
+kept."""
 
 
 @dataclass(frozen=True)
@@ -194,12 +195,8 @@ class Queue:
                 if self.album.blobs.has(sha256):
                     do.execute(insert(inputs).values(job=record.id, sha256=sha256))
             if key is not None:
-                told_at = self.clock()
-                do.execute(
-                    insert(keys).values(
-                        owner=record.owner, key=_word(key), job=record.id, body=body, created_at=told_at
-                    )
-                )
+                row = {"owner": record.owner, "key": _word(key), "job": record.id, "body": body}
+                do.execute(insert(keys).values(**row, created_at=self.clock()))
             fault("insert.done")
         fault("insert.committed")
         return record.id, [told]
@@ -210,14 +207,15 @@ class Queue:
         Args:
             after: number of the last update that was told, though perhaps not kept.
         """
+        leap = case((jobs.c.worker == self.worker, 0), else_=LEAP)
         with self.database.writing() as do:
             waiting = select(jobs.c.number).where(jobs.c.id == id, _waits()).with_for_update(skip_locked=True)
             begun = do.execute(
                 update(jobs)
                 .where(jobs.c.number == waiting.scalar_subquery(), _waits())
                 .values(
-                    status="in_progress", worker=self.worker, attempts=jobs.c.attempts + 1, told=self._later(after) + 1,
-                    started_at=self.clock(), step=0,
+                    status="in_progress", worker=self.worker, attempts=jobs.c.attempts + 1, started_at=self.clock(),
+                    told=self._later(after) + leap + 1, step=0,
                 )
                 .returning(jobs)
             ).one_or_none()  # fmt: skip
@@ -257,7 +255,7 @@ class Queue:
                     row = asdict(picture) | {"owner": job.owner, "settings": dict(picture.settings)}
                     do.execute(insert(pictures).values(**row))
                 fault("finish.pictures")
-                told = self._end(do, job, status, max(job.told, after), why, made, notices)
+                told = self._end(do, job, status, self._seen(job, after), why, made, notices)
             fault("finish.done")
         fault("finish.committed")
         if job is None:
@@ -283,7 +281,7 @@ class Queue:
             if job is None or job.status in ENDS:
                 return []
             if job.status == "queued":
-                return self._end(do, job, "cancelled", max(job.told, after))
+                return self._end(do, job, "cancelled", self._seen(job, after))
             do.execute(update(jobs).where(jobs.c.id == id).values(unwanted=True))
             return []
 
@@ -364,6 +362,10 @@ class Queue:
 
     def _later(self, number: int) -> ColumnElement[int]:
         return (func.max if self.database.sqlite else func.greatest)(jobs.c.told, number)
+
+    def _seen(self, job: Row[Any], after: int) -> int:
+        """The greatest number that anybody can have seen of a job."""
+        return max(int(job.told), after) + (0 if job.worker == self.worker else LEAP)
 
     def _keyed(self, ask: Connection, owner: str, body: str, key: str) -> str | None:
         used = select(keys).where(keys.c.owner == owner, keys.c.key == _word(key))

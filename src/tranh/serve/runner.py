@@ -26,7 +26,7 @@ from tranh.engine.jobs import Busy, Engine, Job
 from tranh.serve.faults import fault
 from tranh.serve.feed import Feed
 from tranh.serve.orders import Fault, Order, Picture, Record, Refused, Status, Work
-from tranh.serve.queue import Standing
+from tranh.serve.queue import LEAP, Standing
 from tranh.serve.store import Store
 from tranh.types import Event, TranhError
 
@@ -129,17 +129,18 @@ class Runner:
 
     def cancel(self, id: str, owner: str) -> None:
         """Stop a job: at once if it waits, at its next network call if it runs."""
-        told = self.store.queue.cancel(id, owner, self.feed.last(id))
-        live = self._live.get(id)
-        if live is not None:
-            live.unwanted.set()
-            if live.job is not None:
-                live.job.cancel()
+        with self.feed.quiet(id) as last:
+            told = self.store.queue.cancel(id, owner, last)
+            live = self._live.get(id)
+            if live is not None:
+                live.unwanted.set()
+                if live.job is not None:
+                    live.job.cancel()
+                if told:
+                    self._drop(live)
             if told:
-                self._drop(live)
-        if told:
-            self.on_end("cancelled", 0)
-        self.feed.tell(id, told)
+                self.on_end("cancelled", 0)
+            self.feed.tell(id, told)
 
     def seen(self, record: Record) -> Record:
         """A record with what is known of it only here: how far it is, its place in the queue, seconds until its end."""
@@ -255,7 +256,7 @@ class Runner:
                     continue
                 self._live[record.id] = live
                 self._backlog -= 1
-            self.feed.begin(record.id, told)
+            self.feed.begin(record.id, told + LEAP)  # places in queues were told before, and not kept
             try:
                 live.work = self.ready(record)
             except Exception as error:
@@ -297,14 +298,14 @@ class Runner:
     def _draw(self, live: _Live) -> Iterator[Event]:
         if self.closing or live.unwanted.is_set():
             raise Left("the server stops")
-        with self._outside(live):
-            claimed = self.store.queue.claim(live.id, self.feed.last(live.id))
-        if claimed is None:
-            self.feed.forget(live.id)
-            raise Left("another server has it, or nobody wants it any more")
-        record, told = claimed
-        live.attempt = record.attempts
-        self.feed.tell(live.id, told)
+        with self._outside(live), self.feed.quiet(live.id) as last:
+            claimed = self.store.queue.claim(live.id, last)
+            if claimed is None:
+                self.feed.forget(live.id)
+                raise Left("another server has it, or nobody wants it any more")
+            record, told = claimed
+            live.attempt = record.attempts
+            self.feed.tell(live.id, told)
         result: Any = None
         try:
             for event in live.work.events():
@@ -390,25 +391,24 @@ class Runner:
         notices: Sequence[str],
         why: Fault | None,
     ) -> None:
-        after = self.feed.last(live.id)
-        told = self.store.queue.finish(
-            live.id, live.attempt, status, after=after, made=made, files=files, notices=notices, why=why
-        )
-        self._drop(live)
-        if told:
-            self.on_end(status, len(made))
-            self.feed.tell(live.id, told)
-        else:  # it is another's by now, or was removed
-            self.feed.forget(live.id)
+        with self.feed.quiet(live.id) as after:
+            told = self.store.queue.finish(
+                live.id, live.attempt, status, after=after, made=made, files=files, notices=notices, why=why
+            )
+            self._drop(live)
+            if told:
+                self.on_end(status, len(made))
+                self.feed.tell(live.id, told)
+            else:  # it is another's by now, or was removed
+                self.feed.forget(live.id)
         self._changed.set()
 
     def _give_back(self, live: _Live) -> None:
         try:
-            told = self.store.queue.put_back(live.id, live.attempt, self.feed.last(live.id))
+            with self.feed.quiet(live.id) as last:
+                self.feed.tell(live.id, self.store.queue.put_back(live.id, live.attempt, last))
         except Refused as error:  # its lease will end, and then it is begun again
             log.warning("job %s could not be put back: %s", live.id, error)
-            told = []
-        self.feed.tell(live.id, told)
         self._drop(live)
 
     def _say_progress(self, live: _Live) -> None:
