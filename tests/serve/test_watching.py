@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 from test_desk import Gated, desk, growing, order, quick, wait, watched
 
+from tranh.engine.jobs import Busy
 from tranh.serve.orders import Refused, Update
 
 __all__ = ["quick"]
@@ -93,6 +95,41 @@ def test_what_is_said_while_a_state_is_kept_does_not_hide_it(
             assert time.monotonic() < until, told
         states = [one.data["status"] for one in told if one.kind == "job"]
         assert growing(told) and states[1:] == (["cancelled"] if deed == "cancel" else ["in_progress", "completed"])
+
+
+def test_what_another_server_draws_is_watched_where_it_found_no_room(
+    server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, model = server.fresh(), Gated()
+    with desk(tmp_path, url) as first, desk(tmp_path, url, model) as second:
+
+        def full(*given: Any) -> Any:
+            raise Busy(30, 1.0)
+
+        monkeypatch.setattr(first.engine, "submit", full)
+        id = first.submit(order()).id
+        wait(second, id, until=("in_progress",))
+        model.gate.set()
+        told = watched(first, id)
+        assert growing(told) and [one.data["status"] for one in told if one.kind == "job"][-1] == "completed"
+
+
+def test_a_claim_whose_answer_is_lost_is_made_again(
+    server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with desk(tmp_path, server.fresh()) as opened:
+        claim, lost = opened.store.queue.claim, threading.Event()
+
+        def cut(*given: Any) -> Any:
+            claimed = claim(*given)
+            if not lost.is_set():
+                lost.set()
+                raise Refused("the database of jobs does not answer", status=503)
+            return claimed
+
+        monkeypatch.setattr(opened.store.queue, "claim", cut)
+        id = opened.submit(order()).id
+        assert watched(opened, id)[-1].data == {"status": "completed"} and opened.job(id).attempts == 2
 
 
 def test_a_job_has_not_ended_because_its_store_does_not_answer(

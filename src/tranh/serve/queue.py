@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -31,8 +31,7 @@ DAY = 86400.0
 """Seconds for which an idempotency key is remembered."""
 
 LEAP = 2**32
-"""What numbers of updates leap by where another worker had a job: who watched there may have seen some that were not
-kept."""
+"""What numbers of updates leap by where another worker had a job: who watched there may have seen some not kept."""
 
 
 @dataclass(frozen=True)
@@ -115,25 +114,28 @@ class Queue:
             others = exists().where(workers.c.id != self.worker, workers.c.until >= self._now(ask))
             return not ask.scalar(select(others))
 
-    def recover(self, sole: bool = False) -> list[str]:
+    def recover(self, sole: bool = False, held: Collection[str] | None = None) -> list[str]:
         """What the dead drew is begun again, once; then it has failed. What nobody wants any more is cancelled.
 
         Args:
             sole: every other worker is known to be dead.
+            held: what this worker has; else what it began a lease ago, the answer being lost, is begun again too.
 
         Returns:
             The jobs that were touched.
         """
+        ago = self.clock() - self.lease
         with self.database.writing() as do:
             dead = workers.c.id != self.worker
             if not sole:
                 dead = and_(dead, workers.c.until < self._now(do))
             do.execute(delete(workers).where(dead))
             fault("recover.begun")
-            lost = and_(jobs.c.status == "in_progress", ~jobs.c.worker.in_(select(workers.c.id)))
-            if sole:
-                lost = and_(lost, jobs.c.worker != self.worker)
-            found = do.execute(select(jobs).where(lost).order_by(jobs.c.number).with_for_update(skip_locked=True)).all()
+            lost: list[ColumnElement[bool]] = [jobs.c.worker.not_in(select(workers.c.id))]
+            if held is not None:
+                lost.append(and_(jobs.c.worker == self.worker, jobs.c.started_at < ago, jobs.c.id.not_in(held)))
+            begun = select(jobs).where(jobs.c.status == "in_progress", or_(*lost)).order_by(jobs.c.number)
+            found = do.execute(begun.with_for_update(skip_locked=True)).all()
             for job in found:
                 if job.unwanted:
                     self._end(do, job, "cancelled", job.told + LEAP)
@@ -158,8 +160,7 @@ class Queue:
                 return found
             if attach:
                 same = select(jobs.c.id).where(jobs.c.owner == owner, jobs.c.body == body, ~jobs.c.unwanted)
-                running = same.where(jobs.c.status.not_in(ENDS)).order_by(jobs.c.number.desc()).limit(1)
-                return ask.scalar(running)
+                return ask.scalar(same.where(jobs.c.status.not_in(ENDS)).order_by(jobs.c.number.desc()).limit(1))
         return None
 
     def insert(
@@ -380,8 +381,8 @@ class Queue:
         return row.job if row is not None else None
 
     def _drawn_here(self, id: str, attempt: int) -> ColumnElement[bool]:
-        here = and_(jobs.c.id == id, jobs.c.status == "in_progress", jobs.c.worker == self.worker)
-        return and_(here, jobs.c.attempts == attempt)
+        here = (jobs.c.status == "in_progress", jobs.c.worker == self.worker, jobs.c.attempts == attempt)
+        return and_(jobs.c.id == id, *here)
 
     def _wait_again(self, do: Connection, job: Row[Any], after: int) -> list[Update]:
         told = [Update(after + 1, "job", {"status": "queued"})]

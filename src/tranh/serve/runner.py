@@ -223,7 +223,7 @@ class Runner:
                     live.job.cancel()
         if now - self._looked > self.store.queue.lease / 3:
             self._looked = now
-            self.store.queue.recover()
+            self.store.queue.recover(held=list(self._live))
         watched = [id for id in self.feed.watched() if id not in self._live or not self._live[id].attempt]
         standing = {one.id: one for one in self.store.queue.standing(watched)} if watched else {}
         for id, one in standing.items():
@@ -421,8 +421,10 @@ class Runner:
         self.feed.say(live.id, "progress", told)
 
     def _drop(self, live: _Live, lost: bool = False) -> None:
-        """No longer ours; ``lost``: it still waits in the store."""
+        """No longer ours; ``lost``: it still waits in the store, and whoever has it next tells of it."""
         with self._lock:
+            if lost:
+                self.feed.forget(live.id)
             self._live.pop(live.id, None)
             self._backlog += lost
 
