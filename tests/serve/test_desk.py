@@ -7,6 +7,7 @@ import base64
 import io
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,6 +23,7 @@ from tranh.engine.jobs import Busy, Engine
 from tranh.serve.desk import Desk
 from tranh.serve.faults import arm
 from tranh.serve.orders import ENDS, Order, Record, Refused, Update, Work
+from tranh.serve.runner import _Live, as_png
 from tranh.serve.store import Store
 from tranh.types import Event
 
@@ -201,6 +203,94 @@ def test_a_queue_has_an_end_and_who_asks_again_takes_no_room(url: str, tmp_path:
         opened.cancel(second.id)
         assert wait(opened, second.id).status == "cancelled"
         assert patiently(lambda: opened.submit(order("third"))).status == "queued"
+
+
+def kept(store: Store, number: int) -> list[str]:
+    """Orders that wait in a store, accepted by a server before."""
+    records = [Record(uuid.uuid4().hex, "", order(seed=k, steps=1), "queued", 1.0) for k in range(number)]
+    return [store.queue.insert(record, 1.0)[0] for record in records]
+
+
+def test_a_long_queue_is_drawn_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also what found no room when it was accepted, while hundreds that are older wait."""
+    model, store = Gated(), Store(tmp_path, f"sqlite:///{tmp_path}/tranh.db", synced=False)
+    ids = kept(store, 240)
+    engine = Engine(Doors(), active=1, waiting=219)
+    opened = Desk([model], engine, store)
+    try:
+        assert engine.load()["queued"] + engine.load()["running"] == 220
+        with pytest.raises(Busy):
+            opened.submit(order())
+        engine.waiting, submit, full = 300, engine.submit, threading.Event()
+
+        def once(*given: Any) -> Any:
+            if full.is_set():
+                return submit(*given)
+            full.set()
+            raise Busy(300, 1.0)
+
+        monkeypatch.setattr(engine, "submit", once)
+        ids.append(opened.submit(order(steps=1)).id)
+        model.gate.set()
+        for id in ids:
+            assert wait(opened, id).status == "completed"
+    finally:
+        opened.close()
+
+
+def test_what_is_lost_while_the_store_is_asked_is_asked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with desk(tmp_path, f"sqlite:///{tmp_path}/tranh.db") as opened:
+        runner, queue = opened._runner, opened.store.queue
+        live = _Live(kept(opened.store, 1)[0], Work(1.0, lambda: iter(())))
+        waiting = queue.waiting
+
+        def meanwhile(*given: Any) -> Any:
+            found = waiting(*given)
+            runner._drop(live, lost=True)
+            monkeypatch.setattr(queue, "waiting", waiting)
+            return found
+
+        monkeypatch.setattr(queue, "waiting", meanwhile)
+        runner._live[live.id], runner._backlog = live, 1
+        runner._feed()
+        runner._changed.set()
+        assert wait(opened, live.id).status == "completed"
+
+
+def test_a_picture_that_is_lost_or_damaged_fails_its_job_and_not_the_server(url: str, tmp_path: Path) -> None:
+    store = Store(tmp_path, url, synced=False)
+    names = [store.album.add(as_png(Image.new("RGB", (8, 8), (k, 0, 0))), "image/png", "") for k in range(2)]
+    records = [Record(uuid.uuid4().hex, "", order(image=name), "queued", 1.0) for name in names]
+    ids = [store.queue.insert(record, 1.0)[0] for record in records] + kept(store, 1)
+    store.album.blobs.path(names[0]).unlink()
+    store.album.blobs.path(names[1]).write_bytes(b"no picture")
+    store.close()
+    with desk(tmp_path, url) as opened:
+        lost, damaged, sound = [wait(opened, id) for id in ids]
+        assert (lost.status, damaged.status, sound.status) == ("failed", "failed", "completed")
+        assert lost.fault is not None and lost.fault.code == "not_found"
+        assert damaged.fault is not None and damaged.fault.type == "server_error"
+        assert not opened._runner._live, "no place is held for them"
+
+
+def test_a_job_waits_while_its_store_does_not_answer(tmp_path: Path) -> None:
+    class Away(Stub):
+        times = 2
+
+        def ready(self, order: Order, pictures: Callable[[str], Image.Image]) -> Work:
+            self.times -= 1
+            if self.times >= 0:
+                raise Refused("the database of jobs does not answer", status=503, type="server_error")
+            return super().ready(order, pictures)
+
+    url = f"sqlite:///{tmp_path}/tranh.db"
+    store = Store(tmp_path, url, synced=False)
+    ids = kept(store, 2)
+    store.close()
+    with desk(tmp_path, url, Away()) as opened:
+        assert [wait(opened, id).status for id in ids] == ["completed"] * 2
 
 
 def test_a_full_disk_fails_the_job_and_not_the_server(url: str, tmp_path: Path) -> None:

@@ -85,6 +85,18 @@ def test_what_was_missed_is_told_again(client: TestClient) -> None:
     assert read(client.get(f"/api/jobs/{job['id']}/events?after={middle}").text) == missed
 
 
+def test_no_number_keeps_a_line_open_after_the_end(client: TestClient) -> None:
+    job = order(client)
+    ended(client, job)
+    path = f"/api/jobs/{job['id']}/events"
+    last = read(client.get(path).text)[-1]
+    for seen in (last[0], 10**15):
+        assert [told[1:] for told in read(client.get(f"{path}?after={seen}").text)] == [last[1:]]
+    assert read(client.get(path, headers={"Last-Event-ID": str(last[0])}).text)[0][1:] == last[1:]
+    for wrong in ("-1", "9" * 20, "x"):
+        assert client.get(f"{path}?after={wrong}").status_code == 400
+
+
 def test_a_quiet_line_is_kept_open(client: TestClient, painter: Painter, monkeypatch: pytest.MonkeyPatch) -> None:
     assert fastapi.routing._PING_INTERVAL == 15
     monkeypatch.setattr(fastapi.routing, "_PING_INTERVAL", 0.02)

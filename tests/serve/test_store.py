@@ -223,6 +223,22 @@ def test_the_dead_are_replaced_once(url: str, tmp_path: Path, clock: Clock) -> N
     store.close()
 
 
+def test_what_was_begun_without_our_knowing_is_begun_again(store: Store, clock: Clock) -> None:
+    """The answer to a claim was lost with its connection: the worker lives, and nobody draws its job."""
+    lost, drawn, new = [submit(store, str(k)) for k in range(3)]
+    store.queue.claim(lost, after=40)
+    store.queue.claim(drawn)
+    clock.now += store.queue.lease + 1
+    store.queue.beat()
+    store.queue.claim(new)
+    assert store.queue.recover() == []
+    assert store.queue.recover(held=[drawn]) == [lost] and store.queue.recover(held=[drawn]) == []
+    again = store.queue.job(lost)
+    assert again is not None and again.status == "queued" and again.attempts == 1
+    assert store.queue.told(lost)[-1].number > LEAP
+    assert store.queue.recover(held=[]) == [drawn]
+
+
 def test_one_that_comes_back_from_the_dead_is_not_heard(store: Store, clock: Clock) -> None:
     id = submit(store)
     store.queue.claim(id)

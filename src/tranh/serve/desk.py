@@ -171,10 +171,7 @@ class Desk:
                 news, base = self._feed.since(id, after), after
                 if news is None:
                     base = max(after, self._feed.base(id) or 0)
-                    try:
-                        news = await asyncio.to_thread(self._kept, id, owner, after)
-                    except Refused:  # it was removed
-                        news = [Update(after + 1, "end", {"status": "cancelled"})]
+                    news = await asyncio.to_thread(self._kept, id, owner, after)
                     news += self._feed.since(id, base) or []
                 for update in sorted(news, key=lambda one: one.number):
                     if update.number > after:
@@ -206,7 +203,10 @@ class Desk:
         album = self.store.album
         if not NAME.fullmatch(sha256) or not album.may_read(sha256, owner):
             raise missing("picture", sha256)
-        return Image.open(io.BytesIO(album.blobs.read(sha256)), formats=FORMATS)
+        try:
+            return Image.open(io.BytesIO(album.blobs.read(sha256)), formats=FORMATS)
+        except FileNotFoundError as error:
+            raise missing("picture", sha256) from error
 
     def picture(self, id: str, owner: str = "") -> Picture:
         """A finished picture.
@@ -276,13 +276,16 @@ class Desk:
     def _kept(self, id: str, owner: str, after: int) -> list[Update]:
         """What the store knows of a job after a number, and how far it is if another server draws it.
 
-        Raises:
-            Refused: it was removed.
+        Whoever has seen the end already is told it again: nobody waits for what will not come.
         """
+        record = self.store.queue.job(id, owner)
+        if record is None:  # it was removed
+            return [Update(after + 1, "end", {"status": "cancelled"})]
         told = self.store.queue.told(id, after)
+        if record.status in ENDS and not told:
+            return [Update(after + 1, "end", {"status": record.status})]
         if self._feed.base(id) is not None:
             return told
-        record = self.job(id, owner)
         for one in self.store.queue.standing([id]):
             if one.status == "in_progress" and one.told > (told[-1].number if told else after):
                 far = {"step": one.step, "steps": one.steps, "progress": record.progress}

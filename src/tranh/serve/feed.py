@@ -38,6 +38,7 @@ class Feed:
     def __init__(self) -> None:
         self._told: OrderedDict[str, _Told] = OrderedDict()
         self._waiting: dict[str, set[tuple[asyncio.AbstractEventLoop, asyncio.Event]]] = {}
+        self._quiet: list[str] = []
         self._lock = threading.Lock()
 
     def begin(self, id: str, last: int = 0) -> None:
@@ -57,11 +58,22 @@ class Feed:
             told = self._told.get(id)
             return told.last if told is not None else 0
 
+    @contextmanager
+    def quiet(self, id: str) -> Iterator[int]:
+        """Nothing is said of a job for now, so that what is kept meanwhile comes after its newest update, as given."""
+        with self._lock:
+            self._quiet.append(id)
+        try:
+            yield self.last(id)
+        finally:
+            with self._lock:
+                self._quiet.remove(id)
+
     def say(self, id: str, kind: Kind, data: Mapping[str, Any]) -> None:
         """Tell what is not kept."""
         with self._lock:
             told = self._told.get(id)
-            if told is not None and not told.ended:
+            if told is not None and not told.ended and id not in self._quiet:
                 self._hold(id, told, Update(told.last + 1, kind, data))
 
     def tell(self, id: str, updates: Sequence[Update]) -> None:
@@ -87,10 +99,10 @@ class Feed:
             self._wake(id)
 
     def since(self, id: str, after: int) -> list[Update] | None:
-        """What was told after a number; None where that is not wholly known here."""
+        """What was told after a number; None where that is not wholly known here, or nothing more will come."""
         with self._lock:
             told = self._told.get(id)
-            if told is None or after < told.base:
+            if told is None or after < told.base or (told.ended and after >= told.last):
                 return None
             return [update for update in told.updates if update.number > after]
 

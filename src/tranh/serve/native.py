@@ -108,7 +108,7 @@ async def events(
     record: AJob,
     desk: AtDesk,
     by: From,
-    after: Annotated[int, Query(ge=0, description="number of the last event that was seen")] = 0,
+    after: Annotated[int, Query(ge=0, le=10**15, description="number of the last event that was seen")] = 0,
     last_event_id: Annotated[
         str | None, Header(pattern=r"^\d{1,15}$", description="the same, as browsers send it when they come back")
     ] = None,

@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, case, delete, exists, func, insert, or_, select, update
 
 from tranh.serve.album import Album, picture_of
 from tranh.serve.blobs import NAME
@@ -31,7 +31,7 @@ DAY = 86400.0
 """Seconds for which an idempotency key is remembered."""
 
 LEAP = 2**32
-"""What numbers of updates leap by after a death: who was watching may have seen some that were not kept."""
+"""What numbers of updates leap by where another worker had a job: who watched there may have seen some not kept."""
 
 
 @dataclass(frozen=True)
@@ -114,25 +114,28 @@ class Queue:
             others = exists().where(workers.c.id != self.worker, workers.c.until >= self._now(ask))
             return not ask.scalar(select(others))
 
-    def recover(self, sole: bool = False) -> list[str]:
+    def recover(self, sole: bool = False, held: Collection[str] | None = None) -> list[str]:
         """What the dead drew is begun again, once; then it has failed. What nobody wants any more is cancelled.
 
         Args:
             sole: every other worker is known to be dead.
+            held: what this worker has; else what it began a lease ago, the answer being lost, is begun again too.
 
         Returns:
             The jobs that were touched.
         """
+        ago = self.clock() - self.lease
         with self.database.writing() as do:
             dead = workers.c.id != self.worker
             if not sole:
                 dead = and_(dead, workers.c.until < self._now(do))
             do.execute(delete(workers).where(dead))
             fault("recover.begun")
-            lost = and_(jobs.c.status == "in_progress", ~jobs.c.worker.in_(select(workers.c.id)))
-            if sole:
-                lost = and_(lost, jobs.c.worker != self.worker)
-            found = do.execute(select(jobs).where(lost).order_by(jobs.c.number).with_for_update(skip_locked=True)).all()
+            lost: list[ColumnElement[bool]] = [jobs.c.worker.not_in(select(workers.c.id))]
+            if held is not None:
+                lost.append(and_(jobs.c.worker == self.worker, jobs.c.started_at < ago, jobs.c.id.not_in(held)))
+            begun = select(jobs).where(jobs.c.status == "in_progress", or_(*lost)).order_by(jobs.c.number)
+            found = do.execute(begun.with_for_update(skip_locked=True)).all()
             for job in found:
                 if job.unwanted:
                     self._end(do, job, "cancelled", job.told + LEAP)
@@ -157,8 +160,7 @@ class Queue:
                 return found
             if attach:
                 same = select(jobs.c.id).where(jobs.c.owner == owner, jobs.c.body == body, ~jobs.c.unwanted)
-                running = same.where(jobs.c.status.not_in(ENDS)).order_by(jobs.c.number.desc()).limit(1)
-                return ask.scalar(running)
+                return ask.scalar(same.where(jobs.c.status.not_in(ENDS)).order_by(jobs.c.number.desc()).limit(1))
         return None
 
     def insert(
@@ -194,12 +196,8 @@ class Queue:
                 if self.album.blobs.has(sha256):
                     do.execute(insert(inputs).values(job=record.id, sha256=sha256))
             if key is not None:
-                told_at = self.clock()
-                do.execute(
-                    insert(keys).values(
-                        owner=record.owner, key=_word(key), job=record.id, body=body, created_at=told_at
-                    )
-                )
+                row = {"owner": record.owner, "key": _word(key), "job": record.id, "body": body}
+                do.execute(insert(keys).values(**row, created_at=self.clock()))
             fault("insert.done")
         fault("insert.committed")
         return record.id, [told]
@@ -210,14 +208,15 @@ class Queue:
         Args:
             after: number of the last update that was told, though perhaps not kept.
         """
+        leap = case((jobs.c.worker == self.worker, 0), else_=LEAP)
         with self.database.writing() as do:
             waiting = select(jobs.c.number).where(jobs.c.id == id, _waits()).with_for_update(skip_locked=True)
             begun = do.execute(
                 update(jobs)
                 .where(jobs.c.number == waiting.scalar_subquery(), _waits())
                 .values(
-                    status="in_progress", worker=self.worker, attempts=jobs.c.attempts + 1, told=self._later(after) + 1,
-                    started_at=self.clock(), step=0,
+                    status="in_progress", worker=self.worker, attempts=jobs.c.attempts + 1, started_at=self.clock(),
+                    told=self._later(after) + leap + 1, step=0,
                 )
                 .returning(jobs)
             ).one_or_none()  # fmt: skip
@@ -257,7 +256,7 @@ class Queue:
                     row = asdict(picture) | {"owner": job.owner, "settings": dict(picture.settings)}
                     do.execute(insert(pictures).values(**row))
                 fault("finish.pictures")
-                told = self._end(do, job, status, max(job.told, after), why, made, notices)
+                told = self._end(do, job, status, self._seen(job, after), why, made, notices)
             fault("finish.done")
         fault("finish.committed")
         if job is None:
@@ -283,7 +282,7 @@ class Queue:
             if job is None or job.status in ENDS:
                 return []
             if job.status == "queued":
-                return self._end(do, job, "cancelled", max(job.told, after))
+                return self._end(do, job, "cancelled", self._seen(job, after))
             do.execute(update(jobs).where(jobs.c.id == id).values(unwanted=True))
             return []
 
@@ -365,6 +364,10 @@ class Queue:
     def _later(self, number: int) -> ColumnElement[int]:
         return (func.max if self.database.sqlite else func.greatest)(jobs.c.told, number)
 
+    def _seen(self, job: Row[Any], after: int) -> int:
+        """The greatest number that anybody can have seen of a job."""
+        return max(int(job.told), after) + (0 if job.worker == self.worker else LEAP)
+
     def _keyed(self, ask: Connection, owner: str, body: str, key: str) -> str | None:
         used = select(keys).where(keys.c.owner == owner, keys.c.key == _word(key))
         row = ask.execute(used.where(keys.c.created_at >= self.clock() - DAY)).one_or_none()
@@ -378,8 +381,8 @@ class Queue:
         return row.job if row is not None else None
 
     def _drawn_here(self, id: str, attempt: int) -> ColumnElement[bool]:
-        here = and_(jobs.c.id == id, jobs.c.status == "in_progress", jobs.c.worker == self.worker)
-        return and_(here, jobs.c.attempts == attempt)
+        here = (jobs.c.status == "in_progress", jobs.c.worker == self.worker, jobs.c.attempts == attempt)
+        return and_(jobs.c.id == id, *here)
 
     def _wait_again(self, do: Connection, job: Row[Any], after: int) -> list[Update]:
         told = [Update(after + 1, "job", {"status": "queued"})]

@@ -26,7 +26,7 @@ from tranh.engine.jobs import Busy, Engine, Job
 from tranh.serve.faults import fault
 from tranh.serve.feed import Feed
 from tranh.serve.orders import Fault, Order, Picture, Record, Refused, Status, Work
-from tranh.serve.queue import Standing
+from tranh.serve.queue import LEAP, Standing
 from tranh.serve.store import Store
 from tranh.types import Event, TranhError
 
@@ -88,7 +88,7 @@ class Runner:
         self._lock = threading.Lock()
         self._changed = threading.Event()
         self._looked = time.monotonic()
-        self._backlog = len(store.queue.waiting())
+        self._backlog = 1  # waiting in the store, as far as is known: more than none until it was asked
         self._feed()
         self._thread = threading.Thread(target=self._run, name="runner", daemon=True)
         self._thread.start()
@@ -129,17 +129,18 @@ class Runner:
 
     def cancel(self, id: str, owner: str) -> None:
         """Stop a job: at once if it waits, at its next network call if it runs."""
-        told = self.store.queue.cancel(id, owner, self.feed.last(id))
-        live = self._live.get(id)
-        if live is not None:
-            live.unwanted.set()
-            if live.job is not None:
-                live.job.cancel()
+        with self.feed.quiet(id) as last:
+            told = self.store.queue.cancel(id, owner, last)
+            live = self._live.get(id)
+            if live is not None:
+                live.unwanted.set()
+                if live.job is not None:
+                    live.job.cancel()
+                if told:
+                    self._drop(live)
             if told:
-                self._drop(live)
-        if told:
-            self.on_end("cancelled", 0)
-        self.feed.tell(id, told)
+                self.on_end("cancelled", 0)
+            self.feed.tell(id, told)
 
     def seen(self, record: Record) -> Record:
         """A record with what is known of it only here: how far it is, its place in the queue, seconds until its end."""
@@ -222,7 +223,7 @@ class Runner:
                     live.job.cancel()
         if now - self._looked > self.store.queue.lease / 3:
             self._looked = now
-            self.store.queue.recover()
+            self.store.queue.recover(held=list(self._live))
         watched = [id for id in self.feed.watched() if id not in self._live or not self._live[id].attempt]
         standing = {one.id: one for one in self.store.queue.standing(watched)} if watched else {}
         for id, one in standing.items():
@@ -235,14 +236,18 @@ class Runner:
         if self.store.sole and not self._backlog:
             return
         load = self.engine.load()
+        room = self.engine.waiting + self.engine.active - int(load["queued"] + load["running"])
+        if room <= 0:
+            return
         idle = not self.store.sole and not load["queued"] and load["running"] < self.engine.active
-        known = set(self._live)  # before: what ends meanwhile is not taken for lost
-        found = [one for one in self.store.queue.waiting(idle) if one[0].id not in known]
-        self._backlog = len(found)
-        for record, told, deadline in found:
+        with self._lock:  # before: what ends meanwhile is not taken for lost
+            known, before = set(self._live), self._backlog
+        most = len(known) + room + 1  # one more than can be taken: else nobody asks again
+        found = [one for one in self.store.queue.waiting(idle, most) if one[0].id not in known]
+        with self._lock:
+            self._backlog += len(found) - before  # and not set: more may have been lost meanwhile
+        for record, told, deadline in found[:room]:
             if self.closing:
-                return
-            if load["queued"] + load["running"] >= self.engine.waiting + self.engine.active:
                 return
             over = None if deadline is None else time.monotonic() + deadline - self.store.queue.clock()
             live = _Live(record.id, Work(1.0, lambda: iter(())), over)
@@ -251,15 +256,19 @@ class Runner:
                     continue
                 self._live[record.id] = live
                 self._backlog -= 1
-            self.feed.begin(record.id, told)
+            self.feed.begin(record.id, told + LEAP)  # places in queues were told before, and not kept
             try:
                 live.work = self.ready(record)
-            except TranhError as error:
+            except Exception as error:
+                if isinstance(error, Refused) and error.status == 503:  # the store is away: it still waits there
+                    self._drop(live, lost=True)
+                    return
+                if not isinstance(error, TranhError):
+                    log.exception("job %s cannot be made ready", live.id)
                 self._finish(live, "failed", why=_why(error))
                 continue
             if not self._enter(live):
                 return
-            load = self.engine.load()
 
     def _tell_places(self) -> None:
         for id in self.feed.watched():
@@ -289,14 +298,14 @@ class Runner:
     def _draw(self, live: _Live) -> Iterator[Event]:
         if self.closing or live.unwanted.is_set():
             raise Left("the server stops")
-        with self._outside(live):
-            claimed = self.store.queue.claim(live.id, self.feed.last(live.id))
-        if claimed is None:
-            self.feed.forget(live.id)
-            raise Left("another server has it, or nobody wants it any more")
-        record, told = claimed
-        live.attempt = record.attempts
-        self.feed.tell(live.id, told)
+        with self._outside(live), self.feed.quiet(live.id) as last:
+            claimed = self.store.queue.claim(live.id, last)
+            if claimed is None:
+                self.feed.forget(live.id)
+                raise Left("another server has it, or nobody wants it any more")
+            record, told = claimed
+            live.attempt = record.attempts
+            self.feed.tell(live.id, told)
         result: Any = None
         try:
             for event in live.work.events():
@@ -382,25 +391,24 @@ class Runner:
         notices: Sequence[str],
         why: Fault | None,
     ) -> None:
-        after = self.feed.last(live.id)
-        told = self.store.queue.finish(
-            live.id, live.attempt, status, after=after, made=made, files=files, notices=notices, why=why
-        )
-        self._drop(live)
-        if told:
-            self.on_end(status, len(made))
-            self.feed.tell(live.id, told)
-        else:  # it is another's by now, or was removed
-            self.feed.forget(live.id)
+        with self.feed.quiet(live.id) as after:
+            told = self.store.queue.finish(
+                live.id, live.attempt, status, after=after, made=made, files=files, notices=notices, why=why
+            )
+            self._drop(live)
+            if told:
+                self.on_end(status, len(made))
+                self.feed.tell(live.id, told)
+            else:  # it is another's by now, or was removed
+                self.feed.forget(live.id)
         self._changed.set()
 
     def _give_back(self, live: _Live) -> None:
         try:
-            told = self.store.queue.put_back(live.id, live.attempt, self.feed.last(live.id))
+            with self.feed.quiet(live.id) as last:
+                self.feed.tell(live.id, self.store.queue.put_back(live.id, live.attempt, last))
         except Refused as error:  # its lease will end, and then it is begun again
             log.warning("job %s could not be put back: %s", live.id, error)
-            told = []
-        self.feed.tell(live.id, told)
         self._drop(live)
 
     def _say_progress(self, live: _Live) -> None:
@@ -413,8 +421,10 @@ class Runner:
         self.feed.say(live.id, "progress", told)
 
     def _drop(self, live: _Live, lost: bool = False) -> None:
-        """No longer ours; ``lost``: it still waits in the store."""
+        """No longer ours; ``lost``: it still waits in the store, and whoever has it next tells of it."""
         with self._lock:
+            if lost:
+                self.feed.forget(live.id)
             self._live.pop(live.id, None)
             self._backlog += lost
 
