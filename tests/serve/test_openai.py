@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import io
 import time
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx2
@@ -20,6 +22,7 @@ from stubs import Able
 from tranh.serve.app import Settings
 from tranh.serve.keys import read_keys
 from tranh.serve.orders import ENDS
+from tranh.serve.uploads import Upload
 
 KEY = "a-secret-of-the-tests"
 
@@ -235,6 +238,22 @@ def test_edits_that_cannot_be_done(client: openai.OpenAI) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
         client.images.edit(model="of/many parts", image=png(), prompt="a cat")
     assert "img2img" in caught.value.message
+
+
+def test_who_waits_holds_no_unpacked_pictures() -> None:
+    hole = Image.new("RGBA", (64, 64))
+    with running([Able("slow", pause=0.2)]) as server, ThreadPoolExecutor(2) as pool, client_of(server) as client:
+        for call in (client.images.edit, client.images.create_variation):
+            said = {"prompt": "a cat"} if call == client.images.edit else {}
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)
+                waits = pool.submit(call, image=png(hole), extra_body={"steps": 15}, **said)
+            until = time.monotonic() + 5
+            while not server.desk.jobs(status="in_progress")[0] and time.monotonic() < until:
+                time.sleep(0.02)
+            assert server.desk.jobs(status="in_progress")[0]
+            assert not [one for one in gc.get_objects() if type(one) is Upload]
+            assert waits.result().data
 
 
 def test_variation(client: openai.OpenAI) -> None:
