@@ -256,6 +256,19 @@ def test_who_waits_holds_no_unpacked_pictures() -> None:
             assert waits.result().data
 
 
+def test_who_waits_keeps_nobody_from_sending(monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = png(Image.effect_noise((200, 200), 90).convert("RGB"))
+    monkeypatch.setattr("tranh.serve.guard.MOST_HELD", len(noise) + 5000)
+    monkeypatch.setattr("tranh.serve.guard.SMALL", 1000)
+    with running([Able("slow", pause=0.2)]) as server, ThreadPoolExecutor(1) as pool, client_of(server) as client:
+        waits = pool.submit(client.images.edit, image=noise, prompt="a cat", extra_body={"steps": 15})
+        until = time.monotonic() + 5
+        while not server.desk.jobs(status="in_progress")[0] and time.monotonic() < until:
+            time.sleep(0.02)
+        assert httpx2.post(f"{server.url}/api/uploads", files={"file": noise}).status_code == 201
+        assert not waits.done() and waits.result().data
+
+
 def test_variation(client: openai.OpenAI) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)

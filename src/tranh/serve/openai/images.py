@@ -61,6 +61,7 @@ async def edits(
     """Change a picture: where a mask is transparent something is drawn into it; without one an instruction is followed
     by models that learned to, and by others the picture is drawn again."""
     call = await _edit(request, desk, by, idempotency_key, retries)
+    request.state.let_go()  # what was sent is on disk, and the wait may be long
     return await answer(call)
 
 
@@ -96,6 +97,7 @@ async def variations(
 ) -> Response:
     """Draw other pictures that mean the same as one."""
     call = await _variation(request, desk, by, idempotency_key, retries)
+    request.state.let_go()  # what was sent is on disk, and the wait may be long
     return await answer(call)
 
 
