@@ -21,7 +21,7 @@ from stubs import Able
 
 from tranh.serve.app import Settings
 from tranh.serve.keys import read_keys
-from tranh.serve.orders import ENDS
+from tranh.serve.orders import ENDS, Refused
 from tranh.serve.uploads import Upload
 
 KEY = "a-secret-of-the-tests"
@@ -314,6 +314,19 @@ def test_errors_of_a_stream(client: openai.OpenAI) -> None:
     with pytest.raises(openai.APIError, match="the server failed") as caught:
         list(client.images.generate(prompt="fail", stream=True))
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("what", ["job", "file"])
+def test_a_stream_says_that_its_picture_was_deleted(
+    client: openai.OpenAI, server: Running, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    def gone(*args: Any) -> None:
+        raise Refused("it was deleted", status=404, code="not_found")
+
+    stream = client.images.generate(model="of/many parts", prompt="a cat", stream=True)
+    monkeypatch.setattr(server.desk, what, gone)
+    with pytest.raises(openai.APIError, match="it was deleted"):
+        list(stream)
 
 
 def test_the_asynchronous_client(server: Running) -> None:
