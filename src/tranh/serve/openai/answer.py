@@ -95,10 +95,9 @@ def _waiting(call: Call, record: Record) -> Any:
 
 
 def _submit(call: Call) -> Record:
-    order = call.order.order
-    call.by.pays(pictures_of(order))
+    order, owner = call.order.order, call.by.owner
     try:
-        return call.desk.submit(order, call.by.owner, idempotency=call.idempotency)
+        return call.by.orders(pictures_of(order), lambda: call.desk.submit(order, owner, idempotency=call.idempotency))
     except TranhError as error:
         raise renamed(error, call.order.sent) from error
 

@@ -221,11 +221,10 @@ async def _ordered(desk: Desk, calls: Calls, by: Caller, sent: told.Txt2Img, ord
     """Order from the model that is named or chosen."""
 
     def submitted() -> Record:
-        by.pays(_count(sent))
         named = sent.override_settings.sd_model_checkpoint if sent.override_settings else None
         return desk.submit(order(desk.model(named or calls.models.get(by.owner))), by.owner)
 
-    return await run_in_threadpool(submitted)
+    return await run_in_threadpool(by.orders, _count(sent), submitted)
 
 
 async def _made(
