@@ -69,6 +69,8 @@ def test_every_edit_of_the_command_is_a_tool_and_each_is_told_in_both_languages(
         ("generate", {"prompt": "a", "steps": True}, "steps", "whole number"),
         ("generate", {"prompt": "a", "steps": "4"}, "steps", "whole number"),
         ("generate", {"prompt": "a", "guidance": float("nan")}, "guidance", "0 to 100"),
+        ("generate", {"prompt": "a", "guidance": 10**400}, "guidance", "0 to 100"),
+        ("generate", {"prompt": "a", "count": 10**400}, "count", "whole number"),
         ("generate", {"prompt": "a", "expand": 1}, "expand", "true or false"),
         ("generate", {"prompt": "a", "prior": "best"}, "prior", "diffusion, autoregressive, none"),
         ("generate", {"prompt": "a", "prior": ["none"]}, "prior", "diffusion"),

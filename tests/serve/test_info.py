@@ -157,3 +157,13 @@ def test_what_is_outside_of_a_mask_stays(client: TestClient) -> None:
     client.get(f"/api/jobs/{job['id']}/events")
     failed = client.get(f"/api/jobs/{job['id']}").json()
     assert failed["status"] == "failed" and "white" in failed["error"]["message"]
+
+
+def test_a_text_that_no_picture_s_file_holds_is_refused_before_it_is_drawn(client: TestClient) -> None:
+    for request, field in (
+        ({"prompt": "a red circle " * 500}, "prompt"),
+        ({"prompt": "a red circle", "negative_prompt": "a blue square " * 1000}, "negative_prompt"),
+    ):
+        reply = client.post("/api/jobs", json={"request": request})
+        error = reply.json()["error"]
+        assert (reply.status_code, error["code"], error["param"]) == (400, "string_above_max_length", field)

@@ -73,13 +73,13 @@ def test_a_quota_outlives_a_restart() -> None:
 
     keys = Keys(read_keys([f"anna:{ONE} 60 5"]), ordered=ordered, clock=lambda: now[0])
     caller = keys.caller(keys.keys[0])
-    caller.pays(2)
+    caller.pay(2)
     with pytest.raises(Refused) as caught:
-        caller.pays(1)
+        caller.pay(1)
     assert (caught.value.status, caught.value.code) == (429, "insufficient_quota")
     assert caught.value.retry_after == DAY - 5 and told == [("anna", 10 * DAY)]
     now[0] += DAY
-    caller.pays(2)
+    caller.pay(2)
 
 
 @given(st.text(), st.text())
@@ -167,6 +167,21 @@ def test_rates_and_quotas(client: TestClient) -> None:
     assert client.post("/api/prompt", json={"prompt": "a cat"}, headers=bearer(OTHER)).status_code == 200
 
 
+def test_what_is_refused_or_ordered_already_costs_nothing(client: TestClient) -> None:
+    for path, said in (
+        ("/api/jobs", {"request": {"prompt": "an unknownword"}}), ("/sdapi/v1/txt2img", {"prompt": "an unknownword"}),
+        ("/v1/images/generations", {"prompt": "an unknownword"}),
+    ):  # fmt: skip
+        assert client.post(path, json=said, headers=bearer(ONE)).status_code == 400
+    order = {"request": {"prompt": "a cat", "count": 1}}
+    again = bearer(ONE) | {"idempotency-key": "once"}
+    for _ in range(3):
+        assert client.post("/api/jobs", json=order, headers=again).status_code == 202
+    order["request"]["count"] = 2
+    assert client.post("/api/jobs", json=order, headers=bearer(ONE)).status_code == 202
+    assert client.post("/api/jobs", json=order, headers=bearer(ONE)).status_code == 429
+
+
 def test_a_browsers_session(client: TestClient) -> None:
     assert client.get("/api/session").json() == {"needed": True, "owner": None}
     assert client.post("/api/session", json={"key": "wrong-secret-of-tests"}).status_code == 401
@@ -181,6 +196,35 @@ def test_a_browsers_session(client: TestClient) -> None:
     for forged in (value[:-2], value.replace("anna", "ben"), value.replace(".", ".9", 1), "", value + "."):
         assert client.get("/api/jobs", headers={"cookie": f"tranh_session={forged}"}).status_code == 401
     assert client.get("/api/jobs", headers={"cookie": f"tranh_session={value}"}).status_code == 200
+
+
+def test_wrong_keys_have_an_end() -> None:
+    keys, asked = Keys(read_keys([f"anna:{ONE}"]), Signer(b"s")), {"x-other": ""}
+    good, wrong = bearer(ONE), bearer("wrong-secret-of-tests")
+
+    def status(headers: dict[str, str], host: str) -> int:
+        try:
+            keys.enter(headers, host)
+        except Refused as error:
+            assert error.status == 401 or (error.code == "rate_limit_exceeded" and error.retry_after)
+            return error.status
+        return 200
+
+    assert [status(wrong, "one") for _ in range(31)] == [401] * 30 + [429]
+    assert status(good, "one") == 429, "who guesses is not told that he guessed right"
+    assert status(wrong, "two") == 401 and status(good, "two") == 200
+    assert [status(asked, "three") for _ in range(40)] == [401] * 40, "no key is no wrong one"
+    assert [status({"cookie": "tranh_session=a.b.c"}, "four") for _ in range(31)][-1] == 429
+    for k in range(5000):
+        status(wrong, f"host {k}")
+    assert len(keys._wrong) == 4096
+
+
+def test_wrong_keys_have_an_end_over_http(client: TestClient) -> None:
+    replies = [client.post("/api/session", json={"key": "wrong-secret-of-tests"}) for _ in range(31)]
+    assert [reply.status_code for reply in replies] == [401] * 30 + [429]
+    assert int(replies[-1].headers["retry-after"]) >= 1
+    assert client.get("/api/jobs", headers=bearer(ONE)).status_code == 429
 
 
 def test_a_session_ends_with_its_key() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import threading
@@ -13,9 +14,10 @@ import httpx2
 import pytest
 from running import Running, running
 from stubs import Able
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tranh.serve.app import Settings
-from tranh.serve.limits import Patience
+from tranh.serve.limits import Patience, Turns
 
 SHORT = Patience(head=0.4, grace=0.5, rate=20_000, reading=0.5, linger=0.3, each=4)
 
@@ -124,6 +126,48 @@ def test_what_is_no_http(server: Running) -> None:
         with connected(server) as odd:
             odd.sendall(data)
             assert b'{"error"' in rest(odd)
+
+
+def test_a_broken_body_after_a_head_makes_nobody_wait(server: Running) -> None:
+    with connected(server) as odd:
+        odd.sendall(b"HEAD / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nZZZ\r\n")
+        said = rest(odd)
+        assert said.split()[1] == b"400" and said.endswith(b"\r\n\r\n")  # a reply to HEAD has no body
+    assert httpx2.get(f"{server.url}/v1/models", timeout=5).status_code == 200
+
+
+def test_a_fault_in_what_one_sent_is_his_alone(
+    server: Running, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    real = H11Protocol.data_received
+
+    def broken(self: H11Protocol, data: bytes) -> None:
+        if b"/broken" in data:
+            raise ZeroDivisionError
+        real(self, data)
+
+    monkeypatch.setattr(H11Protocol, "data_received", broken)
+    with connected(server) as odd:
+        odd.sendall(b"GET /broken HTTP/1.1\r\n\r\n")
+        assert rest(odd) == b"" and "ZeroDivisionError" in caplog.text
+    assert httpx2.get(f"{server.url}/v1/models", timeout=5).status_code == 200
+
+
+def test_a_turn_that_fails_takes_no_other_along() -> None:
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    async def come() -> list[int]:
+        turns, loop, read = Turns(), asyncio.get_running_loop(), []
+        loop.set_exception_handler(lambda loop, told: None)
+        for one in (fail, lambda: read.append(1), fail, lambda: read.append(2)):
+            turns.take(loop, one)
+        await asyncio.sleep(0.1)
+        turns.take(loop, lambda: read.append(3))
+        await asyncio.sleep(0.1)
+        return read
+
+    assert asyncio.run(come()) == [1, 2, 3]
 
 
 def test_who_does_not_read_is_hung_up_on(server: Running) -> None:

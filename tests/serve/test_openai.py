@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import io
 import time
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx2
@@ -19,7 +21,8 @@ from stubs import Able
 
 from tranh.serve.app import Settings
 from tranh.serve.keys import read_keys
-from tranh.serve.orders import ENDS
+from tranh.serve.orders import ENDS, Refused
+from tranh.serve.uploads import Upload
 
 KEY = "a-secret-of-the-tests"
 
@@ -237,6 +240,35 @@ def test_edits_that_cannot_be_done(client: openai.OpenAI) -> None:
     assert "img2img" in caught.value.message
 
 
+def test_who_waits_holds_no_unpacked_pictures() -> None:
+    hole = Image.new("RGBA", (64, 64))
+    with running([Able("slow", pause=0.2)]) as server, ThreadPoolExecutor(2) as pool, client_of(server) as client:
+        for call in (client.images.edit, client.images.create_variation):
+            said = {"prompt": "a cat"} if call == client.images.edit else {}
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)
+                waits = pool.submit(call, image=png(hole), extra_body={"steps": 15}, **said)
+            until = time.monotonic() + 5
+            while not server.desk.jobs(status="in_progress")[0] and time.monotonic() < until:
+                time.sleep(0.02)
+            assert server.desk.jobs(status="in_progress")[0]
+            assert not [one for one in gc.get_objects() if type(one) is Upload]
+            assert waits.result().data
+
+
+def test_who_waits_keeps_nobody_from_sending(monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = png(Image.effect_noise((200, 200), 90).convert("RGB"))
+    monkeypatch.setattr("tranh.serve.guard.MOST_HELD", len(noise) + 5000)
+    monkeypatch.setattr("tranh.serve.guard.SMALL", 1000)
+    with running([Able("slow", pause=0.2)]) as server, ThreadPoolExecutor(1) as pool, client_of(server) as client:
+        waits = pool.submit(client.images.edit, image=noise, prompt="a cat", extra_body={"steps": 15})
+        until = time.monotonic() + 5
+        while not server.desk.jobs(status="in_progress")[0] and time.monotonic() < until:
+            time.sleep(0.02)
+        assert httpx2.post(f"{server.url}/api/uploads", files={"file": noise}).status_code == 201
+        assert not waits.done() and waits.result().data
+
+
 def test_variation(client: openai.OpenAI) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -282,6 +314,19 @@ def test_errors_of_a_stream(client: openai.OpenAI) -> None:
     with pytest.raises(openai.APIError, match="the server failed") as caught:
         list(client.images.generate(prompt="fail", stream=True))
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("what", ["job", "file"])
+def test_a_stream_says_that_its_picture_was_deleted(
+    client: openai.OpenAI, server: Running, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    def gone(*args: Any) -> None:
+        raise Refused("it was deleted", status=404, code="not_found")
+
+    stream = client.images.generate(model="of/many parts", prompt="a cat", stream=True)
+    monkeypatch.setattr(server.desk, what, gone)
+    with pytest.raises(openai.APIError, match="it was deleted"):
+        list(stream)
 
 
 def test_the_asynchronous_client(server: Running) -> None:

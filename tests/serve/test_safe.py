@@ -19,6 +19,7 @@ from tranh.engine.jobs import Engine
 from tranh.serve import logs
 from tranh.serve.app import Settings, create_app
 from tranh.serve.desk import Desk
+from tranh.serve.guard import Guard
 from tranh.serve.nesting import Nesting
 
 
@@ -68,6 +69,27 @@ def test_where_others_listen_names_may_be_named() -> None:
             with TestClient(app, base_url=f"http://{host}") as client:
                 assert client.get("/v1/models").status_code == status
         desk.close()
+
+
+def test_bodies_are_held_until_they_are_let_go_and_small_ones_always_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tranh.serve.guard.MOST_HELD", 100)
+    monkeypatch.setattr("tranh.serve.guard.SMALL", 10)
+    held = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        held.append(guard.held)
+        scope["state"]["let_go"]()
+        held.append(guard.held)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    guard = Guard(app, None)
+    client = TestClient(guard)
+    assert client.post("/", content=b"x" * 60).status_code == 200 and held == [60, 0] and guard.held == 0
+    guard.held = 90
+    assert client.post("/", content=b"x" * 60).status_code == 503 and guard.held == 90
+    assert client.post("/", content=b"x" * 10).status_code == 200 and guard.held == 90
 
 
 ROUTES = ("/v1/images/generations", "/api/jobs", "/api/prompt", "/api/session", "/api/images/zip", "/sdapi/v1/txt2img")

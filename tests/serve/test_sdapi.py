@@ -8,11 +8,13 @@ open-webui, ``StableDiffusion.js`` of LibreChat, ``src/endpoints/stable-diffusio
 from __future__ import annotations
 
 import base64
+import gc
 import io
 import json
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -370,6 +372,17 @@ def test_who_leaves_takes_the_order_along(server: Client, painter: Painter) -> N
             break
         time.sleep(0.01)
     assert [job["status"] for job in jobs] == ["cancelled"] and jobs[0]["step"] < 900
+
+
+def test_who_waits_holds_no_unpacked_pictures(server: Client, painter: Painter) -> None:
+    painter.pause = 0.2
+    sent = as_text(png(size=(33, 44)))
+    asked = {"prompt": "a red circle", "init_images": [sent], "mask": sent, "steps": 15, "width": 64, "height": 64}
+    with ThreadPoolExecutor(1) as pool:
+        waits = pool.submit(server.post, "/sdapi/v1/img2img", json=asked, timeout=30)
+        waiting(server)
+        assert not [one for one in gc.get_objects() if issubclass(type(one), Image.Image) and one.size == (33, 44)]
+        assert waits.result().status_code == 200
 
 
 def test_events_come_as_they_happen(server: Client, painter: Painter) -> None:

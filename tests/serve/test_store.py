@@ -155,6 +155,24 @@ def test_owners_do_not_see_each_other(store: Store) -> None:
     assert store.album.may_read(picture.sha256, "a") and not store.album.may_read(picture.sha256, "b")
 
 
+def test_a_text_that_names_anothers_file_gives_no_right_to_it(store: Store) -> None:
+    sent = store.album.add(png(7), "image/png", "a")
+    submit(store, owner="b", negative_prompt=sent)
+    assert not store.album.may_read(sent, "b")
+
+
+def test_files_that_were_sent_have_an_end(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tranh.serve.album.MOST_SENT", 3)
+    others = store.album.add(png(1), "image/png", "b")
+    sent = [store.album.add(png(k), "image/png", "a") for k in (2, 3, 4)]
+    submit(store, owner="a", image=sent[0])
+    store.album.add(png(2), "image/png", "a")  # sent again, it is the newest
+    new = [store.album.add(png(k), "image/png", "a") for k in (5, 6)]
+    assert files(store) == {others, sent[0], *new}
+    new.append(store.album.add(png(7), "image/png", "a"))
+    assert files(store) == {others, sent[0], *new} and store.album.may_read(sent[0], "a")  # its job needs it
+
+
 def test_pages_stay_right_while_others_come_and_go(store: Store) -> None:
     ids = [submit(store, str(k)) for k in range(6)]
     made = [finish(store, id, k)[0].id for k, id in enumerate(ids)]

@@ -5,7 +5,7 @@ It knows no tool and no model. A fault names the field it lies in.
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
@@ -125,7 +125,7 @@ def _text(field: Field, value: Any, picture: Callable[[str], Image]) -> str:
 
 
 def _number(field: Field, value: Any, what: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= sys.float_info.max:
         raise field.refuse(value, f"{what}{_range(field.low, field.high)}")
     return value
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, and_, delete, func, insert, or_, select, update
 
 from tranh.serve.blobs import Blobs
 from tranh.serve.faults import fault
@@ -22,6 +22,9 @@ from tranh.serve.tables import Database, inputs, jobs, pictures, uploads
 KEPT = 86400.0
 """Seconds for which a file that was sent is kept, if no job refers to it."""
 
+MOST_SENT = 256
+"""Files that were sent and are kept so, of one owner: older ones go."""
+
 
 class Album:
     """Pictures in a database and their files in a folder."""
@@ -30,7 +33,8 @@ class Album:
         self.database, self.blobs = database, blobs
 
     def add(self, data: bytes, mime: str, owner: str) -> str:
-        """Keep a file that was sent; gives its SHA-256. Those that were sent long ago and never used go.
+        """Keep a file that was sent; gives its SHA-256. Those that were sent long ago, or before many others, and were
+        never used go.
 
         Raises:
             Refused: the disk is full.
@@ -40,7 +44,10 @@ class Album:
             self.database.alone_with(do, f"{owner}\n{sha256}")
             do.execute(delete(uploads).where(uploads.c.owner == owner, uploads.c.sha256 == sha256))
             do.execute(insert(uploads).values(owner=owner, sha256=sha256, mime=mime, created_at=now))
-            old = delete(uploads).where(uploads.c.created_at < now - KEPT).returning(uploads.c.sha256)
+            others = select(uploads.c.sha256).where(uploads.c.owner == owner, uploads.c.sha256 != sha256)
+            many = list(do.scalars(others.order_by(uploads.c.created_at.desc()).offset(MOST_SENT - 1)))
+            mine = and_(uploads.c.owner == owner, uploads.c.sha256.in_(many))
+            old = delete(uploads).where(or_(uploads.c.created_at < now - KEPT, mine)).returning(uploads.c.sha256)
             forgotten = list(do.scalars(old))
             fault("add.done")
         fault("add.committed")

@@ -27,6 +27,9 @@ MOST_BYTES = 8192
 MOST_HELD = 2**28
 """Bytes of bodies that are held at one moment, all requests together."""
 
+SMALL = 2**16
+"""Bytes of a body that are read however much is held."""
+
 HEADERS = {
     "content-security-policy": (
         "default-src 'self'; img-src 'self' blob: data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
@@ -53,6 +56,8 @@ class Guard:
 
     A page of another site must not reach a server on this machine: its name for us (Host) is not ours when it has made
     its own name point here, and what it sends says where it comes from (Origin).
+
+    A body counts as held until its reply has ended, or until a route calls ``scope["state"]["let_go"]``.
 
     Args:
         host: that is listened on; None where nothing listens (an application called directly).
@@ -81,7 +86,13 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        begun, taken = False, 0
+        begun, taken, held = False, 0, 0
+
+        def let_go() -> None:
+            nonlocal held
+            self.held, held = self.held - held, 0
+
+        scope.setdefault("state", {})["let_go"] = let_go
 
         async def sending(message: MutableMapping[str, Any]) -> None:
             nonlocal begun
@@ -97,13 +108,13 @@ class Guard:
         most, nesting = self._most(scope["path"], kind), Nesting() if "json" in kind else None
 
         async def receiving() -> MutableMapping[str, Any]:
-            nonlocal taken
+            nonlocal taken, held
             message = await receive()
             size = len(message.get("body", b""))
-            taken, self.held = taken + size, self.held + size
+            taken, held, self.held = taken + size, held + size, self.held + size
             if taken > most:  # sent in pieces, without saying how much
                 raise _Cut(too_large(most))
-            if self.held > MOST_HELD:
+            if self.held > MOST_HELD and taken > SMALL:
                 raise _Cut(FULL)
             if nesting is not None and size:
                 try:
@@ -121,7 +132,7 @@ class Guard:
             if not begun:
                 await answer(cut.why)(scope, receive, sending)
         finally:
-            self.held -= taken
+            let_go()
 
     def _most(self, path: str, kind: str) -> int:
         return self.most_json if "json" in kind and not path.startswith(self.with_pictures) else self.most

@@ -12,6 +12,7 @@ import math
 import re
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
@@ -23,7 +24,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from tranh.serve.errors import answer
 from tranh.serve.guard import App, Receive, Scope, Send
-from tranh.serve.orders import Refused
+from tranh.serve.orders import Record, Refused
 from tranh.serve.signed import Signer
 from tranh.types import TranhError
 
@@ -39,6 +40,9 @@ OPEN_BELOW = ("/studio/", "/v1/images/files/")
 
 COOKIE, SESSION_SECONDS = "tranh_session", 30 * 86400
 DAY = 86400.0
+
+WRONG, WRONG_FROM = 30, 4096
+"""Wrong keys that an address may send in a minute, and the addresses that are remembered for it."""
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -117,13 +121,24 @@ class Bucket:
     def take(self) -> tuple[bool, int, float]:
         """Take a token: whether there was one, how many are left, and seconds until the next one (or until all)."""
         with self._lock:
-            now, rate = self.clock(), self.most / 60
-            self._left = min(self.most, self._left + rate * max(0.0, now - self._at))
-            self._at = now
+            rate = self._fill()
             if self._left < 1:
                 return False, 0, (1 - self._left) / rate
             self._left -= 1
             return True, int(self._left), (self.most - self._left) / rate
+
+    def wait(self) -> float:
+        """Seconds until there is a token; none is taken."""
+        with self._lock:
+            rate = self._fill()
+            return max(0.0, 1 - self._left) / rate
+
+    def _fill(self) -> float:
+        """What came back meanwhile; gives tokens a second."""
+        now, rate = self.clock(), self.most / 60
+        self._left = min(self.most, self._left + rate * max(0.0, now - self._at))
+        self._at = now
+        return rate
 
 
 @dataclass
@@ -141,13 +156,25 @@ class Caller:
     owner: str = ""
     pay: Callable[[int], None] = field(default=lambda pictures: None, compare=False)
 
-    def pays(self, pictures: int) -> None:
-        """To be called before an order goes to the desk, see :func:`tranh.serve.sources.pictures_of`.
+    def orders(self, pictures: int, submit: Callable[[], Record]) -> Record:
+        """Pay, and let an order go to the desk; one that is refused, or stood there before, costs nothing.
+
+        Args:
+            pictures: see :func:`tranh.serve.sources.pictures_of`.
 
         Raises:
             Refused: so many would be more than the key has left today.
         """
+        begun = time.time()
         self.pay(pictures)
+        try:
+            record = submit()
+        except BaseException:
+            self.pay(-pictures)
+            raise
+        if record.created_at < begun:
+            self.pay(-pictures)
+        return record
 
 
 class Keys:
@@ -171,6 +198,7 @@ class Keys:
         self.by_name: Mapping[str, Key] = {key.name: key for key in reversed(self.keys)}
         self._buckets = {name: Bucket(key.per_minute) for name, key in self.by_name.items()}
         self._used: dict[str, Used] = {}
+        self._wrong: OrderedDict[str, Bucket] = OrderedDict()  # by address, the one that was wrong last at the end
         self._lock = threading.Lock()
 
     def whose(self, secret: str) -> Key | None:
@@ -196,12 +224,26 @@ class Keys:
                 return key
         return None
 
-    def enter(self, headers: Mapping[str, str]) -> Key:
+    def enter(self, headers: Mapping[str, str], host: str = "") -> Key:
         """The key that a request comes with: as a bearer's, as a password (any user), or as a browser's session.
 
+        Args:
+            host: the address that asks.
+
         Raises:
-            Refused: none, or a wrong one; which of both is not said.
+            Refused: none, or a wrong one; which of both is not said. 429 where too many wrong ones came from there.
         """
+        given = "authorization" in headers or bool(_cookie(headers.get("cookie", "")))
+        with self._lock:
+            bucket = self._wrong.get(host)
+        if given and bucket is not None and (seconds := bucket.wait()):
+            raise Refused(
+                f"too many wrong keys came from this address: try again in {math.ceil(seconds)} s",
+                status=429,
+                type="rate_limit_error",
+                code="rate_limit_exceeded",
+                retry_after=seconds,
+            )
         scheme, _, word = headers.get("authorization", "").partition(" ")
         key = None
         if scheme.lower() == "bearer":
@@ -211,12 +253,22 @@ class Keys:
         elif not scheme and "cookie" in headers:
             key = self.of_session(_cookie(headers["cookie"]))
         if key is None:
+            if given:
+                self._was_wrong(host)
             raise Refused(
                 "this server needs an API key: send it as `Authorization: Bearer KEY`",
                 status=401,
                 code="invalid_api_key",
             )
         return key
+
+    def _was_wrong(self, host: str) -> None:
+        with self._lock:
+            bucket = self._wrong.setdefault(host, Bucket(WRONG))
+            self._wrong.move_to_end(host)
+            if len(self._wrong) > WRONG_FROM:
+                self._wrong.popitem(last=False)
+        bucket.take()
 
     def caller(self, key: Key) -> Caller:
         """The caller with a key."""
@@ -251,7 +303,7 @@ class Keys:
             used = self._used.get(key.name)
             if used is None or used.day != day:
                 used = self._used[key.name] = Used(day, self.ordered(key.name, day * DAY))
-            if used.pictures + pictures > most:
+            if pictures > 0 and used.pictures + pictures > most:
                 raise Refused(
                     f"this key may order {most} pictures a day and has ordered {used.pictures}; {pictures} more were "
                     "asked for. The day ends at midnight UTC",
@@ -260,7 +312,7 @@ class Keys:
                     code="insufficient_quota",
                     retry_after=(day + 1) * DAY - now,
                 )
-            used.pictures += pictures
+            used.pictures = max(0, used.pictures + pictures)  # less than none where a day ended in between
 
 
 def _password(word: str) -> str:
@@ -299,7 +351,8 @@ class Entrance:
             await self.app(scope, receive, send)
             return
         try:
-            key = self.keys.enter({k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]})
+            headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
+            key = self.keys.enter(headers, (scope.get("client") or ("",))[0])
             if scope["method"] not in ("GET", "HEAD"):
                 told, refused = self.keys.request(key)
                 state["reply_headers"] = dict(told)
@@ -323,4 +376,4 @@ def caller(request: Request, shown: Annotated[HTTPAuthorizationCredentials | Non
 
 
 From = Annotated[Caller, Depends(caller)]
-"""Of a route: ``def route(..., by: From)``; then ``by.owner``, and ``by.pays(pictures_of(order))`` before an order."""
+"""Of a route: ``def route(..., by: From)``; then ``by.owner``, and ``by.orders(...)`` for an order."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import resource
 from collections import Counter, deque
 from collections.abc import Callable
@@ -18,6 +19,8 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tranh.serve.errors import body
+
+log = logging.getLogger(__name__)
 
 FILES, OWN_FILES = 8192, 256
 """Files that are open at one moment, and those of them that are no connections."""
@@ -43,11 +46,15 @@ class Turns:
 
     def _go(self, loop: asyncio.AbstractEventLoop) -> None:
         until = loop.time() + AT_ONCE
-        while self._waiting and loop.time() < until:
-            self._waiting[0]()
-            self._waiting.popleft()  # only now: who comes meanwhile need not call for another round
-        if self._waiting:
-            loop.call_soon(self._go, loop)
+        try:
+            while self._waiting and loop.time() < until:
+                try:
+                    self._waiting[0]()
+                finally:
+                    self._waiting.popleft()  # only now: who comes meanwhile need not call for another round
+        finally:  # whatever fails, the others get their turn
+            if self._waiting:
+                loop.call_soon(self._go, loop)
 
 
 @dataclass
@@ -142,7 +149,11 @@ class _Patient(H11Protocol):
         if not self.transport.is_closing():
             if not self.flow.read_paused:
                 self.transport.resume_reading()
-            self._read(data)
+            try:
+                self._read(data)
+            except Exception:
+                log.exception("what a client sent could not be read")
+                self.transport.abort()
 
     def _read(self, data: bytes) -> None:
         super().data_received(data)
@@ -220,6 +231,9 @@ class _Patient(H11Protocol):
             pairs = [(k.encode(), v.encode()) for k, v in told.items()]
             if self.cycle is not None:
                 self.cycle.disconnected = True  # what the application still says goes nowhere
-            for event in (h11.Response(status_code=status, headers=pairs), h11.Data(data=said), h11.EndOfMessage()):
-                self.transport.write(self.conn.send(event) or b"")
+            try:
+                for event in (h11.Response(status_code=status, headers=pairs), h11.Data(data=said), h11.EndOfMessage()):
+                    self.transport.write(self.conn.send(event) or b"")
+            except h11.LocalProtocolError:
+                pass  # a reply to HEAD has no body, and ends here
         self.transport.close()

@@ -5,8 +5,9 @@ It knows neither HTTP nor what becomes of pictures.
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,14 @@ from typing import Any
 from PIL import Image
 
 from tranh.engine.doors import Doors
+from tranh.engine.picture import SETTINGS_LIMIT
 from tranh.recipes import models
 from tranh.recipes.served import Served
-from tranh.serve.orders import Order, Work
+from tranh.serve.orders import Order, Refused, Work
 from tranh.types import TranhError
+
+OTHERS = 1000
+"""Bytes of a picture's settings that are no texts of a request."""
 
 
 class Drawing:
@@ -48,12 +53,38 @@ class Drawing:
 
     def ready(self, order: Order, pictures: Callable[[str], Image.Image]) -> Work:
         """See :meth:`tranh.serve.orders.Model.ready`."""
+        _fits(order.request)
         ready = self.served.ready(order.tool, order.request, pictures)
         return Work(ready.cost, ready.events)
 
     def understand(self, prompt: str) -> Mapping[str, Any]:
         """See :meth:`tranh.serve.orders.Model.understand`."""
         return self.served.understand(prompt)
+
+
+def _fits(request: Mapping[str, Any]) -> None:
+    """Refuse texts that would not fit into the finished picture's file, which is known only after it was drawn.
+
+    Raises:
+        Refused: they are too long.
+    """
+    sizes = {name: _size(value) for name, value in request.items()}
+    size, most = sum(sizes.values()) + sizes.get("prompt", 0), SETTINGS_LIMIT - OTHERS  # a prompt is kept as read, too
+    if size > most:
+        field = max(sizes, key=lambda name: sizes[name])
+        message = (
+            f"{field} is too long: the texts take {size} bytes in the picture's file (the prompt twice), and {most} fit"
+        )
+        raise Refused(message, code="string_above_max_length", param=field)
+
+
+def _size(value: Any) -> int:
+    """Bytes that the texts in a value take as JSON."""
+    if isinstance(value, str):
+        return len(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+    if isinstance(value, Mapping):
+        return sum(map(_size, value.values()))
+    return sum(map(_size, value)) if isinstance(value, Sequence) else 0
 
 
 def _told(field: Any) -> dict[str, Any]:

@@ -66,8 +66,8 @@ def submit(
 ) -> JobReply:
     """Order pictures; they are drawn whether or not anybody waits for them."""
     order = Order(sent.tool, desk.model(sent.model).name, inward(desk, by.owner, sent.tool, sent.request))
-    by.pays(pictures_of(order))
-    return _shown(desk, by.owner, [desk.submit(order, by.owner, idempotency=idempotency_key)])[0]
+    record = by.orders(pictures_of(order), lambda: desk.submit(order, by.owner, idempotency=idempotency_key))
+    return _shown(desk, by.owner, [record])[0]
 
 
 @router.get("/jobs")
@@ -99,8 +99,8 @@ def cancel(id: str, desk: AtDesk, by: From) -> JobReply:
 @router.post("/jobs/{id}/retry", status_code=202)
 def retry(id: str, desk: AtDesk, by: From) -> JobReply:
     """The same order again, as a new job."""
-    by.pays(pictures_of(desk.job(id, by.owner).order))
-    return _shown(desk, by.owner, [desk.retry(id, by.owner)])[0]
+    record = by.orders(pictures_of(desk.job(id, by.owner).order), lambda: desk.retry(id, by.owner))
+    return _shown(desk, by.owner, [record])[0]
 
 
 @router.get("/jobs/{id}/events", response_class=EventSourceResponse)

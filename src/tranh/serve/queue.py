@@ -176,6 +176,8 @@ class Queue:
         """
         body = fingerprint(record.order)
         told = Update(1, "job", {"status": "queued"})
+        # a text may look like the name of another's file, and whoever ordered with a file may read it
+        files = [one for one in hashes_in(record.order.request) if self.album.may_read(one, record.owner)]
         with self.database.writing() as do:
             if key is not None:
                 self.database.alone_with(do, f"{record.owner}\n{key}")
@@ -183,7 +185,6 @@ class Queue:
                 if found := self._keyed(do, record.owner, body, key):
                     return found, []
             self.database.blobs_shared(do)
-            files = hashes_in(record.order.request)
             do.execute(
                 insert(jobs).values(
                     id=record.id, owner=record.owner, tool=record.order.tool, model=record.order.model,

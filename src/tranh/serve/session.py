@@ -35,6 +35,10 @@ def _keys(request: Request) -> Keys:
     return keys
 
 
+def _host(request: Request) -> str:
+    return request.client.host if request.client else ""
+
+
 Known = Annotated[Keys, Depends(_keys)]
 
 
@@ -44,7 +48,7 @@ def session(request: Request, keys: Known) -> Session:
     if not keys.keys:
         return Session(needed=False, owner="")
     try:
-        return Session(needed=True, owner=keys.enter(request.headers).name)
+        return Session(needed=True, owner=keys.enter(request.headers, _host(request)).name)
     except Refused:
         return Session(needed=True, owner=None)
 
@@ -54,7 +58,7 @@ def enter(sent: Entering, request: Request, response: Response, keys: Known) -> 
     """Tell an API key; a cookie stands for it from then on."""
     if not keys.keys:
         return Session(needed=False, owner="")
-    key = keys.enter({"authorization": f"Bearer {sent.key}"})
+    key = keys.enter({"authorization": f"Bearer {sent.key}"}, _host(request))
     response.set_cookie(
         COOKIE,
         keys.session(key),

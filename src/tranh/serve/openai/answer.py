@@ -15,7 +15,7 @@ from fastapi import Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from tranh.serve.desk import Desk
-from tranh.serve.errors import body
+from tranh.serve.errors import body, refusal
 from tranh.serve.keys import Caller
 from tranh.serve.openai import told
 from tranh.serve.openai.asked import Asked, Drawn
@@ -95,10 +95,9 @@ def _waiting(call: Call, record: Record) -> Any:
 
 
 def _submit(call: Call) -> Record:
-    order = call.order.order
-    call.by.pays(pictures_of(order))
+    order, owner = call.order.order, call.by.owner
     try:
-        return call.desk.submit(order, call.by.owner, idempotency=call.idempotency)
+        return call.by.orders(pictures_of(order), lambda: call.desk.submit(order, owner, idempotency=call.idempotency))
     except TranhError as error:
         raise renamed(error, call.order.sent) from error
 
@@ -115,38 +114,40 @@ def _reply(call: Call, record: Record) -> Images:
 
 async def _stream(call: Call, record: Record) -> AsyncIterator[str]:
     """Pictures on their way, then pictures. Who stops reading cancels the job."""
-    wanted = getattr(call.asked, "partial_images", None) or 0
-    async with _waiting(call, record):
-        progress, sent = 0.0, Counts(wanted, record)
-        updates = call.desk.watch(record.id, record.owner, previews=bool(wanted))
-        yield ": accepted\n\n"
-        async for update in with_pauses(updates, KEEP_ALIVE):
-            if update is None:
-                yield ": keep-alive\n\n"
-            elif update.kind == "progress":
-                progress = update.data["step"] / max(1, update.data["steps"])
-            elif update.kind == "preview" and (place := sent.next(progress)) is not None:
-                shown = await asyncio.to_thread(told.preview, update.data["b64_json"], call.how, call.rewrite)
-                yield told.event(
-                    f"{call.event}.partial_image",
-                    {**told.common(call.how, shown[1]), "b64_json": shown[0], **place},
-                )
-    done = await asyncio.to_thread(call.desk.job, record.id, record.owner)
-    if done.status != "completed":
-        error = told.failed(done)
-        yield told.event("error", body(str(error), error.type, error.code, error.param))
-        return
-    for picture in done.pictures:
-        data = await asyncio.to_thread(call.content, picture)
-        used = told.usage(done, (picture,), call.pixels).model_dump()
-        more: Mapping[str, Any] = {
-            "b64_json": told.b64(data), "usage": used, "image_index": picture.index, "seed": picture.seed,
-            "model": done.order.model, "job": done.id, "settings": dict(picture.settings),
-        }  # fmt: skip
-        if call.how.safety_identifier:
-            more = {**more, "safety_identifier": call.how.safety_identifier}
-        common = told.common(call.how, f"{picture.width}x{picture.height}")
-        yield told.event(f"{call.event}.completed", {**common, **more})
+    try:
+        wanted = getattr(call.asked, "partial_images", None) or 0
+        async with _waiting(call, record):
+            progress, sent = 0.0, Counts(wanted, record)
+            updates = call.desk.watch(record.id, record.owner, previews=bool(wanted))
+            yield ": accepted\n\n"
+            async for update in with_pauses(updates, KEEP_ALIVE):
+                if update is None:
+                    yield ": keep-alive\n\n"
+                elif update.kind == "progress":
+                    progress = update.data["step"] / max(1, update.data["steps"])
+                elif update.kind == "preview" and (place := sent.next(progress)) is not None:
+                    shown = await asyncio.to_thread(told.preview, update.data["b64_json"], call.how, call.rewrite)
+                    yield told.event(
+                        f"{call.event}.partial_image",
+                        {**told.common(call.how, shown[1]), "b64_json": shown[0], **place},
+                    )
+        done = await asyncio.to_thread(call.desk.job, record.id, record.owner)
+        if done.status != "completed":
+            raise told.failed(done)
+        for picture in done.pictures:
+            data = await asyncio.to_thread(call.content, picture)
+            used = told.usage(done, (picture,), call.pixels).model_dump()
+            more: Mapping[str, Any] = {
+                "b64_json": told.b64(data), "usage": used, "image_index": picture.index, "seed": picture.seed,
+                "model": done.order.model, "job": done.id, "settings": dict(picture.settings),
+            }  # fmt: skip
+            if call.how.safety_identifier:
+                more = {**more, "safety_identifier": call.how.safety_identifier}
+            common = told.common(call.how, f"{picture.width}x{picture.height}")
+            yield told.event(f"{call.event}.completed", {**common, **more})
+    except TranhError as error:  # the job, or a picture of it, may have been deleted meanwhile too
+        why = refusal(error)
+        yield told.event("error", body(str(why), why.type, why.code, why.param))
 
 
 class Counts:

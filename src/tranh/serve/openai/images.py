@@ -60,6 +60,13 @@ async def edits(
 ) -> Response:
     """Change a picture: where a mask is transparent something is drawn into it; without one an instruction is followed
     by models that learned to, and by others the picture is drawn again."""
+    call = await _edit(request, desk, by, idempotency_key, retries)
+    request.state.let_go()  # what was sent is on disk, and the wait may be long
+    return await answer(call)
+
+
+async def _edit(request: Request, desk: Desk, by: Caller, idempotency_key: str | None, retries: str | None) -> Call:
+    """A call with its pictures kept on disk: unpacked, nobody holds them while it waits."""
     asked, files = await form(request, Edit, ("image", "image[]", "mask"), MOST_PICTURES + 1)
     found = await pictures(files)
     images = [*found.get("image", []), *found.get("image[]", [])]
@@ -81,7 +88,7 @@ async def edits(
         kept["mask"] = await _keep(desk, hole, by)
     order = placed(model, tool, asked, kept, idempotency_key)
     pixels = sum(one.image.width * one.image.height for one in (*images, *masks))
-    return await answer(Call(request, desk, by, asked, model, order, "image_edit", idempotency_key, retries, pixels))
+    return Call(request, desk, by, asked, model, order, "image_edit", idempotency_key, retries, pixels)
 
 
 @router.post("/variations", response_model=Images, openapi_extra=described(Variation, ("image",)))
@@ -89,6 +96,15 @@ async def variations(
     request: Request, desk: AtDesk, by: From, idempotency_key: IdempotencyKey = None, retries: Retries = None
 ) -> Response:
     """Draw other pictures that mean the same as one."""
+    call = await _variation(request, desk, by, idempotency_key, retries)
+    request.state.let_go()  # what was sent is on disk, and the wait may be long
+    return await answer(call)
+
+
+async def _variation(
+    request: Request, desk: Desk, by: Caller, idempotency_key: str | None, retries: str | None
+) -> Call:
+    """As :func:`_edit`."""
     asked, files = await form(request, Variation, ("image",), 1)
     images = (await pictures(files)).get("image", [])
     if not images:
@@ -96,7 +112,7 @@ async def variations(
     model = model_of(desk, asked.model)
     order = placed(model, "variation", asked, {"image": await _keep(desk, images[0].image, by)}, idempotency_key)
     pixels = images[0].image.width * images[0].image.height
-    return await answer(Call(request, desk, by, asked, model, order, "", idempotency_key, retries, pixels))
+    return Call(request, desk, by, asked, model, order, "", idempotency_key, retries, pixels)
 
 
 @router.get(

@@ -96,20 +96,26 @@ router = APIRouter(prefix="/sdapi/v1", tags=["Stable Diffusion web UI"], route_c
 @router.post("/txt2img")
 async def txt2img(sent: told.Txt2Img, request: Request, desk: AtDesk, calls: TheCalls, by: From) -> told.Made:
     """Draw what a prompt says, and wait for it."""
-
-    return await _made(request, desk, calls, by, sent, lambda model: of_prompt(model, sent))
+    record = await _ordered(desk, calls, by, sent, lambda model: of_prompt(model, sent))
+    return await _made(request, desk, calls, by, sent, record)
 
 
 @router.post("/img2img")
 async def img2img(sent: told.Img2Img, request: Request, desk: AtDesk, calls: TheCalls, by: From) -> told.Made:
     """Draw a picture again as a prompt says, or what is white in a mask, and wait for it."""
+    record = await _ordered_of_picture(desk, calls, by, sent)
+    return await _made(request, desk, calls, by, sent, record)
+
+
+async def _ordered_of_picture(desk: Desk, calls: Calls, by: Caller, sent: told.Img2Img) -> Record:
+    """As :func:`_ordered`; unpacked, nobody holds the pictures while the call waits."""
     image = await picture(sent.init_images[0], "init_images")
     mask = None if sent.mask is None else await picture(sent.mask, "mask")
 
     def order(model: Model) -> Order:
         return of_picture(model, sent, desk, by.owner, image, mask)
 
-    return await _made(request, desk, calls, by, sent, order)
+    return await _ordered(desk, calls, by, sent, order)
 
 
 @router.get("/progress")
@@ -211,23 +217,25 @@ async def png_info(sent: told.PngAsked, by: From) -> told.PngInfo:
     return told.PngInfo(info=text, items={"parameters": text}, parameters=said | figures)
 
 
+async def _ordered(desk: Desk, calls: Calls, by: Caller, sent: told.Txt2Img, order: Callable[[Model], Order]) -> Record:
+    """Order from the model that is named or chosen."""
+
+    def submitted() -> Record:
+        named = sent.override_settings.sd_model_checkpoint if sent.override_settings else None
+        return desk.submit(order(desk.model(named or calls.models.get(by.owner))), by.owner)
+
+    return await run_in_threadpool(by.orders, _count(sent), submitted)
+
+
 async def _made(
-    request: Request, desk: Desk, calls: Calls, by: Caller, sent: told.Txt2Img, order: Callable[[Model], Order]
+    request: Request, desk: Desk, calls: Calls, by: Caller, sent: told.Txt2Img, record: Record
 ) -> told.Made:
-    """Order, wait, and tell. Who leaves takes the order along.
+    """Wait, and tell. Who leaves takes the order along.
 
     Raises:
         Refused: there are no pictures.
     """
-    count = (sent.batch_size or 1) * (sent.n_iter or 1)
-
-    def submitted() -> Record:
-        by.pays(count)
-        named = sent.override_settings.sd_model_checkpoint if sent.override_settings else None
-        return desk.submit(order(desk.model(named or calls.models.get(by.owner))), by.owner)
-
-    record = await run_in_threadpool(submitted)
-    call = Call(by.owner, record.id, count)
+    call = Call(by.owner, record.id, _count(sent))
     calls.waiting.append(call)
     try:
         found = await ended(request, desk, record, request.app.state.settings.seconds)
@@ -236,3 +244,7 @@ async def _made(
     if found is None:  # whoever asked has left, or waited too long
         found = await run_in_threadpool(desk.cancel, record.id, by.owner)
     return await run_in_threadpool(answer, desk, found, sent)
+
+
+def _count(sent: told.Txt2Img) -> int:
+    return (sent.batch_size or 1) * (sent.n_iter or 1)
