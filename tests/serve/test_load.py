@@ -7,6 +7,7 @@ import importlib.util
 import io
 import math
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 
@@ -33,7 +34,7 @@ def script(name: str) -> ModuleType:
 def test_the_peer_answers_with_the_picture_of_the_library() -> None:
     peer, system = script("peer"), tranh.load("tranh-1")
     system.precision = "fp32"
-    with TestClient(peer.create_app(peer.Peer(system))) as client:
+    with ThreadPoolExecutor(1) as alone, TestClient(peer.create_app(peer.Peer(system), alone)) as client:
         assert client.get("/healthz").status_code == 200
         wanted = {"prompt": "a red circle", "seed": 3, "num_inference_steps": 2, "size": "64x64"}
         reply = client.post("/v1/images/generations", json=wanted)
