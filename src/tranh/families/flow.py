@@ -141,33 +141,33 @@ class Flow(Family):
         """
         zs: list[Tensor] = []
         logs: list[Tensor] = []
-        whole = self.prefix(self.deep, context, kind)[:, -1]
+        whole, tailed = self.prefix(self.deep, context, kind)[:, -1], kind == CLEAN
         x = x - context[0]
         for k in reversed(range(self.halvings)):
             x, fine = haar(x)
-            z, log = self.details[k](fine, x / 2, whole, kind == CLEAN)
+            z, log = self.details[k](fine, x / 2, whole, tailed)
             zs, logs = [z, *zs], [log, *logs]
         with torch.autocast(x.device.type, enabled=False):
             z = patchify(x, self.patch) @ self.basis.T.to(x.dtype) / self.scale
         total = x.new_zeros(len(x)) - z.shape[1] * self.scale.log().sum()
         for k, flow in enumerate(self.flows):
-            z, log = flow(z, self.prefix(k, context, kind), self.patches(k, context), kind == CLEAN)
+            z, log = flow(z, self.prefix(k, context, kind), self.patches(k, context), tailed)
             total = total + log
         return [z, *zs], [total, *logs]
 
     def inverse_map(self, zs: Sequence[Tensor], context: Context, kind: Tensor, limit: float = math.inf) -> Tensor:
         """Latents to pictures: the inverse of :meth:`forward_map`, where no number of a token is beyond ``limit``."""
         z, *fine = zs
-        whole = self.prefix(self.deep, context, kind)[:, -1]
+        whole, tailed = self.prefix(self.deep, context, kind)[:, -1], kind == CLEAN
         for k in reversed(range(len(self.flows))):
             flow = self.flows[k]
             assert isinstance(flow, AutoregressiveBlock)
-            z = flow.inverse(z, self.prefix(k, context, kind), self.patches(k, context), kind == CLEAN, limit)
+            z = flow.inverse(z, self.prefix(k, context, kind), self.patches(k, context), tailed, limit)
         z = z * self.scale
         x = unpatchify(z @ self.basis.to(z.dtype), self.patch, self.side, self.side)
         for details, detail in zip(self.details, fine, strict=True):
             assert isinstance(details, Details)
-            x = unhaar(x, details.inverse(detail, x / 2, whole, kind == CLEAN))
+            x = unhaar(x, details.inverse(detail, x / 2, whole, tailed))
         return x + context[0]
 
     def log_prob(self, x: Tensor, context: Context, kind: Tensor) -> Tensor:

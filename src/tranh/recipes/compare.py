@@ -116,24 +116,22 @@ class System:
 
     def value(self) -> dict[str, Any]:
         """What ``compare.json`` holds of it."""
-        return (
-            self.record.value
-            if self.record
-            else {
-                "name": self.name,
-                "failed": self.failed,
-                "hash": self.hash,
-                "machine": compare_page.machine(),
-                "stages": {k: v.family for k, v in self.recipe.stages.items()} if self.recipe else {},
-                "cells": self.cells,
-                "why": self.why,
-            }
-        )
+        if self.record:
+            return self.record.value
+        return {
+            "name": self.name,
+            "failed": self.failed,
+            "hash": self.hash,
+            "machine": compare_page.machine(),
+            "stages": {k: v.family for k, v in self.recipe.stages.items()} if self.recipe else {},
+            "cells": self.cells,
+            "why": self.why,
+        }
 
     def logs(self) -> compare_page.Logs:
-        return (
-            self.record.logs if self.record else compare_page.logs(self.run, self.recipe.stages if self.recipe else ())
-        )
+        if self.record:
+            return self.record.logs
+        return compare_page.logs(self.run, self.recipe.stages if self.recipe else ())
 
     def firsts(self) -> Sequence[compare_page.First]:
         """What it drew for the captions of the sheet; nothing if it does not draw."""
@@ -384,13 +382,14 @@ def _protocol(terms: Terms, network: Network) -> dict[str, Any]:
 
 def _write(out: Path, systems: Sequence[System], terms: Terms, protocol: Mapping[str, Any]) -> dict[str, Any]:
     """The pages, and a record of every system that is done; returns what ``compare.json`` holds."""
-    told = [system.value() for system in systems]
-    value = {"protocol": dict(protocol), "machine": compare_page.machine(), "systems": told}
+    told = {system.name: system.value() for system in systems}
     firsts = {system.name: system.firsts() for system in systems}
     logs = {system.name: system.logs() for system in systems}
-    for one in told:
-        if one["cells"] and not one["failed"]:
-            records.write(out, Record(protocol, one, logs[one["name"]], firsts[one["name"]]))
+    for system in systems:
+        if system.record is None and system.cells and not system.failed:
+            name = system.name
+            records.write(out, Record(protocol, told[name], logs[name], firsts[name]))
+    value = {"protocol": dict(protocol), "machine": compare_page.machine(), "systems": list(told.values())}
     compare_page.write(out, value, _shown(firsts, terms), logs)
     return value
 
