@@ -106,7 +106,8 @@ def check(desk: Desk, most: int) -> None:
         do.exec_driver_sql("UPDATE uploads SET created_at = 0")
     desk.store.album.sweep()
     assert {path.name for path in blobs.files()} == needed
-    assert len(found - needed) <= 1, "files are left that only an upload can explain"
+    # what was sent and not used, and, where other servers may be at work, what the dead one was about to delete
+    assert len(found - needed) <= (1 if desk.store.sole else 2), "files are left that nothing can explain"
 
 
 @pytest.mark.parametrize(("kind", "every"), [("sqlite", 1), pytest.param("postgres", 9, marks=pytest.mark.postgres)])
