@@ -1,9 +1,9 @@
 """A normalizing flow from captions to pictures: one invertible network, exact likelihoods, no step is approximate.
 
 It knows neither schedules nor samplers. A frozen painter says what picture a caption leads to expect; that is taken
-away, and what remains is halved by the Haar transform. The small one goes through causal transformers over patches
-(TarFlow, Zhai et al. 2024, arXiv 2412.06329; the caption in one deep block, STARFlow, Gu et al. 2025), the details
-through a convolutional map given the small one (WaveletFlow, Yu et al. 2020).
+away, and what remains is halved by the Haar transform. The small one goes through a causal transformer over patches
+(TarFlow, Zhai et al. 2024, arXiv 2412.06329) which tells a mixture of normals for each (JetFormer, Tschannen et al.
+2024, arXiv 2411.19722), the details through a convolutional map given the small one (WaveletFlow, Yu et al. 2020).
 """
 
 from __future__ import annotations
@@ -40,14 +40,16 @@ and of each patch."""
 class Flow(Family):
     """x <-> z, both of as many numbers; log p(x | caption) = log N(z; 0, I) + log |det dz/dx|.
 
+    What patches and details tell are densities of one number after the other, and z are the places of x in them: so the
+    likelihood needs no z, and a map between them is only walked to encode and to draw.
+
     Args:
         vocab, max_len: of the tokenizer.
         text_dim, text_depth, text_heads: of the caption encoder.
         context: tokens that queries make of its output; a reader with as many queries lends them too.
         image_size: side of the pictures; halvings: how often they are halved before the transformers see them;
             patch_size: of the small picture.
-        hidden_size, num_heads: of the transformers; depths: blocks of each, from the picture towards the noise. The
-            deepest reads the caption and goes from the top left; orders alternate.
+        hidden_size, num_heads, depth: of the transformer; peaks: normals of each of its mixtures.
         detail_width, detail_depth: of the networks for the details.
         noise: standard deviation of the Gaussian noise; clean: share of the examples that have none.
         drop: share of examples without caption, so that pictures can be encoded without.
@@ -73,7 +75,8 @@ class Flow(Family):
         patch_size: int = 2,
         hidden_size: int = 256,
         num_heads: int = 4,
-        depths: Sequence[int] = (4, 2),
+        depth: int = 4,
+        peaks: int = 8,
         detail_width: int = 48,
         detail_depth: int = 2,
         noise: float = 0.15,
@@ -83,13 +86,11 @@ class Flow(Family):
     ) -> None:
         super().__init__()
         self.config = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
-        self.config["depths"] = list(depths)
         self.side, self.patch, self.halvings = image_size >> halvings, patch_size, halvings
         self.noise, self.clean, self.drop = noise, clean, drop
         self.temperature = temperature
-        self.deep = max(range(len(depths)), key=lambda k: depths[k])
         self.text = TextEncoder(vocab, text_dim, text_depth, text_heads, max_len)
-        self.questions, self.told = Questions(context, text_dim, text_heads), context
+        self.questions, self.asked = Questions(context, text_dim, text_heads), context
         self.text_in = nn.Linear(text_dim, hidden_size)
         length = (self.side // patch_size) ** 2
         self.expected_in = nn.Linear(3 * (patch_size << halvings) ** 2, hidden_size)
@@ -102,12 +103,7 @@ class Flow(Family):
         scale = [(patch_size << halvings) / 4**k for k, size in enumerate(octaves) for _ in range(size)]
         self.scale: Tensor
         self.register_buffer("scale", torch.tensor(scale), persistent=False)
-        self.flows = nn.ModuleList(
-            AutoregressiveBlock(
-                octaves, length, hidden_size, depth, num_heads, backwards=bool((k - self.deep) % 2)
-            )
-            for k, depth in enumerate(depths)
-        )  # fmt: skip
+        self.tokens = AutoregressiveBlock(octaves, length, hidden_size, depth, num_heads, peaks=peaks)
         self.details = nn.ModuleList(Details(detail_width, detail_depth, hidden_size) for _ in range(halvings))
 
     def condition(self, tokens: Tensor, mask: Tensor, expected: Tensor) -> Context:
@@ -120,60 +116,62 @@ class Flow(Family):
         """What no caption tells: no picture."""
         return self.null.new_zeros(rows, 3, self._size, self._size), self.null.expand(rows, -1, -1)
 
-    def prefix(self, k: int, context: Context, kind: Tensor) -> Tensor:
-        """What the transformer of flow ``k`` begins with: clean or noisy, and for the deep one the caption."""
-        told = self.kinds(kind)[:, None].to(context[1].dtype)
-        return context[1][:, : self.told] + told if k == self.deep else told
+    def told(self, context: Context, kind: Tensor) -> tuple[Tensor, Tensor]:
+        """What the transformer begins with (clean or noisy, and the caption), and what it is told of each patch."""
+        kinds = self.kinds(kind)[:, None].to(context[1].dtype)
+        return context[1][:, : self.asked] + kinds, context[1][:, self.asked :]
 
-    def patches(self, k: int, context: Context) -> Tensor | None:
-        """What flow ``k`` is told of each patch."""
-        return context[1][:, self.told :] if k == self.deep else None
+    def parts(self, x: Tensor, context: Context) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+        """Pictures (B, 3, S, S), without what was expected, as tokens (B, N, D) of the small picture, and what each
+        halving took away (B, 9, s, s) with what it left (B, 3, s, s), the smallest first."""
+        x, taken = x - context[0], []
+        for _ in self.details:
+            x, fine = haar(x)
+            taken.append((fine, x / 2))
+        with torch.autocast(x.device.type, enabled=False):
+            return patchify(x, self.patch) @ self.basis.T.to(x.dtype) / self.scale, taken[::-1]
 
-    def forward_map(self, x: Tensor, context: Context, kind: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """Pictures to latents.
+    def log_probs(self, x: Tensor, context: Context, kind: Tensor) -> list[Tensor]:
+        """log p(x | context) of each picture, (B,), in nats, exact: of its small picture, then of each halving's
+        details given what is smaller.
 
         Args:
             x: (B, 3, S, S); context: of :meth:`condition`; kind: clean or noisy, int64 (B,).
-
-        Returns:
-            latents, and log |det| of each, (B,): of the small picture's tokens (B, N, D), then of the details
-            (B, 9, s, s), the smallest first.
         """
-        zs: list[Tensor] = []
-        logs: list[Tensor] = []
-        whole, tailed = self.prefix(self.deep, context, kind)[:, -1], kind == CLEAN
-        x = x - context[0]
-        for k in reversed(range(self.halvings)):
-            x, fine = haar(x)
-            z, log = self.details[k](fine, x / 2, whole, tailed)
-            zs, logs = [z, *zs], [log, *logs]
-        with torch.autocast(x.device.type, enabled=False):
-            z = patchify(x, self.patch) @ self.basis.T.to(x.dtype) / self.scale
-        total = x.new_zeros(len(x)) - z.shape[1] * self.scale.log().sum()
-        for k, flow in enumerate(self.flows):
-            z, log = flow(z, self.prefix(k, context, kind), self.patches(k, context), tailed)
-            total = total + log
-        return [z, *zs], [total, *logs]
+        tokens, taken = self.parts(x, context)
+        prefix, patches = self.told(context, kind)
+        found = [self.tokens.log_prob(tokens, prefix, patches) - tokens.shape[1] * self.scale.log().sum()]
+        for z, log in self._details(taken, prefix, kind):
+            found.append(gaussian(z) + log)
+        return found
+
+    def forward_map(self, x: Tensor, context: Context, kind: Tensor) -> list[Tensor]:
+        """Pictures to latents: of the small picture's tokens (B, N, D), then of the details (B, 9, s, s), the smallest
+        first; arguments as for :meth:`log_probs`."""
+        tokens, taken = self.parts(x, context)
+        prefix, patches = self.told(context, kind)
+        return [self.tokens(tokens, prefix, patches), *(z for z, _ in self._details(taken, prefix, kind))]
+
+    def _details(
+        self, taken: Sequence[tuple[Tensor, Tensor]], prefix: Tensor, kind: Tensor
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        for details, (fine, low) in zip(self.details, taken, strict=True):
+            yield details(fine, low, prefix[:, -1], kind == CLEAN)
 
     def inverse_map(self, zs: Sequence[Tensor], context: Context, kind: Tensor, limit: float = math.inf) -> Tensor:
         """Latents to pictures: the inverse of :meth:`forward_map`, where no number of a token is beyond ``limit``."""
         z, *fine = zs
-        whole, tailed = self.prefix(self.deep, context, kind)[:, -1], kind == CLEAN
-        for k in reversed(range(len(self.flows))):
-            flow = self.flows[k]
-            assert isinstance(flow, AutoregressiveBlock)
-            z = flow.inverse(z, self.prefix(k, context, kind), self.patches(k, context), tailed, limit)
-        z = z * self.scale
-        x = unpatchify(z @ self.basis.to(z.dtype), self.patch, self.side, self.side)
+        prefix, patches = self.told(context, kind)
+        tokens = self.tokens.inverse(z, prefix, patches, limit) * self.scale
+        x = unpatchify(tokens @ self.basis.to(z.dtype), self.patch, self.side, self.side)
         for details, detail in zip(self.details, fine, strict=True):
             assert isinstance(details, Details)
-            x = unhaar(x, details.inverse(detail, x / 2, whole, tailed))
+            x = unhaar(x, details.inverse(detail, x / 2, prefix[:, -1], kind == CLEAN))
         return x + context[0]
 
     def log_prob(self, x: Tensor, context: Context, kind: Tensor) -> Tensor:
-        """log p(x | context) of each picture, (B,), in nats: exact."""
-        zs, logs = self.forward_map(x, context, kind)
-        return torch.stack([gaussian(z) + log for z, log in zip(zs, logs, strict=True)]).sum(0)
+        """The sum of :meth:`log_probs`."""
+        return torch.stack(self.log_probs(x, context, kind)).sum(0)
 
     def forward(self, batch: Batch, phase: Phase) -> dict[str, Tensor]:
         B, g = len(batch), phase.generator
@@ -192,9 +190,8 @@ class Flow(Family):
         )
         grain = torch.randn(images.shape, generator=g, device=g.device).to(images.device)
         x = images + LEVEL * (rand(*images.shape) - 0.5) + self.noise * kind.view(-1, 1, 1, 1) * grain
-        zs, logs = self.forward_map(x, context, kind)
-        sizes = [z[0].numel() for z in zs]
-        each = torch.stack([_bits(gaussian(z) + log, n) for z, log, n in zip(zs, logs, sizes, strict=True)], dim=1)
+        sizes = [3 * self.side**2 * (1 if k == 0 else 3 * 4 ** (k - 1)) for k in range(self.halvings + 1)]
+        each = torch.stack([_bits(p, n) for p, n in zip(self.log_probs(x, context, kind), sizes, strict=True)], dim=1)
         pull = torch.where(kind == CLEAN, LEVEL / math.sqrt(12) / self.noise, 1.0)
         of_noise = math.log2(math.sqrt(2 * math.pi * math.e * (self.noise**2 + LEVEL**2 / 12)) / LEVEL)
         # The small picture counts as much as the many details. Gradients grow as noise falls: without the factor
@@ -228,7 +225,7 @@ class Flow(Family):
         """Pictures (B, 3, S, S) as latents (B, 3 S S), of the density of noisy pictures without a caption: there
         neighbours in z are neighbours in x."""
         with torch.autocast(images.device.type, enabled=False):
-            zs, _ = self.forward_map(images, self.unconditional(len(images)), self._noisy(images))
+            zs = self.forward_map(images, self.unconditional(len(images)), self._noisy(images))
         return torch.cat([z.flatten(1) for z in zs], dim=1)
 
     def decode(self, latents: Tensor) -> Tensor:

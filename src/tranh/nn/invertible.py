@@ -1,7 +1,6 @@
-"""Invertible maps with exact log-determinants: bases that keep volumes, affine maps whose coefficients are predicted.
+"""Invertible maps with exact densities: bases that keep volumes, maps of each number whose parameters are predicted.
 
-They know neither captions nor noise: a condition comes in as tokens or channels. Every map gives latents and the log of
-|det dz/dx| of each row; its inverse needs no gradient.
+They know neither captions nor noise: a condition comes in as tokens or channels.
 """
 
 from __future__ import annotations
@@ -9,12 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tranh.nn.conv import Residual
+from tranh.nn.mixture import Mixture, normal
 from tranh.nn.sequence import SequenceTransformer
 
 STEEP = 12.0
@@ -95,108 +96,105 @@ class Octave(nn.Module):
     computing in 8 bits of precision could not say anew.
     """
 
-    def __init__(self, dim: int, known: int, size: int) -> None:
+    def __init__(self, dim: int, known: int, size: int, peaks: int) -> None:
         super().__init__()
         self.known, self.own = known, slice(known, known + size)  # places within a token
-        self.hidden, self.out = nn.Linear(dim + known, dim), nn.Linear(dim, 4 * size)
+        self.sizes = [peaks, *[size * peaks] * 3]
+        self.hidden, self.out = nn.Linear(dim + known, dim), nn.Linear(dim, sum(self.sizes))
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
+        _, shift, _, alpha = self.out.bias.data.split(self.sizes)
+        nn.init.normal_(shift, std=0.2)  # peaks that began alike would stay alike
+        alpha.view(size, peaks).copy_(torch.linspace(0, -3, peaks))
 
-    def forward(self, h: Tensor, x: Tensor, before: Tensor, tailed: Tensor | None) -> Told:
+    def forward(self, h: Tensor, x: Tensor, before: Tensor) -> Mixture:
         """h: (B, N, dim); x: the tokens as far as known; before: the tokens before them, (B, N, D)."""
         coarser = x[..., : self.known].to(h.dtype)
         a = F.gelu(self.hidden(torch.cat([h, coarser], dim=-1)), approximate="tanh")
         with torch.autocast(a.device.type, enabled=False):
             told = F.linear(a.to(self.out.weight.dtype), self.out.weight, self.out.bias)
-        shift, gate, alpha, delta = told.chunk(4, dim=-1)  # (B, N, size) each
-        return Told.of(shift + gate * before[..., self.own], alpha, delta, tailed)
+        logits, *rest = told.split(self.sizes, dim=-1)
+        shift, gate, alpha = (one.unflatten(-1, (-1, self.sizes[0])) for one in rest)  # (B, N, size, K) each
+        return Mixture(logits, shift + gate * before[..., self.own, None], STEEP * torch.tanh(alpha / STEEP))
 
 
 class AutoregressiveBlock(nn.Module):
-    """z_i of x_i by what all tokens before i tell: mu_i, alpha_i (TarFlow, Zhai et al. 2024), and tails.
+    """z_i of x_i by what all tokens before i tell (TarFlow, Zhai et al. 2024): a mixture of normals for each token, as
+    in JetFormer (Tschannen et al. 2024).
 
-    Within a token they come octave by octave, the fine coefficients knowing the coarse ones, which TarFlow's do not:
-    patches can then be large. The first token is told by the prefix alone.
+    Within a token they come octave by octave, the fine coefficients knowing the coarse ones: patches can then be large.
+    The first token is told by the prefix alone.
 
     Args:
         octaves: how many coefficients of a token each octave has.
         length: tokens.
         dim, depth, heads: of the causal transformer.
-        backwards: begin with the last token.
+        peaks: normals of each mixture.
     """
 
     def __init__(
-        self, octaves: Sequence[int], length: int, dim: int, depth: int, heads: int, *, backwards: bool = False
+        self, octaves: Sequence[int], length: int, dim: int, depth: int, heads: int, *, peaks: int = 8
     ) -> None:
         super().__init__()
-        self.length, self.backwards = length, backwards
+        self.length = length
         self.embed = nn.Linear(sum(octaves), dim)
         self.positions = nn.Parameter(0.02 * torch.randn(length, dim))
         self.transformer = SequenceTransformer(dim, depth, heads, causal=True)
         starts = [sum(octaves[:k]) for k in range(len(octaves))]
-        self.octaves = nn.ModuleList(Octave(dim, at, size) for at, size in zip(starts, octaves, strict=True))
+        self.octaves = nn.ModuleList(Octave(dim, at, size, peaks) for at, size in zip(starts, octaves, strict=True))
 
-    def slots(self, before: Tensor, prefix: Tensor, told: Tensor | None = None, first: int = 0) -> Tensor:
+    def slots(self, before: Tensor, prefix: Tensor, told: Tensor, first: int = 0) -> Tensor:
         """Where token ``first`` and those after it are told, by position, the token before each (zero for none), and
-        what is told of each, as :meth:`forward` says.
+        what is told of each, as :meth:`told` says.
 
         The prefix's last token is added to each: nobody has to look for it.
         """
         e, here = self.embed(before), slice(first, first + before.shape[1])
-        known = self.positions[here] + prefix[:, -1:]
-        return e + (known if told is None else known + told[:, here]).to(e.dtype)
+        return e + (self.positions[here] + prefix[:, -1:] + told[:, here]).to(e.dtype)
 
-    def forward(
-        self, x: Tensor, prefix: Tensor, told: Tensor | None = None, tailed: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """z (B, N, D) and log |det dz/dx|, (B,).
+    def told(self, x: Tensor, prefix: Tensor, told: Tensor) -> list[tuple[Tensor, Mixture]]:
+        """The coefficients of each octave, and what is told of them.
 
         Args:
             x: tokens (B, N, D); prefix: (B, K, dim), K >= 1.
-            told: (B, N, dim), what is told of each token besides; in the order they come.
-            tailed: (B,) bool, rows whose numbers may have tails; None for all. Those without are normal, nearly, and mu
-                is then the mean of what may come; with tails it goes to the most likely.
+            told: (B, N, dim), what is told of each token besides.
         """
-        x = x.flip(1) if self.backwards else x
         before = F.pad(x[:, :-1], (0, 0, 1, 0))
         e = self.slots(before, prefix, told)
         h = self.transformer(torch.cat([prefix.to(e.dtype), e], dim=1))[:, prefix.shape[1] :]  # (B, N, dim)
-        pairs = []
-        for octave in self.octaves:
-            assert isinstance(octave, Octave)
-            pairs.append(octave(h, x, before, tailed).forward(x[..., octave.own]))
-        z, log = (torch.cat(parts, dim=-1) for parts in zip(*pairs, strict=True))
-        return z.flip(1) if self.backwards else z, log.flatten(1).sum(1)
+        return [(x[..., octave.own], octave(h, x, before)) for octave in self._octaves]
 
-    def inverse(
-        self,
-        z: Tensor,
-        prefix: Tensor,
-        told: Tensor | None = None,
-        tailed: Tensor | None = None,
-        limit: float = math.inf,
-    ) -> Tensor:
+    def log_prob(self, x: Tensor, prefix: Tensor, told: Tensor) -> Tensor:
+        """log p(x) of tokens (B, N, D), (B,), in nats; arguments as for :meth:`told`."""
+        return torch.stack([one.log_prob(own).flatten(1).sum(1) for own, one in self.told(x, prefix, told)]).sum(0)
+
+    def forward(self, x: Tensor, prefix: Tensor, told: Tensor) -> Tensor:
+        """z (B, N, D) of x; log |det dz/dx| is :meth:`log_prob` less :func:`gaussian` of z."""
+        return torch.cat([one.forward(own) for own, one in self.told(x, prefix, told)], dim=-1).to(x.dtype)
+
+    def inverse(self, z: Tensor, prefix: Tensor, told: Tensor, limit: float = math.inf) -> Tensor:
         """x of z (B, N, D), token by token; keys and values of those before are kept.
 
         Args:
-            prefix, told, tailed: as for :meth:`forward`.
+            prefix, told: as for :meth:`told`.
             limit: numbers beyond it are cut to it, before the next token believes them.
         """
-        z = z.flip(1) if self.backwards else z
         cache = self.transformer.new_cache(len(z), prefix.shape[1] + self.length, prefix.dtype, prefix.device)
         self.transformer.extend(prefix, cache)
         before, done = torch.zeros_like(z[:, :1]), []
         for i in range(self.length):
             x = z[:, i : i + 1, :0]
             h = self.transformer.extend(self.slots(before, prefix, told, i), cache)  # (B, 1, dim)
-            for octave in self.octaves:
-                assert isinstance(octave, Octave)
-                found = octave(h, x, before, tailed).inverse(z[:, i : i + 1, octave.own])
+            for octave in self._octaves:
+                found = octave(h, x, before).inverse(z[:, i : i + 1, octave.own]).to(z.dtype)
                 x = torch.cat([x, found.clamp(-limit, limit)], dim=-1)
             before = x
             done.append(x)
-        out = torch.cat(done, dim=1)
-        return out.flip(1) if self.backwards else out
+        return torch.cat(done, dim=1)
+
+    @property
+    def _octaves(self) -> list[Octave]:
+        return cast(list[Octave], list(self.octaves))
 
 
 class Details(nn.Module):
@@ -229,7 +227,11 @@ class Details(nn.Module):
     def forward(
         self, details: Tensor, low: Tensor, whole: Tensor, tailed: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """z of the details (B, 3 C, H, W), and log |det dz/dd|, (B,); ``tailed`` as for the other block."""
+        """z of the details (B, 3 C, H, W), and log |det dz/dd|, (B,).
+
+        ``tailed``: bool (B,), rows whose numbers may have tails, None for all. Those without are normal, nearly, and mu
+        is then the mean of what may come; with tails it goes to the most likely.
+        """
         z, log = self.told(low, whole, tailed).forward(details)
         return z, log.flatten(1).sum(1)
 
@@ -240,5 +242,4 @@ class Details(nn.Module):
 
 def gaussian(z: Tensor) -> Tensor:
     """log N(z; 0, I) of each row, (B,), in nats."""
-    z = z.flatten(1)
-    return -0.5 * z.square().sum(1) - 0.5 * math.log(2 * math.pi) * z.shape[1]
+    return normal(z.flatten(1)).sum(1)

@@ -34,9 +34,11 @@ def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
         data: ``{"source": PATH}`` of own pictures, ``{"source": "digits"}`` of handwritten digits, or levels of Scenes.
     """
     data = natural(LEVEL_ONE if data is None or dict(data) == {"source": "scenes"} else data)
+    patch = patch_of(data["size"])
+    model = {"patch": patch, "critic_patch": max(1, patch // 2), "match": 0.0, "trust": 0.5, "pace": 0.25}
     return Recipe(
         name="gan",
-        stages=before(data, clip=False) | {"gan": rivals("gan", data, clip=False)},
+        stages=before(data, clip=False) | {"gan": rivals("gan", data, model, clip=False)},
         system="tranh.recipes.system:assemble",
         parts=("gan",),
         cost="two cores: 20 minutes on level one; --minutes shares any time among the stages",
@@ -60,13 +62,11 @@ def before(data: Mapping[str, Any], *, clip: bool) -> dict[str, Stage]:
     return stages
 
 
-def rivals(family: str, data: Mapping[str, Any], *, clip: bool) -> Stage:
+def rivals(family: str, data: Mapping[str, Any], model: Mapping[str, Any], *, clip: bool) -> Stage:
     """The stage of the two adversaries, which begins where the painter ended."""
-    patch = patch_of(data["size"])
-    patches = {} if clip else {"patch": patch, "critic_patch": max(1, patch // 2), "match": 0.0}
     return Stage(
         family,
-        model={"image_size": data["size"], "penalty": 10.0, "trust": 0.5, "pace": 0.05 if clip else 0.25} | patches,
+        model={"image_size": data["size"], "penalty": 10.0} | dict(model),
         data=data,
         parents={"clip": "clip"} if clip else {},
         init="painter",
