@@ -35,6 +35,15 @@ def test_a_walk_is_straight_and_ends_where_it_should():
     torch.testing.assert_close(model.encode(walk)[2], z.mean(0), atol=1e-6, rtol=0)
 
 
+def test_a_walk_keeps_to_the_sphere_where_latents_lie_on_one():
+    model = Linear()
+    model.sphere = True
+    z = torch.tensor([[2.0, 0, 0], [0, 4.0, 0]])
+    walk = model.encode(latent.interpolate(model, *(0.1 * model.decode(z)).split(1), 3)) * 10
+    torch.testing.assert_close(walk[[0, 2]], z, atol=1e-5, rtol=0)
+    torch.testing.assert_close(walk[1], torch.tensor([3.0, 3.0, 0]) / 2**0.5, atol=1e-5, rtol=0)
+
+
 def test_an_attribute_is_found_and_moved_along():
     model = Linear()
     z, _ = on_plane(model, 200, scale=0.05)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
+from tranh.edits.interpolate import slerp
 from tranh.types import Autoencodes, TranhError, capabilities
 
 FEW = 8
@@ -39,7 +40,8 @@ def rebuilt(model: Autoencodes, images: Tensor) -> Tensor:
 
 @torch.no_grad()
 def interpolate(model: Autoencodes, a: Tensor, b: Tensor, steps: int = 8) -> Tensor:
-    """The straight way from the latent of one picture to that of another.
+    """The way from the latent of one picture to that of another: straight, or along the sphere where the model says
+    ``sphere``, that its latents are as many independent normal numbers and so all of about one length.
 
     Args:
         a, b: one picture each, (1, 3, S, S).
@@ -48,8 +50,10 @@ def interpolate(model: Autoencodes, a: Tensor, b: Tensor, steps: int = 8) -> Ten
         (steps, 3, S, S); the first and last are the rebuilt pictures themselves.
     """
     za, zb = model.encode(a), model.encode(b)
-    weights = torch.linspace(0, 1, steps, device=za.device).view(-1, *[1] * (za.ndim - 1))
-    return model.decode(torch.lerp(za.expand(steps, *za.shape[1:]), zb, weights)).float().clamp(-1, 1)
+    ends, weights = [z.expand(steps, *z.shape[1:]) for z in (za, zb)], torch.linspace(0, 1, steps, device=za.device)
+    if getattr(model, "sphere", False):
+        return model.decode(slerp(*ends, weights)).float().clamp(-1, 1)
+    return model.decode(torch.lerp(*ends, weights.view(-1, *[1] * (za.ndim - 1)))).float().clamp(-1, 1)
 
 
 @torch.no_grad()

@@ -57,6 +57,7 @@ class Flow(Family):
     """
 
     parents: tuple[str, ...] = ("painter",)
+    sphere: ClassVar[bool] = True  # thousands of normal numbers are all of about one length
     overfit: ClassVar[str] = "excess"  # bits of each number of the small picture, beyond those of its noise
     overfit_below: ClassVar[float] = 0.5
     shared: tuple[str, ...] = ("text", "inverse_map", "denoise", "encode")
