@@ -53,6 +53,18 @@ def test_what_a_run_costs_is_asked_of_the_run(tmp_path, monkeypatch):
         list(bits.measure(tmp_path, count=3))
 
 
+def test_a_flow_is_asked_with_the_painter_it_stands_on(tmp_path, monkeypatch):
+    monkeypatch.setenv("TRANH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(bits, "LEARNED_FROM", 8)
+    monkeypatch.setattr(run, "examine_first", lambda *_: None)
+    small = ["steps=2", "batch=4", "sample_every=2", "painter.model.depth=1", "flow.model.depth=1"]
+    for _ in run.train(run.override(run.find("flow", {"source": "digits"}), small), tmp_path / "run", force=True):
+        pass
+    *_, last = bits.measure(tmp_path / "run", count=3, size=2)
+    found = last.result
+    assert found.stage == "flow" and len(found.terms) == 1 and 0 < found.model.low <= found.model.high < 16
+
+
 @pytest.mark.parametrize("schedule", ["linear", "cosine"])
 def test_the_strip_goes_from_the_picture_to_noise_as_the_schedule_says(schedule):
     image = pictures(torch.randint(0, 256, (3, 32, 32), generator=torch.Generator().manual_seed(0)))
