@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 
 from tranh.engine.doors import Left
 from tranh.engine.jobs import Busy
+from tranh.serve.blobs import FULL, full
 from tranh.serve.orders import Refused
 from tranh.types import TranhError
 
@@ -144,3 +145,9 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(MemoryError)
     async def _memory(request: Request, error: MemoryError) -> JSONResponse:
         return answer(Refused("this needs more memory than there is", status=500, type="server_error"))
+
+    @app.exception_handler(OSError)
+    async def _full(request: Request, error: OSError) -> JSONResponse:
+        if error.errno not in FULL:
+            raise error
+        return answer(full("temporary files"))  # where a form with a large file is laid while it is read
