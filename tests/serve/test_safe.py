@@ -6,17 +6,19 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from painter import png
 from stubs import Able
 
 from tranh.engine.doors import Doors
 from tranh.engine.jobs import Engine
-from tranh.serve import logs
+from tranh.serve import logs, studio
 from tranh.serve.app import Settings, create_app
 from tranh.serve.desk import Desk
 from tranh.serve.guard import Guard
@@ -162,6 +164,56 @@ def test_ways_out_of_folders(client: TestClient, way: str) -> None:
     for field in ("image", "mask"):
         reply = client.post("/api/jobs", json={"tool": "inpaint", "request": {"prompt": "a cat", field: way}})
         assert 400 <= reply.status_code < 500
+
+
+def test_no_link_leads_out_of_the_folder_of_files(tmp_path: Path) -> None:
+    """A link in the place of a file, or of a folder of files, is not followed, and the next that is kept replaces it.
+
+    What it leads to is neither read nor touched nor swept away.
+    """
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    with Engine(Doors()) as engine, TestClient(create_app(desk := Desk([Able()], engine))) as client:
+
+        def kept() -> tuple[dict[str, Any], str]:
+            job = client.post("/api/jobs", json={"request": {"prompt": "a cat"}}).json()
+            client.get(f"/api/jobs/{job['id']}/events")
+            (image,) = client.get(f"/api/jobs/{job['id']}").json()["images"]
+            return image, client.post("/api/uploads", content=png()).json()["id"]
+
+        def check() -> None:
+            desk._thumb.cache_clear()
+            assert [client.get(route).status_code for route in routes] == [404] * 3
+            edit = {"tool": "img2img", "request": {"prompt": "a cat", "image": sent}}
+            assert client.post("/api/jobs", json=edit).status_code == 404
+            desk.store.album.sweep()
+            kept()
+            assert [client.get(route).status_code for route in routes] == [200] * 3
+            assert not [path for path in paths if path.is_symlink() or path.parent.is_symlink()]
+            assert {path: path.stat().st_mtime_ns for path in outside.iterdir()} == before
+
+        image, sent = kept()
+        routes = (image["url"], image["thumb"], f"/api/uploads/{sent}/file")
+        paths = [desk.store.album.blobs.path(sha256) for sha256 in (desk.picture(image["id"]).sha256, sent)]
+        for path in paths:
+            path.rename(outside / path.name)  # the very same bytes: nothing but the link is wrong
+            path.symlink_to(outside / path.name)
+        before = {path: path.stat().st_mtime_ns for path in outside.iterdir()}
+        check()
+        for path in paths:
+            path.unlink()
+            path.parent.rmdir()
+            path.parent.symlink_to(outside)
+        check()
+        desk.close()
+
+
+def test_no_part_of_an_address_names_a_file_of_the_page(client: TestClient) -> None:
+    """Its files are read when the server starts: what is laid or linked there later is not served."""
+    routes = {route.path for route in studio.router.routes}  # type: ignore[attr-defined]
+    assert "/studio/app.js" in routes and not [route for route in routes if "{" in route]
+    for way in ("..%2fstudio.py", "%2e%2e%2fstudio.py", "..%2f..%2f__init__.py", "i18n/..%2f..%2fstudio.py", "."):
+        assert client.get(f"/studio/{way}").status_code == 404, way
 
 
 def test_nothing_is_fetched(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:

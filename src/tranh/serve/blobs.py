@@ -32,7 +32,7 @@ def full(where: object) -> Refused:
 
 
 class Blobs:
-    """A folder of such files, in folders of two letters."""
+    """A folder of such files, in folders of two letters. The folder may be a link; below it no link is followed."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -50,10 +50,18 @@ class Blobs:
         return self.folder / sha256[:2] / sha256
 
     def has(self, sha256: str) -> bool:
-        return self.path(sha256).is_file()
+        return _lies(self.path(sha256))
 
     def read(self, sha256: str) -> bytes:
-        return self.path(sha256).read_bytes()
+        """What is in a file.
+
+        Raises:
+            FileNotFoundError: there is none, or a link in its place.
+        """
+        path = self.path(sha256)
+        if not _lies(path):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+        return path.read_bytes()
 
     def write(self, data: bytes) -> str:
         """Keep bytes; they are on the disk when this returns. What is there already is not written again.
@@ -68,9 +76,11 @@ class Blobs:
         path = self.path(sha256)
         temporary = path.with_name(f".{sha256}.{os.getpid()}.{time.monotonic_ns()}.tmp")
         try:
-            if path.is_file():
+            if _lies(path):
                 os.utime(path)  # young again: another server's sweep leaves it alone
                 return sha256
+            if path.parent.is_symlink():
+                path.parent.unlink()
             if not path.parent.is_dir():
                 path.parent.mkdir(exist_ok=True)
                 sync_folder(self.folder)
@@ -98,7 +108,7 @@ class Blobs:
 
     def files(self) -> Iterator[Path]:
         """All that lies there, what was never finished too."""
-        return (path for path in self.folder.glob("*/*") if path.is_file())
+        return (path for path in self.folder.glob("*/*") if path.is_file() and not path.parent.is_symlink())
 
     def sweep(self, wanted: Callable[[str], bool], age: float = 0.0) -> int:
         """Delete what nobody refers to, and what was never finished.
@@ -118,3 +128,8 @@ class Blobs:
                 path.unlink(missing_ok=True)
                 gone += 1
         return gone
+
+
+def _lies(path: Path) -> bool:
+    """Is there a file, and not a link that leads to one?"""
+    return path.is_file() and not path.is_symlink() and not path.parent.is_symlink()
