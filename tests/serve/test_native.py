@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
+import socket
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import fastapi.routing
+import httpx2
 import pytest
 from fastapi.testclient import TestClient
 from painter import Painter, png
+from PIL import Image
+from running import running
 from stubs import Stub
 
 from tranh.engine.doors import Doors
@@ -18,6 +24,7 @@ from tranh.engine.jobs import Engine
 from tranh.serve.app import create_app
 from tranh.serve.desk import Desk
 from tranh.serve.keys import Caller, caller
+from tranh.serve.orders import Order, Work
 
 
 @pytest.fixture
@@ -153,6 +160,43 @@ def test_the_same_key_gives_the_same_job(client: TestClient) -> None:
     sent = {"json": {"request": {"prompt": "a red circle"}}, "headers": {"Idempotency-Key": "one"}}
     assert client.post("/api/jobs", **sent).json()["id"] == client.post("/api/jobs", **sent).json()["id"]  # type: ignore[arg-type]
     assert order(client)["id"] != client.post("/api/jobs", **sent).json()["id"]  # type: ignore[arg-type]
+
+
+class Held(Stub):
+    """A stub that takes its time to say whether it can do an order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.gate = threading.Semaphore(0), threading.Event()
+
+    def ready(self, order: Order, pictures: Callable[[str], Image.Image]) -> Work:
+        self.asked.release()
+        assert self.gate.wait(20)
+        return super().ready(order, pictures)
+
+
+def test_the_job_of_who_left_before_the_answer_goes_on_and_is_found_by_its_key() -> None:
+    """The client comes again while its first order is still looked at, leaves again, and asks a third time."""
+    model, said = Held(), json.dumps({"request": {"prompt": "a cat", "seed": 5, "count": 2}})
+    head = {"Content-Type": "application/json", "Idempotency-Key": "once"}
+    with running([model]) as server, httpx2.Client(base_url=server.url) as client:
+        for _ in range(2):
+            with socket.create_connection(server.address) as leaving:
+                lines = "".join(f"{k}: {v}\r\n" for k, v in {**head, "Content-Length": len(said)}.items())
+                leaving.sendall(f"POST /api/jobs HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n{said}".encode())
+                assert model.asked.acquire(timeout=20)
+        until = time.monotonic() + 20
+        while server.patience.taken:
+            assert time.monotonic() < until, "the server has not seen them leave"
+            time.sleep(0.01)
+        model.gate.set()
+        ids = {client.post("/api/jobs", content=said, headers=head).json()["id"] for _ in range(2)}
+        (id,) = ids
+        assert read(client.get(f"/api/jobs/{id}/events").text)[-1][1] == "end"
+        (job,) = client.get("/api/jobs").json()["data"]
+        assert (job["id"], job["status"], job["attempts"], model.begun) == (id, "completed", 1, 1)
+        files = [client.get(image["url"]).content for image in job["images"]]
+        assert [Image.open(io.BytesIO(file)).getpixel((0, 0)) for file in files] == [(5, 5, 4), (5, 6, 4)]
 
 
 def test_pictures_are_named_by_the_ids_of_uploads_and_of_images(client: TestClient) -> None:
