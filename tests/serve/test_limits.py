@@ -7,17 +7,21 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 import httpx2
 import pytest
+from PIL import Image
 from running import Running, running
-from stubs import Able
+from stubs import Able, Stub
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tranh.serve.app import Settings
+from tranh.serve.feed import PROGRESS
 from tranh.serve.limits import Patience, Turns
+from tranh.serve.orders import Order, Work
+from tranh.types import Event
 
 SHORT = Patience(head=0.4, grace=0.5, rate=20_000, reading=0.5, linger=0.3, each=4)
 
@@ -194,6 +198,86 @@ def test_three_hundred_slow_clients_do_not_keep_others_waiting() -> None:
                 waited.append(time.perf_counter() - before)
             assert min(waited) < 0.2 and max(waited) < 1
         assert server.patience.taken.total() >= 300
+
+
+class Showy(Stub):
+    """A stub that draws without end, and counts how often it shows something large and how often that is looked at."""
+
+    shown = looked = 0
+
+    def ready(self, order: Order, pictures: Callable[[str], Image.Image]) -> Work:
+        noise = Image.effect_noise((512, 512), 90)
+
+        def look() -> Image.Image:
+            self.looked += 1
+            return noise
+
+        def events() -> Iterator[Event]:
+            while True:
+                time.sleep(0.005)
+                self.shown += 1
+                yield Event("draw", 1, 4, preview=look)
+
+        return Work(4, events)
+
+
+def until(good: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not good():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_watchers_that_read_nothing_cost_nothing_and_end_with_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fifty of a job that waits, who hear a comment now and then; and five who leave a flood of previews unread."""
+    monkeypatch.setattr("fastapi.routing._PING_INTERVAL", 0.2)
+    monkeypatch.setattr("tranh.serve.process.GRACE", 1)
+    model = Showy()
+
+    def watch(id: str) -> socket.socket:
+        made = socket.create_connection(server.address, timeout=20)
+        made.sendall(f"GET /api/jobs/{id}/events HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        return made
+
+    def watching(id: str) -> int:
+        return len(server.desk._feed._waiting.get(id, ()))
+
+    with ExitStack() as left, httpx2.Client() as client:
+        with running([model], active=1) as server:
+            drawn, waits = (
+                client.post(f"{server.url}/api/jobs", json={"request": {"seed": seed}}).json()["id"] for seed in (1, 2)
+            )
+            threads = threading.active_count()
+            idle = [left.enter_context(watch(waits)) for _ in range(50)]
+            deaf = [left.enter_context(watch(drawn)) for _ in range(5)]
+            until(lambda: (watching(waits), watching(drawn)) == (50, 5))
+
+            def quiet() -> bool:
+                shown, looked = model.shown, model.looked
+                until(lambda: model.shown >= shown + 60)
+                return model.looked == looked > 0
+
+            until(quiet)  # what nobody reads is made no more, however much is shown
+            held = server.desk._feed._told[drawn].updates
+            assert len(held) <= PROGRESS + 3 and [one.kind for one in held].count("preview") == 1
+            assert threading.active_count() < threads + 40
+            waited = []
+            for path in ("/healthz", "/api/jobs", "/v1/models"):
+                before = time.perf_counter()
+                assert client.get(server.url + path).status_code == 200
+                waited.append(time.perf_counter() - before)
+            assert max(waited) < 2
+            said = b""
+            while b"\n: ping\n" not in said:
+                said += idle[0].recv(65536)
+            assert said.startswith(b"HTTP/1.1 200")
+            for one in (*idle[:10], *deaf[:2]):  # those who leave are forgotten
+                one.close()
+            until(lambda: (watching(waits), watching(drawn)) == (40, 3))
+            before = time.monotonic()
+        assert time.monotonic() - before < 5 and not server.desk._feed.watched()
+        for one in (*idle[10:], *deaf[2:]):
+            rest(one)
 
 
 def test_connections_have_an_end() -> None:
