@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -154,52 +155,77 @@ def test_a_job_that_kills_its_server_is_tried_twice(nursery: Nursery, url: str, 
     desk.close()
 
 
-def test_a_watcher_goes_on_after_a_restart(nursery: Nursery, url: str, tmp_path: Path) -> None:
-    """Over HTTP: the server is killed under a client, which comes back with the last number it saw."""
-
-    def begin() -> tuple[int, httpx2.Client]:
-        (tmp_path / "socket").unlink(missing_ok=True)
-        pid = nursery.begin("serving", tmp_path, url)
-        client = httpx2.Client(
-            transport=httpx2.HTTPTransport(uds=str(tmp_path / "socket")), base_url="http://localhost"
-        )
+@contextmanager
+def serving(nursery: Nursery, folder: Path, url: str) -> Iterator[tuple[int, httpx2.Client]]:
+    """A server that is killed at the end, or was before: its process id, and a client of it."""
+    (folder / "socket").unlink(missing_ok=True)
+    pid = nursery.begin("serving", folder, url)
+    transport = httpx2.HTTPTransport(uds=str(folder / "socket"))
+    with httpx2.Client(transport=transport, base_url="http://localhost") as client:
         until = time.monotonic() + 20
         while True:
             try:
                 client.get("/api/jobs")
-                return pid, client
+                break
             except httpx2.TransportError:
                 assert time.monotonic() < until
                 time.sleep(0.02)
+        yield pid, client
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        assert nursery.end()
 
-    def watch(client: httpx2.Client, id: str, last: str, kill: int | None) -> list[tuple[int, str]]:
-        seen: list[tuple[int, str]] = []
-        told: dict[str, str] = {}
-        with client.stream("GET", f"/api/jobs/{id}/events", headers={"Last-Event-ID": last}) as reply:
-            for line in reply.iter_lines():
-                name, _, value = line.partition(": ")
-                told[name] = value
-                if line or "id" not in told:
-                    continue
-                seen.append((int(told["id"]), told["event"]))
-                if kill and told["event"] == "progress":
-                    os.kill(kill, signal.SIGKILL)
-                    return seen
-                told.clear()
-        return seen
 
-    pid, client = begin()
+def watch(client: httpx2.Client, id: str, last: int = 0, kill: int | None = None) -> list[tuple[int, str, Any]]:
+    """What is told of a job after a number; its server may be killed as soon as it told of progress."""
+    seen: list[tuple[int, str, Any]] = []
+    told: dict[str, str] = {}
+    with client.stream("GET", f"/api/jobs/{id}/events", headers={"Last-Event-ID": str(last)}) as reply:
+        for line in reply.iter_lines():
+            name, _, value = line.partition(": ")
+            told[name] = value
+            if line or "id" not in told:
+                continue
+            seen.append((int(told["id"]), told["event"], json.loads(told["data"])))
+            if kill is not None and told["event"] == "progress":
+                os.kill(kill, signal.SIGKILL)
+                return seen
+            told.clear()
+    return seen
+
+
+def test_a_watcher_goes_on_after_a_restart(nursery: Nursery, url: str, tmp_path: Path) -> None:
+    """Over HTTP: the server is killed under a client, which comes back with the last number it saw."""
     asked = {"request": {"prompt": "a cat", "seed": 5, "steps": 6}}
-    id = client.post("/api/jobs", json=asked, headers={"Idempotency-Key": "k"}).json()["id"]
-    before = watch(client, id, "0", pid)
-    assert nursery.end()
-    pid, client = begin()
-    assert client.post("/api/jobs", json=asked, headers={"Idempotency-Key": "k"}).json()["id"] == id
-    after = watch(client, id, str(before[-1][0]), None)
-    numbers = [number for number, _ in before + after]
+    with serving(nursery, tmp_path, url) as (pid, client):
+        id = client.post("/api/jobs", json=asked, headers={"Idempotency-Key": "k"}).json()["id"]
+        before = watch(client, id, kill=pid)
+    with serving(nursery, tmp_path, url) as (_, client):
+        assert client.post("/api/jobs", json=asked, headers={"Idempotency-Key": "k"}).json()["id"] == id
+        after = watch(client, id, before[-1][0])
+        done = client.get(f"/api/jobs/{id}").json()
+    numbers = [number for number, _, _ in before + after]
     assert numbers == sorted(set(numbers)) and after[-1][1] == "end"
-    assert [kind for _, kind in before + after if kind in ("image", "end")] == ["image", "end"]
-    done = client.get(f"/api/jobs/{id}").json()
+    assert [kind for _, kind, _ in before + after if kind in ("image", "end")] == ["image", "end"]
     assert done["status"] == "completed" and done["attempts"] == 2 and done["images"][0]["seed"] == 5
-    os.kill(pid, signal.SIGKILL)
-    assert nursery.end()
+
+
+def test_a_watcher_of_what_waits_goes_on_after_a_restart(nursery: Nursery, url: str, tmp_path: Path) -> None:
+    """The job was not begun when the server was killed: it is begun once, after the others are drawn again."""
+    with serving(nursery, tmp_path, url) as (pid, client):
+        *_, id = [
+            client.post("/api/jobs", json={"request": {"prompt": "a cat", "seed": k, "steps": 20}}).json()["id"]
+            for k in range(3)  # two are drawn at a time
+        ]
+        before = watch(client, id, kill=pid)
+    assert [kind for _, kind, _ in before] == ["job", "progress"]
+    assert before[0][2]["status"] == "queued" and before[1][2]["steps"] == 0
+    with serving(nursery, tmp_path, url) as (_, client):
+        after = watch(client, id, before[-1][0])
+        done = client.get(f"/api/jobs/{id}").json()
+    numbers = [number for number, _, _ in before + after]
+    assert numbers == sorted(set(numbers)), "each is told once"
+    states = [(kind, data["status"]) for _, kind, data in before + after if kind in ("job", "end")]
+    assert states == [("job", "queued"), ("job", "in_progress"), ("job", "completed"), ("end", "completed")]
+    assert [data["seed"] for _, kind, data in after if kind == "image"] == [2]
+    assert done["status"] == "completed" and done["attempts"] == 1 and len(done["images"]) == 1
