@@ -50,10 +50,13 @@ def interpolate(model: Autoencodes, a: Tensor, b: Tensor, steps: int = 8) -> Ten
         (steps, 3, S, S); the first and last are the rebuilt pictures themselves.
     """
     za, zb = model.encode(a), model.encode(b)
-    ends, weights = [z.expand(steps, *z.shape[1:]) for z in (za, zb)], torch.linspace(0, 1, steps, device=za.device)
+    za, zb = (z.expand(steps, *z.shape[1:]) for z in (za, zb))
+    weights = torch.linspace(0, 1, steps, device=za.device)
     if getattr(model, "sphere", False):
-        return model.decode(slerp(*ends, weights)).float().clamp(-1, 1)
-    return model.decode(torch.lerp(*ends, weights.view(-1, *[1] * (za.ndim - 1)))).float().clamp(-1, 1)
+        z = slerp(za, zb, weights)
+    else:
+        z = torch.lerp(za, zb, weights.view(-1, *[1] * (za.ndim - 1)))
+    return model.decode(z).float().clamp(-1, 1)
 
 
 @torch.no_grad()
