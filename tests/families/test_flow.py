@@ -14,16 +14,16 @@ from tranh.types import Autoencodes, Batch, Draws, Phase
 
 SIZES = dict(
     vocab=50, max_len=12, text_dim=32, text_depth=1, text_heads=2, image_size=16, patch_size=4,
-    context=3, hidden_size=64, num_heads=2, depth=2, peaks=3, detail_width=16, detail_depth=1, halvings=1,
-    noise=0.1,
+    context=3, painter_width=16, hidden_size=64, num_heads=2, depth=2, peaks=3,
+    detail_width=16, detail_depth=1, halvings=1, noise=0.1,
 )  # fmt: skip
 
 
-def painter(image_size=16):
+def painter(image_size=16, patch=8):
     """A VAE that paints something else for every caption."""
     torch.manual_seed(1)
     sizes = {k: SIZES[k] for k in ("vocab", "max_len", "text_dim", "text_depth", "text_heads")}
-    vae = Vae(**sizes, image_size=image_size, form="dense", latent=4, width=16)
+    vae = Vae(**sizes, image_size=image_size, form="transformer", latent=4, width=16, heads=2, patch=patch)
     torch.nn.init.normal_(vae.prior.out.weight, std=0.3)
     return vae.eval()
 
@@ -31,7 +31,7 @@ def painter(image_size=16):
 def tiny(**changes):
     torch.manual_seed(0)
     family = Flow(**(SIZES | changes))
-    family.meet({"painter": painter(family.config["image_size"])})
+    family.meet({"painter": painter(family.config["image_size"], family.patch << family.halvings)})
     return family
 
 
@@ -49,13 +49,12 @@ def batch(size=6):
     images = (torch.rand(size, 3, 16, 16, generator=g) * 255).round() / 127.5 - 1
     b = Batch(images, [""] * size, tokens, torch.ones_like(tokens, dtype=torch.bool), torch.arange(size))
     with torch.no_grad():
-        return b.replace(parts={"painter.expected": painter().expected(tokens, b.mask)})
+        return b.replace(parts={f"painter.{k}": one for k, one in painter().outputs(b).items()})
 
 
 def told(family, b):
     """What a batch's captions tell."""
-    expected = b.parts["painter.expected"].to(family.null.dtype)
-    return family.condition(b.tokens, b.mask, expected)
+    return family.condition(b.tokens, b.mask, (b.parts["painter.expected"], b.parts["painter.patches"]))
 
 
 LEARNS = dict(steps=100, lr=3e-3)
@@ -96,7 +95,8 @@ def test_the_determinant_is_that_of_the_jacobian(kind, changes):
     family = lively(image_size=8, **({"patch_size": 2} | changes)).double()
     b, kinds = batch(1), torch.tensor([kind])
     x = torch.rand(1, 3, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(2)) * 2 - 1
-    context = tuple(one.detach() for one in family.condition(b.tokens, b.mask, torch.rand(1, 3, 8, 8).double()))
+    painted = torch.rand(1, 3, 8, 8).double(), torch.randn(1, (8 // family.patch >> family.halvings) ** 2, 16).double()
+    context = tuple(one.detach() for one in family.condition(b.tokens, b.mask, painted))
 
     def flat(x):
         return torch.cat([z.flatten() for z in family.forward_map(x.view(1, 3, 8, 8), context, kinds)])
@@ -116,13 +116,14 @@ def plain(family):
     return family
 
 
-def no_picture(b):
+def no_picture(b, patches):
     """Nothing is expected of any caption."""
-    return b.replace(parts={"painter.expected": torch.zeros_like(b.images)})
+    nothing = {"painter.expected": torch.zeros_like(b.images), "painter.patches": torch.zeros(len(b), patches, 16)}
+    return b.replace(parts=nothing)
 
 
 def test_an_untrained_flow_of_single_pixels_costs_what_a_normal_distribution_does():
-    family, b = plain(tiny(patch_size=1, halvings=0)), no_picture(batch(2))
+    family, b = plain(tiny(patch_size=1, halvings=0)), no_picture(batch(2), 256)
     g = torch.Generator()
     with torch.no_grad():
         (found,) = family.bits(b, seed=3)
@@ -132,7 +133,7 @@ def test_an_untrained_flow_of_single_pixels_costs_what_a_normal_distribution_doe
 
 
 def test_an_untrained_flow_expects_coarse_numbers_to_be_large():
-    family, b = plain(tiny()), no_picture(batch(1))
+    family, b = plain(tiny()), no_picture(batch(1), 4)
     with torch.no_grad():
         (found,) = family.bits(b.replace(images=torch.zeros(1, 3, 16, 16)))
     scales = torch.tensor([8.0] * 3 + [2.0] * 9 + [0.5] * 36).repeat(4)  # of the small picture; of the details 1
@@ -153,17 +154,32 @@ def test_the_loss_is_the_bits_of_both_densities():
         torch.where(dropped.view(-1, 1, 1, 1), 0.0, picture),
         torch.where(dropped.view(-1, 1, 1), family.null, tokens),
     )
-    nats = -family.log_prob(x, context, torch.tensor([CLEAN] * 3 + [NOISY] * 3)) / x[0].numel()
-    bits = nats / math.log(2) + math.log2(255 / 2)
-    torch.testing.assert_close(figures["bits"], bits[:3].mean())
-    each = [
-        -p / n / math.log(2) + math.log2(255 / 2)
-        for p, n in zip(family.log_probs(x, context, torch.tensor([CLEAN] * 3 + [NOISY] * 3)), (192, 576), strict=True)
-    ]
+    kind = torch.tensor([CLEAN] * 3 + [NOISY] * 3)
+    small, details = family.log_probs(x, context, kind)
+    assert small.shape == (6, 4) and details.shape == (6, 1)
+    torch.testing.assert_close(family.log_prob(x, context, kind), small.sum(1) + details[:, 0])
+
+    def bits(nats, numbers):
+        return -nats / numbers / math.log(2) + math.log2(255 / 2)
+
+    torch.testing.assert_close(figures["bits"], bits(small.sum(1) + details[:, 0], 768)[:3].mean())
+    weighed = (family.painted(context[0]) * small).sum(1)
+    each = torch.stack([bits(weighed, 192), bits(details[:, 0], 576)])
     pull = torch.tensor([LEVEL / math.sqrt(12) / family.noise] * 3 + [1.0] * 3)
-    torch.testing.assert_close(figures["loss"], (pull * torch.stack(each).mean(0)).mean())
+    torch.testing.assert_close(figures["loss"], (pull * each.mean(0)).mean())
     of_noise = math.log2(math.sqrt(2 * math.pi * math.e * (0.01 + LEVEL**2 / 12)) * 255 / 2)
-    torch.testing.assert_close(figures["excess"], each[0][3:].mean() - of_noise)
+    torch.testing.assert_close(figures["excess"], bits(small.sum(1), 192)[3:].mean() - of_noise)
+
+
+def test_patches_are_weighed_by_what_is_painted_on_the_commonest_colour():
+    family, picture = tiny(), torch.full((3, 3, 16, 16), 0.2)
+    picture[0, :, :8, 8:] = -0.7  # the second of four patches
+    picture[1, 0, 0, 0] = 0.3
+    weights = family.painted(picture)
+    assert weights.shape == (3, 4)
+    torch.testing.assert_close(weights.mean(1), torch.ones(3))
+    torch.testing.assert_close(weights[0], torch.tensor([0.2, 3.4, 0.2, 0.2]))
+    assert torch.equal(weights[2], torch.ones(4))  # nothing stands out
 
 
 def test_captions_reach_the_picture_and_seeds_too():

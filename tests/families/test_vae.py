@@ -8,6 +8,7 @@ from torch.distributions import Bernoulli, Laplace, Normal, kl_divergence
 
 from tranh.engine.contract import overfit_one_batch
 from tranh.families.vae import LIKELIHOODS, Vae, divergence
+from tranh.nn.transformer import unpatchify
 from tranh.text.tokenizer import EMPTY
 from tranh.types import Batch, Phase, capabilities
 
@@ -159,6 +160,8 @@ def test_what_a_caption_leads_to_expect_is_painted_from_the_mean():
     torch.nn.init.normal_(family.prior.out.weight)
     caption = family.caption(b.tokens, b.mask)
     with torch.no_grad():
-        expected = family.paint(family.prior(caption)[0], caption)
-        assert torch.equal(family.outputs(b)["expected"], expected) and expected.shape == b.images.shape
-    assert tiny(vocab=None).outputs(b) == {}
+        expected, out = family.paint(family.prior(caption)[0], caption), family.outputs(b)
+        assert torch.equal(out["expected"], expected) and expected.shape == b.images.shape
+        painted = unpatchify(family.decoder.out(out["patches"]), family.decoder.patch, 16, 16)
+        torch.testing.assert_close(family.pixels(painted), expected)  # the picture is told by them alone
+    assert tiny(vocab=None).outputs(b) == tiny(form="dense").outputs(b) == {}

@@ -64,7 +64,7 @@ def test_haar_is_a_rotation():
 
 def two_pixels(x):
     """log p(x) of (M, 2)."""
-    return PIXELS.log_prob(x[..., None], PREFIX.expand(len(x), -1, -1), nothing(len(x), 2))
+    return PIXELS.log_prob(x[..., None], PREFIX.expand(len(x), -1, -1), nothing(len(x), 2)).sum(1)
 
 
 PIXELS = block([1], 2, std=0.3)
@@ -113,7 +113,7 @@ def test_a_density_is_learned_to_its_entropy():
         x = torch.randn(256, 2)
         x[:, 0] = x[:, 0].sign() + 0.1 * torch.randn(256)
         x[:, 1] = (2 * x[:, 0]).sin() + 0.3 * x[:, 1]
-        loss = -one.log_prob(x[..., None], prefix.expand(256, -1, -1), torch.zeros(256, 2, 32)).mean()
+        loss = -one.log_prob(x[..., None], prefix.expand(256, -1, -1), torch.zeros(256, 2, 32)).sum(1).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -138,7 +138,7 @@ def test_a_block_says_by_how_much_it_stretches():
     x, prefix, told = torch.randn(1, 3, 6, dtype=DOUBLE), torch.randn(1, 2, 16, dtype=DOUBLE), nothing(1, 3)
     jacobian = torch.autograd.functional.jacobian(lambda x: one(x, prefix, told).flatten(), x).view(18, 18)
     z = one(x, prefix, told)
-    torch.testing.assert_close(one.log_prob(x, prefix, told) - gaussian(z), jacobian.slogdet()[1][None])
+    torch.testing.assert_close(one.log_prob(x, prefix, told).sum(1) - gaussian(z), jacobian.slogdet()[1][None])
     torch.testing.assert_close(one.inverse(z, prefix, told), x)
 
 

@@ -28,6 +28,8 @@ LEVEL = 2 / 255
 CLEAN, NOISY = 0, 1
 """The two densities that are learned: of pictures with uniform noise of one level (their bits are those of the 8-bit
 picture), and of pictures with Gaussian noise besides (from which samples are drawn, and the noise taken off)."""
+THINGS = 0.8
+"""Share of a patch's weight that goes by what is painted there: most patches are ground, and soon learned."""
 LIMIT = 16.0
 """Numbers of tokens that are drawn stay within it; a picture's own are far from it. A sample could run away otherwise:
 each patch believes those before."""
@@ -47,6 +49,7 @@ class Flow(Family):
         vocab, max_len: of the tokenizer.
         text_dim, text_depth, text_heads: of the caption encoder.
         context: tokens that queries make of its output; a reader with as many queries lends them too.
+        painter_width: of the painter's tokens.
         image_size: side of the pictures; halvings: how often they are halved before the transformers see them;
             patch_size: of the small picture.
         hidden_size, num_heads, depth: of the transformer; peaks: normals of each of its mixtures.
@@ -71,6 +74,7 @@ class Flow(Family):
         text_depth: int = 3,
         text_heads: int = 4,
         context: int = 16,
+        painter_width: int = 256,
         image_size: int = 64,
         halvings: int = 2,
         patch_size: int = 2,
@@ -94,7 +98,7 @@ class Flow(Family):
         self.questions, self.asked = Questions(context, text_dim, text_heads), context
         self.text_in = nn.Linear(text_dim, hidden_size)
         length = (self.side // patch_size) ** 2
-        self.expected_in = nn.Linear(3 * (patch_size << halvings) ** 2, hidden_size)
+        self.painted_in = nn.Linear(painter_width + 3 * (patch_size << halvings) ** 2, hidden_size)
         self.null = nn.Parameter(0.02 * torch.randn(context + length, hidden_size))
         self.kinds = nn.Embedding(2, hidden_size)  # clean or noisy
         basis, octaves = coarse_to_fine(patch_size)
@@ -107,11 +111,13 @@ class Flow(Family):
         self.tokens = AutoregressiveBlock(octaves, length, hidden_size, depth, num_heads, peaks=peaks)
         self.details = nn.ModuleList(Details(detail_width, detail_depth, hidden_size) for _ in range(halvings))
 
-    def condition(self, tokens: Tensor, mask: Tensor, expected: Tensor) -> Context:
-        """What captions (B, T) tell, and the pictures (B, 3, S, S) that they lead to expect."""
+    def condition(self, tokens: Tensor, mask: Tensor, painted: tuple[Tensor, Tensor]) -> Context:
+        """What captions (B, T) tell, and the painter: the picture that they lead to expect, (B, 3, S, S), and the
+        tokens (B, N, painter_width) it was painted from, which have seen all of it."""
         answers = self.questions(self.text(tokens, mask), mask)
-        patches = self.expected_in(patchify(expected, self.patch << self.halvings))
-        return expected, torch.cat([self.text_in(answers), patches], dim=1)
+        patches = patchify(painted[0], self.patch << self.halvings)
+        told = self.painted_in(torch.cat([painted[1].to(patches.dtype), patches], dim=2))
+        return painted[0], torch.cat([self.text_in(answers), told], dim=1)
 
     def unconditional(self, rows: int) -> Context:
         """What no caption tells: no picture."""
@@ -133,18 +139,16 @@ class Flow(Family):
             return patchify(x, self.patch) @ self.basis.T.to(x.dtype) / self.scale, taken[::-1]
 
     def log_probs(self, x: Tensor, context: Context, kind: Tensor) -> list[Tensor]:
-        """log p(x | context) of each picture, (B,), in nats, exact: of its small picture, then of each halving's
-        details given what is smaller.
+        """log p(x | context) in nats, exact: of each patch of the small picture, (B, N), then of each halving's details
+        given what is smaller, (B, 1).
 
         Args:
             x: (B, 3, S, S); context: of :meth:`condition`; kind: clean or noisy, int64 (B,).
         """
         tokens, taken = self.parts(x, context)
         prefix, patches = self.told(context, kind)
-        found = [self.tokens.log_prob(tokens, prefix, patches) - tokens.shape[1] * self.scale.log().sum()]
-        for z, log in self._details(taken, prefix, kind):
-            found.append(gaussian(z) + log)
-        return found
+        details = [(gaussian(z) + log)[:, None] for z, log in self._details(taken, prefix, kind)]
+        return [self.tokens.log_prob(tokens, prefix, patches) - self.scale.log().sum(), *details]
 
     def forward_map(self, x: Tensor, context: Context, kind: Tensor) -> list[Tensor]:
         """Pictures to latents: of the small picture's tokens (B, N, D), then of the details (B, 9, s, s), the smallest
@@ -171,8 +175,8 @@ class Flow(Family):
         return x + context[0]
 
     def log_prob(self, x: Tensor, context: Context, kind: Tensor) -> Tensor:
-        """The sum of :meth:`log_probs`."""
-        return torch.stack(self.log_probs(x, context, kind)).sum(0)
+        """The sum of :meth:`log_probs`, (B,)."""
+        return torch.cat(self.log_probs(x, context, kind), dim=1).sum(1)
 
     def forward(self, batch: Batch, phase: Phase) -> dict[str, Tensor]:
         B, g = len(batch), phase.generator
@@ -184,7 +188,7 @@ class Flow(Family):
         share = min(max(1, round(self.clean * B)), B - 1)  # each batch holds both
         kind = torch.where(torch.arange(B, device=images.device) < share, CLEAN, NOISY)
         dropped = rand(B) < self.drop
-        picture, told = self.condition(batch.tokens, batch.mask, batch.parts["painter.expected"])
+        picture, told = self.condition(batch.tokens, batch.mask, _painted(batch))
         context = (
             torch.where(dropped.view(-1, 1, 1, 1), 0.0, picture),
             torch.where(dropped.view(-1, 1, 1), self.null.to(told.dtype), told),
@@ -192,16 +196,27 @@ class Flow(Family):
         grain = torch.randn(images.shape, generator=g, device=g.device).to(images.device)
         x = images + LEVEL * (rand(*images.shape) - 0.5) + self.noise * kind.view(-1, 1, 1, 1) * grain
         sizes = [3 * self.side**2 * (1 if k == 0 else 3 * 4 ** (k - 1)) for k in range(self.halvings + 1)]
-        each = torch.stack([_bits(p, n) for p, n in zip(self.log_probs(x, context, kind), sizes, strict=True)], dim=1)
+        small, *details = self.log_probs(x, context, kind)
+        each = [_bits(p.sum(1), n) for p, n in zip([small, *details], sizes, strict=True)]
         pull = torch.where(kind == CLEAN, LEVEL / math.sqrt(12) / self.noise, 1.0)
         of_noise = math.log2(math.sqrt(2 * math.pi * math.e * (self.noise**2 + LEVEL**2 / 12)) / LEVEL)
-        # The small picture counts as much as the many details. Gradients grow as noise falls: without the factor
-        # clean pictures would leave nothing of what the noisy ones teach.
+        # The small picture counts as much as the many details, and its patches by what is painted there: that depends
+        # on the caption alone, so it moves no density, but what is learned first. Gradients grow as noise falls:
+        # without the factor clean pictures would leave nothing of what the noisy ones teach.
+        weighed = _bits((self.painted(context[0]) * small).sum(1), sizes[0])
         return {
-            "loss": (pull * each.mean(1)).mean(),
-            "bits": ((each * each.new_tensor(sizes)).sum(1) / sum(sizes))[:share].mean().detach(),
-            "excess": (each[share:, 0] - of_noise).mean().detach(),
+            "loss": (pull * torch.stack([weighed, *each[1:]]).mean(0)).mean(),
+            "bits": sum(n * one for n, one in zip(sizes, each, strict=True))[:share].mean().detach() / sum(sizes),
+            "excess": (each[0][share:] - of_noise).mean().detach(),
         }
+
+    def painted(self, picture: Tensor) -> Tensor:
+        """Weights of the patches of pictures (B, 3, S, S), (B, N), of mean 1: larger where more is painted on the
+        commonest colour."""
+        apart = (picture - picture.flatten(2).median(2).values[:, :, None, None]).abs()
+        much = patchify(apart, self.patch << self.halvings).mean(2)
+        share = much / much.mean(1, keepdim=True).clamp(min=1e-6)
+        return torch.where(much.amax(1, keepdim=True) > 0, 1 - THINGS + THINGS * share, 1.0)
 
     def bits(self, batch: Batch, seed: int = 0) -> Iterator[Tensor]:
         """Bits per dimension of 8-bit pictures given their captions: one term, (B,).
@@ -212,7 +227,7 @@ class Flow(Family):
         images = batch.images
         u = torch.rand(images.shape, generator=torch.Generator().manual_seed(seed)).to(images.device) - 0.5
         kind = torch.full((len(batch),), CLEAN, device=images.device)
-        context = self.condition(batch.tokens, batch.mask, batch.parts["painter.expected"])
+        context = self.condition(batch.tokens, batch.mask, _painted(batch))
         yield _bits(self.log_prob(images + LEVEL * u, context, kind), images[0].numel())
 
     def param_groups(self, phase: str) -> list[ParamGroup]:
@@ -289,3 +304,7 @@ class Flow(Family):
 def _bits(log_prob: Tensor, numbers: int) -> Tensor:
     """Nats of a density over [-1, 1] as bits of each 8-bit number."""
     return -log_prob / (math.log(2) * numbers) - math.log2(LEVEL)
+
+
+def _painted(batch: Batch) -> tuple[Tensor, Tensor]:
+    return batch.parts["painter.expected"], batch.parts["painter.patches"]

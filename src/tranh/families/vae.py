@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tranh.diffusion.sample import seeded
-from tranh.nn.coders import DECODERS, ENCODERS, Caption, CaptionPrior, Shape, checked
+from tranh.nn.coders import DECODERS, ENCODERS, Caption, CaptionPrior, PatchDecoder, Shape, checked
 from tranh.nn.groups import split_matrices
 from tranh.nn.sequence import TextEncoder
 from tranh.text.tokenizer import EMPTY
@@ -146,17 +146,26 @@ class Vae(Family):
 
     def paint(self, z: Tensor, caption: Caption | None) -> Tensor:
         """The mean of p(x | z, caption), (B, 3, S, S) float32."""
-        out = self.decoder(z, caption).float()
-        return torch.tanh(out / 2) if self.likelihood is bernoulli else out
+        return self.pixels(self.decoder(z, caption))
 
-    def expected(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """The picture that captions (B, T) lead to expect, painted from the mean of p(z | caption): (B, 3, S, S)."""
+    def pixels(self, out: Tensor) -> Tensor:
+        """What a decoder says of pixels as pixels, float32."""
+        return torch.tanh(out.float() / 2) if self.likelihood is bernoulli else out.float()
+
+    def expected(self, tokens: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """The picture that captions (B, T) lead to expect, (B, 3, S, S), painted by a transformer from the mean of
+        p(z | caption), and the tokens of its patches before they become pixels, (B, N, width)."""
         caption = self.caption(tokens, mask)
         mean, _ = self.before(torch.zeros(len(tokens), self.latent, device=tokens.device), caption)
-        return self.paint(mean, caption)
+        assert isinstance(self.decoder, PatchDecoder)
+        patches = self.decoder.tokens(mean, caption)
+        return self.pixels(self.decoder.picture(patches)), self.decoder.norm(patches).float()
 
     def outputs(self, batch: Batch) -> dict[str, Tensor]:
-        return {} if self.text is None else {"expected": self.expected(batch.tokens, batch.mask)}
+        if self.text is None or not isinstance(self.decoder, PatchDecoder):
+            return {}
+        expected, patches = self.expected(batch.tokens, batch.mask)
+        return {"expected": expected, "patches": patches}
 
     def forward(self, batch: Batch, phase: Phase) -> dict[str, Tensor]:
         x, g = batch.images, phase.generator

@@ -165,11 +165,11 @@ class AutoregressiveBlock(nn.Module):
         return [(x[..., octave.own], octave(h, x, before)) for octave in self._octaves]
 
     def log_prob(self, x: Tensor, prefix: Tensor, told: Tensor) -> Tensor:
-        """log p(x) of tokens (B, N, D), (B,), in nats; arguments as for :meth:`told`."""
-        return torch.stack([one.log_prob(own).flatten(1).sum(1) for own, one in self.told(x, prefix, told)]).sum(0)
+        """log p of each token (B, N, D) given those before it, (B, N), in nats; arguments as for :meth:`told`."""
+        return torch.stack([one.log_prob(own).sum(2) for own, one in self.told(x, prefix, told)]).sum(0)
 
     def forward(self, x: Tensor, prefix: Tensor, told: Tensor) -> Tensor:
-        """z (B, N, D) of x; log |det dz/dx| is :meth:`log_prob` less :func:`gaussian` of z."""
+        """z (B, N, D) of x; log |det dz/dx| is the sum of :meth:`log_prob` less :func:`gaussian` of z."""
         return torch.cat([one.forward(own) for own, one in self.told(x, prefix, told)], dim=-1).to(x.dtype)
 
     def inverse(self, z: Tensor, prefix: Tensor, told: Tensor, limit: float = math.inf) -> Tensor:

@@ -11,6 +11,7 @@ from typing import Any
 from tranh.recipes import words
 from tranh.recipes.gan import LEVEL_ONE, before, patch_of
 from tranh.recipes.natural import natural
+from tranh.recipes.vae import PAINTER
 from tranh.types import Recipe, Stage
 
 
@@ -25,7 +26,8 @@ def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
     stages = before(data, clip=False)
     flow = Stage(
         "flow",
-        model={"image_size": data["size"], "context": words.QUESTIONS} | patches(data["size"]),
+        model={"image_size": data["size"], "context": words.QUESTIONS, "painter_width": PAINTER["width"]}
+        | patches(data["size"]),
         data=data,
         parents={"painter": "painter"},
         init="reader" if "reader" in stages else None,
