@@ -24,7 +24,7 @@ from tranh.files import read_json, write_bytes, write_json
 from tranh.metrics.measured import Measured
 from tranh.metrics.network import Network
 from tranh.recipes import compare_cost as cost
-from tranh.recipes import compare_page, evaluate_pictures, models, networks, own, run
+from tranh.recipes import compare_page, doctor, evaluate_pictures, models, networks, own, run
 from tranh.recipes import compare_quality as quality
 from tranh.recipes import compare_records as records
 from tranh.recipes import evaluate as evaluation
@@ -197,6 +197,7 @@ def compare(
         if system.record is None:
             try:
                 yield from _trained(system, terms)
+                yield from _examined(system)
                 yield from _evaluated(system, terms, network, judge, verifier)
                 (system.root / "error.txt").unlink(missing_ok=True)  # of an earlier call
             except Exception as error:
@@ -261,6 +262,34 @@ def _ready(recipe: Recipe) -> Iterator[Event]:
         source = source_of(stage.data, assets_of(stage.data))
         source.batch(0, 1, 0)
         source.validation(0, 1)
+
+
+def _examined(system: System) -> Iterator[Event]:
+    """Ask the doctor about every stage, once."""
+    assert system.recipe is not None
+    kept, key = system.root / "doctor.json", {name: RunDir(system.run / name).hash() for name in system.recipe.stages}
+    told = read_json(kept) if kept.exists() else {}
+    if told.get("key") != key:
+        for event in doctor.examine(system.run, trial=False):
+            if event.result is not None:
+                found = [asdict(finding) for finding in event.result.findings]
+                told = {"key": key, "findings": found, "not asked": list(event.result.not_asked)}
+            yield Event(f"{system.name}: {event.stage}", event.done, event.total, event.figures)
+        write_json(kept, told)
+    faults, warnings = (
+        [
+            f"{one['stage']}: {one['name']}: {one['seen']}"
+            for one in told["findings"]
+            if not one["ok"] and one["sure"] == sure
+        ]
+        for sure in (True, False)
+    )
+    asked = {"checks": len(told["findings"]), "not asked": told["not asked"]}
+    how = "tranh doctor, of all stages, without the trial that each began with"
+    system.add("doctor", [
+        cost.counted("faults", len(faults), how, asked | {"found": faults}, better="lower"),
+        cost.counted("warnings", len(warnings), how, asked | {"found": warnings}, better="lower"),
+    ])  # fmt: skip
 
 
 def _evaluated(

@@ -39,6 +39,7 @@ GROUPS = {
     "sets": "sets of pictures",
     "rebuilding": "pictures rebuilt",
     "cost": "cost of training",
+    "doctor": "what the doctor finds",
     "drawing": "cost of a picture",
     "speed": "speed",
 }

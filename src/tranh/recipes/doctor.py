@@ -54,11 +54,15 @@ class Guided(Protocol):
     def guided(self, tokens: Tensor, mask: Tensor, guidance: float | None = None) -> Denoiser: ...
 
 
-def examine(run: Path, *, source: Source | None = None, kinds: Kinds | None = None) -> Iterator[Event]:
+def examine(
+    run: Path, *, source: Source | None = None, kinds: Kinds | None = None, trial: bool = True
+) -> Iterator[Event]:
     """Examine a run, or every stage of a recipe's folder.
 
     Args:
         run: folder of a stage, or one that holds such folders.
+        trial: begin a training anew beside the one there is, to see whether it can learn; it was seen before the first
+            step, too.
         source: of batches for all stages; None takes the one each recipe names.
         kinds: classes of families that are not found by name (tests), by family.
 
@@ -73,7 +77,7 @@ def examine(run: Path, *, source: Source | None = None, kinds: Kinds | None = No
     skipped: list[str] = []
     total = len(PARTS) * len(runs)
     for k, one in enumerate(runs):
-        case = _Case(one, source, kinds or {}, one.path.name if len(runs) > 1 else "")
+        case = _Case(one, source, kinds or {}, one.path.name if len(runs) > 1 else "", trial)
         for part, found in _asked(case):
             findings += placed(found, case.title)
             done = k * len(PARTS) + PARTS.index(part) + 1
@@ -104,6 +108,7 @@ class _Case:
     source: Source | None
     kinds: Kinds
     title: str
+    trial: bool
     skipped: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -161,6 +166,8 @@ def _parents(case: _Case) -> list[Finding]:
 
 def _first(case: _Case) -> list[Finding]:
     case.open()
+    if not case.trial:
+        return []
     return before(case.build(), case.batches, case.stage, parents=case.parents, steps=OVERFIT)
 
 

@@ -157,6 +157,20 @@ def test_costs_are_counted(whole):
     assert found["FLOPs of training"]["interval"]["value"] == sum(per_step[s] * n for s, n in steps.items())
 
 
+def test_the_doctor_is_asked_about_every_stage(whole, monkeypatch):
+    """The toys draw what they are told, whatever they have learned: the doctor says what he saw."""
+    found = cells(whole[1], "toy-two")
+    examined = json.loads((whole[0] / "systems" / "toy-two" / "doctor.json").read_text())
+    assert {one["stage"] for one in examined["findings"]} == set(toys.RECIPES["toy_two"]().stages)
+    for name, sure in (("faults", True), ("warnings", False)):
+        listed = [one for one in examined["findings"] if not one["ok"] and one["sure"] == sure]
+        assert found[name]["interval"]["value"] == len(listed) == len(found[name]["card"]["settings"]["found"])
+        assert found[name]["card"]["settings"]["checks"] == len(examined["findings"]) > 8
+    monkeypatch.setattr("tranh.recipes.doctor.examine", None)  # he is asked once
+    system = compare.System("toy-two", whole[0] / "systems" / "toy-two", recipe=toys.RECIPES["toy_two"]())
+    assert list(compare._examined(system)) == [] and len(system.cells) == 2
+
+
 def test_the_pages_need_nothing_beside_them(whole):
     out, value = whole
     page = (out / "compare.html").read_text()
