@@ -34,13 +34,14 @@ which one step moves the same way (Yang et al. 2022, muP: 1 / fan-in)."""
 
 
 class Refinement(nn.Module):
-    """One stage of dynamic memory: places read words, then the grid is doubled."""
+    """One stage of dynamic memory: places read words, then the grid is doubled, each place becoming four alike: were
+    they told apart by weights of their own, a pattern would be there from the start (Odena et al. 2016)."""
 
     def __init__(self, words_dim: int, memory_dim: int, width: int, narrower: int) -> None:
         super().__init__()
         self.norm, self.memory = nn.LayerNorm(width), DynamicMemory(words_dim, memory_dim, width)
         self.mix = Residual(width)
-        self.up = nn.Conv2d(width, 4 * narrower, 1)
+        self.narrow = nn.Conv2d(width, narrower, 1)
         self.refine = Residual(narrower)
 
     def forward(self, x: Tensor, words: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -48,8 +49,8 @@ class Refinement(nn.Module):
         places = self.norm(x.flatten(2).transpose(1, 2))  # (B, H W, width)
         read, alpha = self.memory(words, mask, places)
         h = read.transpose(1, 2).unflatten(2, x.shape[2:]).contiguous(memory_format=torch.channels_last)
-        h = F.pixel_shuffle(self.up(self.mix(h)), 2).contiguous(memory_format=torch.channels_last)
-        refined: Tensor = self.refine(h)
+        h = F.interpolate(self.narrow(self.mix(h)), scale_factor=2.0)
+        refined: Tensor = self.refine(h.contiguous(memory_format=torch.channels_last))
         return refined, alpha
 
 
