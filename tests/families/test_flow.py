@@ -182,6 +182,15 @@ def test_patches_are_weighed_by_what_is_painted_on_the_commonest_colour():
     assert torch.equal(weights[2], torch.ones(4))  # nothing stands out
 
 
+def test_patches_come_in_the_order_of_what_is_painted():
+    family, picture = tiny(), torch.zeros(2, 3, 16, 16)
+    picture[0, :, 8:, :8] = 0.4  # the third
+    picture[0, :, :4, 12:] = 0.4  # a quarter of the second
+    context = picture, family.null.expand(2, -1, -1)
+    _, _, order = family.told(context, torch.tensor([NOISY, NOISY]))
+    assert order.tolist() == [[2, 1, 0, 3], [0, 1, 2, 3]]
+
+
 def test_captions_reach_the_picture_and_seeds_too():
     family, b = lively(), batch(2)
 

@@ -28,9 +28,9 @@ def block(octaves, length, *, std=0.4, depth=1):
     return one.eval()
 
 
-def nothing(B, length, dim=16):
-    """Told of each token."""
-    return torch.zeros(B, length, dim, dtype=DOUBLE)
+def plainly(B, length, dim=16, dtype=DOUBLE):
+    """Nothing is told of any token, and they come as they are."""
+    return torch.zeros(B, length, dim, dtype=dtype), torch.arange(length).expand(B, -1)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 8])
@@ -64,7 +64,7 @@ def test_haar_is_a_rotation():
 
 def two_pixels(x):
     """log p(x) of (M, 2)."""
-    return PIXELS.log_prob(x[..., None], PREFIX.expand(len(x), -1, -1), nothing(len(x), 2)).sum(1)
+    return PIXELS.log_prob(x[..., None], PREFIX.expand(len(x), -1, -1), *plainly(len(x), 2)).sum(1)
 
 
 PIXELS = block([1], 2, std=0.3)
@@ -91,7 +91,7 @@ def test_samples_of_two_pixels_follow_the_density():
     points, mass = grid()
     M = 8000
     x = torch.randn(M, 2, 1, dtype=DOUBLE, generator=torch.Generator().manual_seed(0))
-    x = PIXELS.inverse(x, PREFIX.expand(M, -1, -1), nothing(M, 2))[..., 0]
+    x = PIXELS.inverse(x, PREFIX.expand(M, -1, -1), *plainly(M, 2))[..., 0]
     for k in range(3):  # of both pixels and of their product
         of = (lambda p, k=k: p[:, k]) if k < 2 else (lambda p: p[:, 0] * p[:, 1])
         for power in (1, 2):
@@ -113,7 +113,9 @@ def test_a_density_is_learned_to_its_entropy():
         x = torch.randn(256, 2)
         x[:, 0] = x[:, 0].sign() + 0.1 * torch.randn(256)
         x[:, 1] = (2 * x[:, 0]).sin() + 0.3 * x[:, 1]
-        loss = -one.log_prob(x[..., None], prefix.expand(256, -1, -1), torch.zeros(256, 2, 32)).sum(1).mean()
+        loss = (
+            -one.log_prob(x[..., None], prefix.expand(256, -1, -1), *plainly(256, 2, 32, torch.float32)).sum(1).mean()
+        )
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -125,7 +127,9 @@ def test_a_density_is_learned_to_its_entropy():
 def test_a_token_depends_on_those_before_it_alone():
     one = block([2, 4], 5, depth=2)
     x, prefix = torch.randn(1, 5, 6, dtype=DOUBLE), torch.randn(1, 3, 16, dtype=DOUBLE)
-    jacobian = torch.autograd.functional.jacobian(lambda x: one(x, prefix, nothing(1, 5)).flatten(), x).view(5, 6, 5, 6)
+    jacobian = torch.autograd.functional.jacobian(lambda x: one(x, prefix, *plainly(1, 5)).flatten(), x).view(
+        5, 6, 5, 6
+    )
     seen = jacobian.abs().amax((1, 3)) > 1e-12
     assert torch.equal(seen, torch.ones(5, 5).tril().bool())
     inside = jacobian[2, :, 2, :]  # a number is told by those before it in its token
@@ -135,18 +139,37 @@ def test_a_token_depends_on_those_before_it_alone():
 
 def test_a_block_says_by_how_much_it_stretches():
     one = block([2, 4], 3)
-    x, prefix, told = torch.randn(1, 3, 6, dtype=DOUBLE), torch.randn(1, 2, 16, dtype=DOUBLE), nothing(1, 3)
-    jacobian = torch.autograd.functional.jacobian(lambda x: one(x, prefix, told).flatten(), x).view(18, 18)
-    z = one(x, prefix, told)
-    torch.testing.assert_close(one.log_prob(x, prefix, told).sum(1) - gaussian(z), jacobian.slogdet()[1][None])
-    torch.testing.assert_close(one.inverse(z, prefix, told), x)
+    x, prefix = torch.randn(1, 3, 6, dtype=DOUBLE), torch.randn(1, 2, 16, dtype=DOUBLE)
+    told = torch.randn(1, 3, 16, dtype=DOUBLE), torch.tensor([[2, 0, 1]])
+    jacobian = torch.autograd.functional.jacobian(lambda x: one(x, prefix, *told).flatten(), x).view(18, 18)
+    z = one(x, prefix, *told)
+    torch.testing.assert_close(one.log_prob(x, prefix, *told).sum(1) - gaussian(z), jacobian.slogdet()[1][None])
+    torch.testing.assert_close(one.inverse(z, prefix, *told), x)
+
+
+def test_tokens_come_in_any_order_and_are_given_as_they_lie():
+    one = block([2, 4], 4, depth=2)
+    x, prefix, told = (torch.randn(2, *shape, dtype=DOUBLE) for shape in ((4, 6), (2, 16), (4, 16)))
+    order = torch.tensor([[2, 0, 3, 1], [1, 3, 0, 2]])
+
+    def z(x):
+        return one(x, prefix, told, order)
+
+    for row, come in enumerate(order.tolist()):
+        changed = x.clone()
+        changed[row, come[2]] += 1
+        seen = (z(changed) - z(x)).abs().amax(2)[row] > 1e-9
+        assert seen.nonzero().flatten().tolist() == sorted(come[2:])
+        moved = one.log_prob(changed, prefix, told, order) - one.log_prob(x, prefix, told, order)
+        assert (moved[row].abs() > 1e-9).nonzero().flatten().tolist() == sorted(come[2:])
+    torch.testing.assert_close(one.inverse(z(x), prefix, told, order), x)
 
 
 def test_no_number_is_drawn_beyond_the_limit():
     one, prefix = block([2, 4], 5), torch.randn(2, 1, 16, dtype=DOUBLE)
     z = 3 * torch.randn(2, 5, 6, dtype=DOUBLE)
     with torch.no_grad():
-        free, cut = (one.inverse(z, prefix, nothing(2, 5), **limit) for limit in ({}, {"limit": 1.5}))
+        free, cut = (one.inverse(z, prefix, *plainly(2, 5), **limit) for limit in ({}, {"limit": 1.5}))
     assert free.abs().max() > 1.5 and cut.abs().max() == 1.5
     assert torch.equal(cut[:, 0, :2], free[:, 0, :2].clamp(-1.5, 1.5))  # nothing comes before
 

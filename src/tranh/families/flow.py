@@ -123,10 +123,12 @@ class Flow(Family):
         """What no caption tells: no picture."""
         return self.null.new_zeros(rows, 3, self._size, self._size), self.null.expand(rows, -1, -1)
 
-    def told(self, context: Context, kind: Tensor) -> tuple[Tensor, Tensor]:
-        """What the transformer begins with (clean or noisy, and the caption), and what it is told of each patch."""
+    def told(self, context: Context, kind: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What the transformer begins with (clean or noisy, and the caption), what it is told of each patch, and the
+        order of the patches: where most is painted comes first, in steps that rounding errors do not change."""
         kinds = self.kinds(kind)[:, None].to(context[1].dtype)
-        return context[1][:, : self.asked] + kinds, context[1][:, self.asked :]
+        order = (4 * self.painted(context[0])).round().argsort(dim=1, descending=True, stable=True)
+        return context[1][:, : self.asked] + kinds, context[1][:, self.asked :], order
 
     def parts(self, x: Tensor, context: Context) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
         """Pictures (B, 3, S, S), without what was expected, as tokens (B, N, D) of the small picture, and what each
@@ -146,16 +148,16 @@ class Flow(Family):
             x: (B, 3, S, S); context: of :meth:`condition`; kind: clean or noisy, int64 (B,).
         """
         tokens, taken = self.parts(x, context)
-        prefix, patches = self.told(context, kind)
-        details = [(gaussian(z) + log)[:, None] for z, log in self._details(taken, prefix, kind)]
-        return [self.tokens.log_prob(tokens, prefix, patches) - self.scale.log().sum(), *details]
+        told = self.told(context, kind)
+        details = [(gaussian(z) + log)[:, None] for z, log in self._details(taken, told[0], kind)]
+        return [self.tokens.log_prob(tokens, *told) - self.scale.log().sum(), *details]
 
     def forward_map(self, x: Tensor, context: Context, kind: Tensor) -> list[Tensor]:
         """Pictures to latents: of the small picture's tokens (B, N, D), then of the details (B, 9, s, s), the smallest
         first; arguments as for :meth:`log_probs`."""
         tokens, taken = self.parts(x, context)
-        prefix, patches = self.told(context, kind)
-        return [self.tokens(tokens, prefix, patches), *(z for z, _ in self._details(taken, prefix, kind))]
+        told = self.told(context, kind)
+        return [self.tokens(tokens, *told), *(z for z, _ in self._details(taken, told[0], kind))]
 
     def _details(
         self, taken: Sequence[tuple[Tensor, Tensor]], prefix: Tensor, kind: Tensor
@@ -166,8 +168,8 @@ class Flow(Family):
     def inverse_map(self, zs: Sequence[Tensor], context: Context, kind: Tensor, limit: float = math.inf) -> Tensor:
         """Latents to pictures: the inverse of :meth:`forward_map`, where no number of a token is beyond ``limit``."""
         z, *fine = zs
-        prefix, patches = self.told(context, kind)
-        tokens = self.tokens.inverse(z, prefix, patches, limit) * self.scale
+        prefix, patches, order = self.told(context, kind)
+        tokens = self.tokens.inverse(z, prefix, patches, order, limit) * self.scale
         x = unpatchify(tokens @ self.basis.to(z.dtype), self.patch, self.side, self.side)
         for details, detail in zip(self.details, fine, strict=True):
             assert isinstance(details, Details)

@@ -138,59 +138,67 @@ class AutoregressiveBlock(nn.Module):
         super().__init__()
         self.length = length
         self.embed = nn.Linear(sum(octaves), dim)
-        self.positions = nn.Parameter(0.02 * torch.randn(length, dim))
+        self.here = nn.Parameter(0.02 * torch.randn(length, dim))
+        self.before = nn.Parameter(0.02 * torch.randn(length, dim))
         self.transformer = SequenceTransformer(dim, depth, heads, causal=True)
         starts = [sum(octaves[:k]) for k in range(len(octaves))]
         self.octaves = nn.ModuleList(Octave(dim, at, size, peaks) for at, size in zip(starts, octaves, strict=True))
 
-    def slots(self, before: Tensor, prefix: Tensor, told: Tensor, first: int = 0) -> Tensor:
-        """Where token ``first`` and those after it are told, by position, the token before each (zero for none), and
-        what is told of each, as :meth:`told` says.
+    def slots(self, before: Tensor, prefix: Tensor, told: Tensor, order: Tensor, first: int = 0) -> Tensor:
+        """Where the tokens from the ``first`` on are told: the token before each (zeros for none), both places, and
+        what is told of each; all in the order they come.
 
         The prefix's last token is added to each: nobody has to look for it.
         """
-        e, here = self.embed(before), slice(first, first + before.shape[1])
-        return e + (self.positions[here] + prefix[:, -1:] + told[:, here]).to(e.dtype)
+        e, last = self.embed(before), first + before.shape[1]
+        came = F.pad(self.before[order], (0, 0, 1, 0))[:, first:last]
+        return e + (self.here[order[:, first:last]] + came + prefix[:, -1:] + told[:, first:last]).to(e.dtype)
 
-    def told(self, x: Tensor, prefix: Tensor, told: Tensor) -> list[tuple[Tensor, Mixture]]:
-        """The coefficients of each octave, and what is told of them.
+    def told(self, x: Tensor, prefix: Tensor, told: Tensor, order: Tensor) -> list[tuple[Tensor, Mixture]]:
+        """The coefficients of each octave, and what is told of them, in the order they come.
 
         Args:
             x: tokens (B, N, D); prefix: (B, K, dim), K >= 1.
             told: (B, N, dim), what is told of each token besides.
+            order: (B, N) int64, which token comes first, second, ...; it may depend on whatever is known without x.
         """
+        x, told = taken(x, order), taken(told, order)
         before = F.pad(x[:, :-1], (0, 0, 1, 0))
-        e = self.slots(before, prefix, told)
+        e = self.slots(before, prefix, told, order)
         h = self.transformer(torch.cat([prefix.to(e.dtype), e], dim=1))[:, prefix.shape[1] :]  # (B, N, dim)
         return [(x[..., octave.own], octave(h, x, before)) for octave in self._octaves]
 
-    def log_prob(self, x: Tensor, prefix: Tensor, told: Tensor) -> Tensor:
-        """log p of each token (B, N, D) given those before it, (B, N), in nats; arguments as for :meth:`told`."""
-        return torch.stack([one.log_prob(own).sum(2) for own, one in self.told(x, prefix, told)]).sum(0)
+    def log_prob(self, x: Tensor, prefix: Tensor, told: Tensor, order: Tensor) -> Tensor:
+        """log p of each token (B, N, D) given those that came before it, (B, N), in nats; arguments as for
+        :meth:`told`."""
+        each = [one.log_prob(own).sum(2) for own, one in self.told(x, prefix, told, order)]
+        return torch.stack(each).sum(0).gather(1, order.argsort(1))
 
-    def forward(self, x: Tensor, prefix: Tensor, told: Tensor) -> Tensor:
+    def forward(self, x: Tensor, prefix: Tensor, told: Tensor, order: Tensor) -> Tensor:
         """z (B, N, D) of x; log |det dz/dx| is the sum of :meth:`log_prob` less :func:`gaussian` of z."""
-        return torch.cat([one.forward(own) for own, one in self.told(x, prefix, told)], dim=-1).to(x.dtype)
+        z = torch.cat([one.forward(own) for own, one in self.told(x, prefix, told, order)], dim=-1)
+        return taken(z.to(x.dtype), order.argsort(1))
 
-    def inverse(self, z: Tensor, prefix: Tensor, told: Tensor, limit: float = math.inf) -> Tensor:
+    def inverse(self, z: Tensor, prefix: Tensor, told: Tensor, order: Tensor, limit: float = math.inf) -> Tensor:
         """x of z (B, N, D), token by token; keys and values of those before are kept.
 
         Args:
-            prefix, told: as for :meth:`told`.
+            prefix, told, order: as for :meth:`told`.
             limit: numbers beyond it are cut to it, before the next token believes them.
         """
+        z, told = taken(z, order), taken(told, order)
         cache = self.transformer.new_cache(len(z), prefix.shape[1] + self.length, prefix.dtype, prefix.device)
         self.transformer.extend(prefix, cache)
         before, done = torch.zeros_like(z[:, :1]), []
         for i in range(self.length):
             x = z[:, i : i + 1, :0]
-            h = self.transformer.extend(self.slots(before, prefix, told, i), cache)  # (B, 1, dim)
+            h = self.transformer.extend(self.slots(before, prefix, told, order, i), cache)  # (B, 1, dim)
             for octave in self._octaves:
                 found = octave(h, x, before).inverse(z[:, i : i + 1, octave.own]).to(z.dtype)
                 x = torch.cat([x, found.clamp(-limit, limit)], dim=-1)
             before = x
             done.append(x)
-        return torch.cat(done, dim=1)
+        return taken(torch.cat(done, dim=1), order.argsort(1))
 
     @property
     def _octaves(self) -> list[Octave]:
@@ -238,6 +246,11 @@ class Details(nn.Module):
     def inverse(self, z: Tensor, low: Tensor, whole: Tensor, tailed: Tensor | None = None) -> Tensor:
         """The details of z."""
         return self.told(low, whole, tailed).inverse(z)
+
+
+def taken(x: Tensor, order: Tensor) -> Tensor:
+    """Tokens (B, N, D) in an order (B, N)."""
+    return x.gather(1, order[..., None].expand(-1, -1, x.shape[2]))
 
 
 def gaussian(z: Tensor) -> Tensor:
