@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from tranh.engine.doctor.behaviour import errors_by_time
 from tranh.families.clip import Clip
 from tranh.families.kl import Kl
 from tranh.families.latent import SCHEDULE, Latent, zero_snr
 from tranh.nn.stock import stock_state
+from tranh.recipes.doctor import Within, denoiser_of
 from tranh.text.tokenizer import EMPTY, TooLong
 from tranh.types import Batch, Phase, TranhError
 
@@ -71,6 +73,15 @@ def test_its_schedule_is_diffusers():
 def test_latents_are_brought_to_unit_variance():
     family, b = toy()
     assert abs((family.scale * b.parts["kl.latent"]).std().item() - 1) < 1e-5
+
+
+def test_the_doctor_asks_it_about_latents():
+    """Not about pictures, which its network could not even take."""
+    family = tiny().eval()
+    b = batch(family)
+    assert isinstance(family, Within) and family.clean(b).shape == b.parts["kl.latent"].shape != b.images.shape
+    errors = errors_by_time(denoiser_of(family, b), family.clean(b))
+    assert all(0 < e < 100 for e in errors)
 
 
 def test_the_loss_is_the_error_of_the_velocity():

@@ -87,7 +87,7 @@ class Flow(Family):
         noise: float = 0.15,
         clean: float = 0.25,
         drop: float = 0.1,
-        temperature: float = 0.7,
+        temperature: float = 0.5,
     ) -> None:
         super().__init__()
         self.config = {k: v for k, v in locals().items() if k not in ("self", "__class__")}

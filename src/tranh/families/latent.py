@@ -116,7 +116,7 @@ class Latent(Family):
 
     def forward(self, batch: Batch, phase: Phase) -> dict[str, Tensor]:
         g, B = phase.generator, len(batch)
-        z = self.scale * batch.parts["kl.latent"]  # (B, C, h, w)
+        z = self.clean(batch)
         eps = torch.randn(z.shape, generator=g, device=g.device).to(z.device)
         mean = noise_first(self.time_first, self.time_mean, phase.progress)
         t = logit_normal(B, mean, self.time_std, generator=g).to(z.device)
@@ -129,6 +129,11 @@ class Latent(Family):
         denoise = F.mse_loss(v, a * eps - s * z)
         loss = self.teacher.loss(denoise, seen, batch.labels.get("patches"), ~dropped, phase.progress)
         return {"loss": loss, "denoise": denoise.detach()}
+
+    def clean(self, batch: Batch) -> Tensor:
+        """What is denoised: scaled latents (B, C, h, w) of the pictures."""
+        z: Tensor = self.scale * batch.parts["kl.latent"]
+        return z
 
     def velocity(self, y: Tensor, n: Tensor, context: Tensor) -> Tensor:
         """v of noisy latents (B, C, h, w) at indices n (B,), float32."""

@@ -54,6 +54,13 @@ class Guided(Protocol):
     def guided(self, tokens: Tensor, mask: Tensor, guidance: float | None = None) -> Denoiser: ...
 
 
+@runtime_checkable
+class Within(Protocol):
+    """A family that denoises something else than pictures."""
+
+    def clean(self, batch: Batch) -> Tensor: ...
+
+
 def examine(
     run: Path, *, source: Source | None = None, kinds: Kinds | None = None, trial: bool = True
 ) -> Iterator[Event]:
@@ -244,7 +251,8 @@ def _behaviour(case: _Case) -> list[Finding]:
     if not any_fault(found):
         denoiser = denoiser_of(family, few)
         if denoiser is not None:
-            found.append(behaviour.times(behaviour.errors_by_time(denoiser, few.images)))
+            clean = family.clean(few) if isinstance(family, Within) else few.images
+            found.append(behaviour.times(behaviour.errors_by_time(denoiser, clean)))
         drawn = drawn_by(family, few, denoiser)
         if drawn is not None:
             found.append(behaviour.samples(drawn, few.images, finished=done >= 1))
