@@ -53,10 +53,16 @@ def test_what_a_run_costs_is_asked_of_the_run(tmp_path, monkeypatch):
         list(bits.measure(tmp_path, count=3))
 
 
+def no_index(data):
+    yield from ()
+    return {}
+
+
 def test_a_flow_is_asked_with_the_painter_it_stands_on(tmp_path, monkeypatch):
     monkeypatch.setenv("TRANH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(bits, "LEARNED_FROM", 8)
     monkeypatch.setattr(run, "examine_first", lambda *_: None)
+    monkeypatch.setattr(run, "index_of", no_index)  # nobody draws from it
     small = ["steps=2", "batch=4", "sample_every=2", "painter.model.depth=1", "flow.model.depth=1"]
     for _ in run.train(run.override(run.find("flow", {"source": "digits"}), small), tmp_path / "run", force=True):
         pass

@@ -208,7 +208,7 @@ class Flow(Family):
         weighed = _bits((self.painted(context[0]) * small).sum(1), sizes[0])
         return {
             "loss": (pull * torch.stack([weighed, *each[1:]]).mean(0)).mean(),
-            "bits": sum(n * one for n, one in zip(sizes, each, strict=True))[:share].mean().detach() / sum(sizes),
+            "bits": (torch.stack(each, 1) @ each[0].new_tensor(sizes) / sum(sizes))[:share].mean().detach(),
             "excess": (each[0][share:] - of_noise).mean().detach(),
         }
 
