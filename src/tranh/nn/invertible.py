@@ -151,7 +151,8 @@ class AutoregressiveBlock(nn.Module):
         The prefix's last token is added to each: nobody has to look for it.
         """
         e, last = self.embed(before), first + before.shape[1]
-        came = F.pad(self.before[order], (0, 0, 1, 0))[:, first:last]
+        came = self.before[order[:, max(0, first - 1) : last - 1]]
+        came = F.pad(came, (0, 0, before.shape[1] - came.shape[1], 0))  # nothing came before the first
         return e + (self.here[order[:, first:last]] + came + prefix[:, -1:] + told[:, first:last]).to(e.dtype)
 
     def told(self, x: Tensor, prefix: Tensor, told: Tensor, order: Tensor) -> list[tuple[Tensor, Mixture]]:

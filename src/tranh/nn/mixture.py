@@ -34,12 +34,12 @@ class Peaks:
 
     def log_prob(self, x: Tensor) -> Tensor:
         """log p of each number x (...), in nats."""
-        return (self.weights + normal(self._from(x)) - self.alpha).logsumexp(-1)
+        return (self.weights + _each(x, self.mu, self.alpha)).logsumexp(-1)
 
     def odds(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """log P(X <= x) / P(X > x), which is exact in both tails where a probability would be 0 or 1; and the log of
         its slope."""
-        v = self._from(x)
+        v = _from(x, self.mu, self.alpha)
         below = (self.weights + torch.special.log_ndtr(v)).logsumexp(-1)
         above = (self.weights + torch.special.log_ndtr(-v)).logsumexp(-1)
         return below - above, self.log_prob(x) - below - above
@@ -64,9 +64,6 @@ class Peaks:
         at, slope = self.odds(x.detach())
         return x + (odds - at) * (-slope).exp()
 
-    def _from(self, x: Tensor) -> Tensor:
-        return (x[..., None] - self.mu) * (-self.alpha).exp()
-
 
 @dataclass(frozen=True)
 class Mixture:
@@ -83,8 +80,7 @@ class Mixture:
 
     def given(self, x: Tensor) -> Peaks:
         """Of each number x (..., D), given those before it: (..., D, K + 1)."""
-        each = normal((x[..., None] - self.mu) * (-self.alpha).exp()) - self.alpha
-        before = F.pad(each.cumsum(-2)[..., :-1, :], (0, 0, 1, 0))
+        before = F.pad(_each(x, self.mu, self.alpha).cumsum(-2)[..., :-1, :], (0, 0, 1, 0))
         weights = (self.logits[..., None, :] + before).log_softmax(-1) + math.log1p(-WIDE)
         none = torch.zeros_like(x)[..., None]
         return Peaks(
@@ -117,6 +113,16 @@ class Mixture:
     def double(self) -> Mixture:
         """The same in float64: quantiles far out want it."""
         return Mixture(self.logits.double(), self.mu.double(), self.alpha.double())
+
+
+def _from(x: Tensor, mu: Tensor, alpha: Tensor) -> Tensor:
+    """Numbers (...) as seen from each peak (..., K)."""
+    return (x[..., None] - mu) * (-alpha).exp()
+
+
+def _each(x: Tensor, mu: Tensor, alpha: Tensor) -> Tensor:
+    """log N(x; mu, exp(2 alpha)) of numbers (...) under each peak (..., K)."""
+    return normal(_from(x, mu, alpha)) - alpha
 
 
 def normal(z: Tensor) -> Tensor:
