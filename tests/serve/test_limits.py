@@ -230,7 +230,7 @@ def until(good: Callable[[], bool]) -> None:
 
 def test_watchers_that_read_nothing_cost_nothing_and_end_with_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fifty of a job that waits, who hear a comment now and then; and five who leave a flood of previews unread."""
-    monkeypatch.setattr("fastapi.routing._PING_INTERVAL", 0.2)
+    monkeypatch.setattr("tranh.serve.events.KEEP_ALIVE", 0.2)
     monkeypatch.setattr("tranh.serve.process.GRACE", 1)
     model = Showy()
 
@@ -249,8 +249,7 @@ def test_watchers_that_read_nothing_cost_nothing_and_end_with_the_server(monkeyp
             )
             threads = threading.active_count()
             idle = [left.enter_context(watch(waits)) for _ in range(50)]
-            for _ in range(5):
-                left.enter_context(watch(drawn))
+            deaf = [left.enter_context(watch(drawn)) for _ in range(5)]
             until(lambda: (watching(waits), watching(drawn)) == (50, 5))
 
             def quiet() -> bool:
@@ -269,14 +268,16 @@ def test_watchers_that_read_nothing_cost_nothing_and_end_with_the_server(monkeyp
                 waited.append(time.perf_counter() - before)
             assert max(waited) < 2
             said = b""
-            while b"\n: ping\n" not in said:
+            while b"\n: keep-alive\n" not in said:
                 said += idle[0].recv(65536)
             assert said.startswith(b"HTTP/1.1 200")
-            for one in idle[:10]:  # those who leave are forgotten
+            for one in (*idle[:10], *deaf[:2]):  # those who leave are forgotten
                 one.close()
-            until(lambda: watching(waits) == 40)
+            until(lambda: (watching(waits), watching(drawn)) == (40, 3))
             before = time.monotonic()
         assert time.monotonic() - before < 5 and not server.desk._feed.watched()
+        for one in (*idle[10:], *deaf[2:]):
+            rest(one)
 
 
 def test_connections_have_an_end() -> None:

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import fastapi.routing
 import httpx2
 import pytest
 from fastapi.testclient import TestClient
@@ -105,11 +104,10 @@ def test_no_number_keeps_a_line_open_after_the_end(client: TestClient) -> None:
 
 
 def test_a_quiet_line_is_kept_open(client: TestClient, painter: Painter, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert fastapi.routing._PING_INTERVAL == 15
-    monkeypatch.setattr(fastapi.routing, "_PING_INTERVAL", 0.02)
+    monkeypatch.setattr("tranh.serve.events.KEEP_ALIVE", 0.02)
     painter.pause = 0.1
     text = client.get(f"/api/jobs/{order(client, steps=2)['id']}/events").text
-    assert "\n: ping\n" in f"\n{text}" and read(text)[-1][1] == "end"
+    assert "\n: keep-alive\n" in f"\n{text}" and read(text)[-1][1] == "end"
 
 
 def test_previews_are_pictures(client: TestClient, painter: Painter) -> None:

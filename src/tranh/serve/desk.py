@@ -11,7 +11,7 @@ import functools
 import io
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from dataclasses import replace
 from typing import get_args
 
@@ -155,7 +155,9 @@ class Desk:
         """Tell somebody of every job that ends here, and of how many pictures it made."""
         self._runner.on_end = told
 
-    async def watch(self, id: str, owner: str = "", after: int = 0, *, previews: bool = True) -> AsyncIterator[Update]:
+    async def watch(
+        self, id: str, owner: str = "", after: int = 0, *, previews: bool = True
+    ) -> AsyncGenerator[Update, None]:
         """What is told of a job: what was, after number ``after``, and what comes, until ``end``.
 
         Numbers only grow, through a restart too. States, pictures and the end are all told; progress and previews may

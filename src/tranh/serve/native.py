@@ -5,15 +5,16 @@ It knows no model: orders are handed to the desk.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.concurrency import run_in_threadpool
-from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, ConfigDict, Field
 
+from tranh.serve import events as sse
 from tranh.serve.desk import Desk
 from tranh.serve.keys import From
 from tranh.serve.orders import ENDS, Order, Record, Refused, Status, Update
@@ -103,7 +104,7 @@ def retry(id: str, desk: AtDesk, by: From) -> JobReply:
     return _shown(desk, by.owner, [record])[0]
 
 
-@router.get("/jobs/{id}/events", response_class=EventSourceResponse)
+@router.get("/jobs/{id}/events", response_class=sse.Events)
 async def events(
     record: AJob,
     desk: AtDesk,
@@ -112,12 +113,18 @@ async def events(
     last_event_id: Annotated[
         str | None, Header(pattern=r"^\d{1,15}$", description="the same, as browsers send it when they come back")
     ] = None,
-) -> AsyncIterator[ServerSentEvent]:
+) -> sse.Events:
     """Watch a job, from the last event that was seen: `job`, `progress`, `preview`, `image` and at last `end`."""
-    seen = int(last_event_id) if last_event_id else after
-    async for update in desk.watch(record.id, by.owner, seen):
-        data = await run_in_threadpool(_told, desk, by.owner, record.id, update)
-        yield ServerSentEvent(id=str(update.number), event=update.kind, data=data)
+    return sse.Events(_lines(desk, by.owner, record.id, int(last_event_id) if last_event_id else after))
+
+
+async def _lines(desk: Desk, owner: str, id: str, seen: int) -> AsyncGenerator[str, None]:
+    async with aclosing(sse.with_pauses(desk.watch(id, owner, seen))) as updates:
+        async for update in updates:
+            if update is None:
+                yield sse.PAUSE
+            else:
+                yield sse.event(update.kind, await run_in_threadpool(_told, desk, owner, id, update), update.number)
 
 
 def _shown(desk: Desk, owner: str, records: Sequence[Record]) -> list[JobReply]:
@@ -129,9 +136,9 @@ def _told(desk: Desk, owner: str, id: str, update: Update) -> Mapping[str, Any]:
     """What an event says: jobs and pictures as their routes give them."""
     try:
         if update.kind == "job":
-            return _shown(desk, owner, [_then(desk.job(id, owner), update.data["status"])])[0].model_dump()
+            return _shown(desk, owner, [_then(desk.job(id, owner), update.data["status"])])[0].model_dump(mode="json")
         if update.kind == "image":
-            return ImageReply.of(desk.picture(str(update.data["id"]), owner)).model_dump()
+            return ImageReply.of(desk.picture(str(update.data["id"]), owner)).model_dump(mode="json")
     except Refused:  # it was deleted meanwhile
         pass
     return update.data

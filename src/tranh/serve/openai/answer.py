@@ -7,28 +7,27 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import Request, Response
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import JSONResponse
 
 from tranh.serve.desk import Desk
 from tranh.serve.errors import body, refusal
+from tranh.serve.events import PAUSE, Events, with_pauses
 from tranh.serve.keys import Caller
 from tranh.serve.openai import told
 from tranh.serve.openai.asked import Asked, Drawn
-from tranh.serve.openai.calls import Calls, ended, with_pauses
+from tranh.serve.openai.calls import Calls, ended
 from tranh.serve.openai.placed import Placed, renamed
 from tranh.serve.openai.told import How, Images, Rewrite
 from tranh.serve.orders import Model, Picture, Record
 from tranh.serve.signed import Signer
 from tranh.serve.sources import pictures_of
 from tranh.types import TranhError
-
-KEEP_ALIVE = 10.0
-"""Seconds after which a stream says that it is still there."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +76,7 @@ async def answer(call: Call) -> Response:
     if record is None:
         record = await asyncio.to_thread(_submit, call)
     if isinstance(call.asked, Drawn) and call.asked.stream:
-        headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
-        return StreamingResponse(_stream(call, record), media_type="text/event-stream", headers=headers)
+        return Events(_stream(call, record))
     async with _waiting(call, record):
         seconds = call.request.app.state.settings.seconds
         done = await ended(call.request, call.desk, record, seconds)
@@ -112,17 +110,17 @@ def _reply(call: Call, record: Record) -> Images:
     return told.images(record, call.how, call.pixels, call.content, place)
 
 
-async def _stream(call: Call, record: Record) -> AsyncIterator[str]:
+async def _stream(call: Call, record: Record) -> AsyncGenerator[str, None]:
     """Pictures on their way, then pictures. Who stops reading cancels the job."""
     try:
         wanted = getattr(call.asked, "partial_images", None) or 0
-        async with _waiting(call, record):
+        watched = call.desk.watch(record.id, record.owner, previews=bool(wanted))
+        async with _waiting(call, record), aclosing(with_pauses(watched)) as updates:
             progress, sent = 0.0, Counts(wanted, record)
-            updates = call.desk.watch(record.id, record.owner, previews=bool(wanted))
             yield ": accepted\n\n"
-            async for update in with_pauses(updates, KEEP_ALIVE):
+            async for update in updates:
                 if update is None:
-                    yield ": keep-alive\n\n"
+                    yield PAUSE
                 elif update.kind == "progress":
                     progress = update.data["step"] / max(1, update.data["steps"])
                 elif update.kind == "preview" and (place := sent.next(progress)) is not None:

@@ -14,7 +14,7 @@ from fastapi import Request
 
 from tranh.serve.desk import Desk
 from tranh.serve.openai.placed import Placed
-from tranh.serve.orders import ENDS, Record, Update
+from tranh.serve.orders import ENDS, Record
 
 
 class Calls:
@@ -100,25 +100,3 @@ async def ended(request: Request, desk: Desk, record: Record, seconds: float) ->
         await asyncio.gather(*tasks, return_exceptions=True)
     found = await asyncio.to_thread(desk.job, record.id, record.owner)
     return found if found.status in ENDS else None
-
-
-async def with_pauses(updates: AsyncIterator[Update], seconds: float) -> AsyncIterator[Update | None]:
-    """The same updates, and None whenever nothing was told for so many seconds."""
-    following: asyncio.Future[Update] | None = None
-    try:
-        while True:
-            if following is None:
-                following = asyncio.ensure_future(anext(updates))
-            done, _ = await asyncio.wait({following}, timeout=seconds)
-            if not done:
-                yield None
-                continue
-            try:
-                update = following.result()
-            except StopAsyncIteration:
-                return
-            following = None
-            yield update
-    finally:
-        if following is not None:
-            following.cancel()

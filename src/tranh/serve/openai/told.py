@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any, Literal
 from PIL import Image
 from pydantic import BaseModel, ConfigDict
 
+from tranh.serve import events as sse
 from tranh.serve.openai.asked import SHOWN_QUALITY, Asked
 from tranh.serve.orders import Fault, Picture, Record, Refused
 from tranh.serve.signed import Signer
@@ -223,7 +223,7 @@ STATUS = {"insufficient_storage": 507}
 
 def event(name: str, data: Mapping[str, Any]) -> str:
     """One event of a stream."""
-    return f"event: {name}\ndata: {json.dumps({'type': name, **data})}\n\n"
+    return sse.event(name, {"type": name, **data})
 
 
 def common(how: How, size: str) -> dict[str, Any]:
