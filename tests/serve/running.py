@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -41,7 +42,7 @@ def running(
         desk = Desk(models, work)
         kept = patience or Patience()
         app = create_app(desk, settings)
-        served = server(app, kept, begun.set)
+        served = server(app, kept, begun.set, app.state.waiting.close)
         thread = threading.Thread(target=served.run, args=([listening],))
         thread.start()
         assert begun.wait(10)
@@ -51,3 +52,11 @@ def running(
             served.should_exit = True
             thread.join()
             desk.close()
+
+
+def until(good: Callable[[], bool]) -> None:
+    """Wait for what must come within half a minute."""
+    end = time.monotonic() + 30
+    while not good():
+        assert time.monotonic() < end
+        time.sleep(0.02)

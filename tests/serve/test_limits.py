@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 import httpx2
 import pytest
 from PIL import Image
-from running import Running, running
+from running import Running, running, until
 from stubs import Able, Stub
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -219,13 +219,6 @@ class Showy(Stub):
                 yield Event("draw", 1, 4, preview=look)
 
         return Work(4, events)
-
-
-def until(good: Callable[[], bool]) -> None:
-    end = time.monotonic() + 30
-    while not good():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def test_watchers_that_read_nothing_cost_nothing_and_end_with_the_server(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ import httpx2
 import openai
 import pytest
 from PIL import Image
-from running import Running, running
+from running import Running, running, until
 from stubs import Able
 
 from tranh.serve.app import Settings
@@ -427,6 +427,25 @@ def test_a_server_that_ends_cancels_nobodys_job() -> None:
         while server.desk.jobs()[0][0].status not in ENDS and time.monotonic() < until:
             time.sleep(0.02)
         assert server.desk.jobs()[0][0].status == "completed"
+
+
+def test_whoever_waits_as_the_server_ends_is_told_when_to_come_back() -> None:
+    slow = Able("slow", pause=0.05)
+    with running([slow]) as server, ThreadPoolExecutor() as threads:
+        where = f"{server.url}/v1/images/generations"
+        asked = {"prompt": "a cat", "steps": 500}
+        at_once = threads.submit(httpx2.post, where, json=asked, timeout=30)
+        stream = threads.submit(httpx2.post, where, json=asked | {"stream": True}, timeout=30)
+        until(lambda: len(server.desk.jobs()[0]) == len(server.desk._feed.watched()) == 2)
+        id = server.desk.jobs()[0][0].id
+        watcher = threads.submit(httpx2.get, f"{server.url}/api/jobs/{id}/events", timeout=30)
+        until(lambda: len(server.desk._feed._waiting[id]) == 2)
+        server.app.state.waiting.close()
+        reply = at_once.result()
+        assert reply.status_code == 503 and reply.headers["retry-after"] == "5"
+        assert reply.json()["error"]["code"] == "stopping" and '"code": "stopping"' in stream.result().text
+        assert "event: job" in watcher.result().text and "event: end" not in watcher.result().text
+        assert all(job.status not in ENDS for job in server.desk.jobs()[0])
 
 
 def test_who_stops_reading_a_stream_ends_its_job() -> None:

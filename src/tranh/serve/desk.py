@@ -35,6 +35,10 @@ def missing(what: str, id: str) -> Refused:
     return Refused(f"there is no {what} {id!r}", status=404, code="not_found")
 
 
+def stops() -> Refused:
+    return Refused("the server stops", status=503, type="server_error", code="stopping", retry_after=5)
+
+
 class Desk:
     """Takes orders for some models, and remembers what became of them.
 
@@ -104,7 +108,7 @@ class Desk:
                 while the server stops or its database does not answer.
         """
         if self._runner.closing:
-            raise Refused("the server stops", status=503, type="server_error", code="stopping", retry_after=5)
+            raise stops()
         if idempotency is not None or attach:
             known = self.store.queue.known(owner, fingerprint(order), idempotency, attach)
             if known is not None:
@@ -158,7 +162,7 @@ class Desk:
     async def watch(
         self, id: str, owner: str = "", after: int = 0, *, previews: bool = True
     ) -> AsyncGenerator[Update, None]:
-        """What is told of a job: what was, after number ``after``, and what comes, until ``end``.
+        """What is told of a job: what was, after number ``after``, and what comes, until ``end`` (or :meth:`hang_up`).
 
         Numbers only grow, through a restart too. States, pictures and the end are all told; progress and previews may
         be left out where newer ones came meanwhile, and are not told again after a restart.
@@ -184,6 +188,8 @@ class Desk:
                         if update.kind == "end":
                             return
                 after = max(after, base)
+                if self._feed.closed:
+                    return
                 await changed.wait()
 
     def preview(self, id: str, owner: str = "") -> Image.Image | None:
@@ -261,6 +267,10 @@ class Desk:
     def discard(self, id: str, owner: str = "") -> None:
         """Delete a finished picture."""
         self.store.album.discard(self.picture(id, owner))
+
+    def hang_up(self) -> None:
+        """Whoever watches is told what there is and no more. Jobs go on."""
+        self._feed.close()
 
     def close(self, grace: float = 0.0) -> None:
         """Take no more orders; what runs has ``grace`` seconds to end, and is put back into the queue after that.

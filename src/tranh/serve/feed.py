@@ -40,6 +40,7 @@ class Feed:
         self._waiting: dict[str, set[tuple[asyncio.AbstractEventLoop, asyncio.Event]]] = {}
         self._quiet: list[str] = []
         self._lock = threading.Lock()
+        self.closed = False
 
     def begin(self, id: str, last: int = 0) -> None:
         """From now on everything of a job is told here; its newest update had number ``last``."""
@@ -148,6 +149,13 @@ class Feed:
             if len(progress) > PROGRESS:
                 told.updates.remove(progress[0])
         self._wake(id)
+
+    def close(self) -> None:
+        """Nobody waits any longer: whoever does looks once more, and leaves."""
+        with self._lock:
+            self.closed = True
+            for id in self._waiting:
+                self._wake(id)
 
     def wake(self, id: str) -> None:
         """Something of a job has changed elsewhere: whoever waits looks again."""

@@ -82,11 +82,7 @@ def run(start: Start, ready: Callable[[str], None]) -> None:
                 rewrite=marking.rewrite,
             )
             app = create_app(desk, settings)
-
-            def ending() -> None:
-                app.state.waiting.closing = True
-
-            server(app, room(), lambda: ready(url), ending).run_until_told(listening)
+            server(app, room(), lambda: ready(url), app.state.waiting.close).run_until_told(listening)
         finally:
             if desk is not None:
                 desk.close(GRACE)

@@ -15,7 +15,7 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
-from tranh.serve.desk import Desk
+from tranh.serve.desk import Desk, stops
 from tranh.serve.errors import body, refusal
 from tranh.serve.events import PAUSE, Events, with_pauses
 from tranh.serve.keys import Caller
@@ -24,7 +24,7 @@ from tranh.serve.openai.asked import Asked, Drawn
 from tranh.serve.openai.calls import Calls, ended
 from tranh.serve.openai.placed import Placed, renamed
 from tranh.serve.openai.told import How, Images, Rewrite
-from tranh.serve.orders import Model, Picture, Record
+from tranh.serve.orders import ENDS, Model, Picture, Record
 from tranh.serve.signed import Signer
 from tranh.serve.sources import pictures_of
 from tranh.types import TranhError
@@ -80,6 +80,8 @@ async def answer(call: Call) -> Response:
     async with _waiting(call, record):
         seconds = call.request.app.state.settings.seconds
         done = await ended(call.request, call.desk, record, seconds)
+    if done is None and call.calls.closing:
+        raise stops()
     if done is None or done.status != "completed":
         raise told.failed(done or record)
     reply = await asyncio.to_thread(_reply, call, done)
@@ -130,6 +132,8 @@ async def _stream(call: Call, record: Record) -> AsyncGenerator[str, None]:
                         {**told.common(call.how, shown[1]), "b64_json": shown[0], **place},
                     )
         done = await asyncio.to_thread(call.desk.job, record.id, record.owner)
+        if done.status not in ENDS:
+            raise stops()
         if done.status != "completed":
             raise told.failed(done)
         for picture in done.pictures:

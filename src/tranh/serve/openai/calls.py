@@ -44,6 +44,11 @@ class Calls:
                     return record
         return None
 
+    def close(self) -> None:
+        """The server ends: nobody waits any longer, and no job is cancelled for that."""
+        self.closing = True
+        self.desk.hang_up()
+
     @asynccontextmanager
     async def waiting(self, record: Record, digest: str, *, again: bool, keep: bool) -> AsyncIterator[None]:
         """Somebody waits for a job; when nobody does any more before it has ended, it is cancelled.
