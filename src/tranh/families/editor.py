@@ -35,6 +35,10 @@ NOISY = 3
 HIDDEN, KNOWN, GIVEN = 1.0, 0.0, -1.0
 """What that channel says: nothing is shown here; this stays; this is what the instruction is about."""
 
+BLIND = 0.1
+"""Share of instructions that are read beside nothing but noise, as they are when it is asked whether they can be
+followed: a noisy answer would tell."""
+
 
 class Editor(Family):
     """Caption or instruction, and a few tokens made of the CLIP embedding, are the context of one image transformer.
@@ -162,10 +166,11 @@ class Editor(Family):
         def randn(*shape: int) -> Tensor:
             return torch.randn(*shape, generator=g, device=g.device).to(device)
 
-        t = schedule.logit_normal(B, self.time_mean, self.time_std, generator=g).to(device)
-        eps = randn(*batch.images.shape)
         fault = batch.labels.get("fault", torch.full((B,), -1)).to(device)
         told = fault >= 0  # by an instruction
+        t = schedule.logit_normal(B, self.time_mean, self.time_std, generator=g).to(device)
+        t = torch.where(told & chance(BLIND), 1.0, t)
+        eps = randn(*batch.images.shape)
         hidden = random_holes(B, S, self.holes, generator=g).to(device)
         seen = ~told & ~hidden.all(dim=(1, 2, 3))  # what is around a hole is shown
 
