@@ -42,6 +42,7 @@ from tranh.types import Request
 
 FIELDS = list(THING_FIELDS)
 FAR, NARROW = 0.15, math.radians(22.5)
+SHOWN = 12
 
 
 def word(seen: Seen, group: str) -> str:
@@ -73,6 +74,8 @@ def right(path: Sequence[Seen | None], asked: Moving) -> bool:
     if len(seen) < 2:
         return False
     first, last = seen[0], seen[-1]
+    if asked.motion != "appear" and (path[0] is None or path[-1] is None):
+        return False  # what has left, or came late, was not seen to move all the way
     if asked.motion in DIRECTIONS:
         x, y = DIRECTIONS[asked.motion]
         dx, dy = last.x - first.x, last.y - first.y
@@ -84,7 +87,7 @@ def right(path: Sequence[Seen | None], asked: Moving) -> bool:
     if asked.motion == "appear":
         return path[0] is None and path[1] is None and path[-1] is not None
     colours = [scene.things[asked.subject].colour for scene in (asked.scenes[0], asked.scenes[-1])]
-    return path[0] is not None and [word(first, "colour"), word(last, "colour")] == colours
+    return [word(first, "colour"), word(last, "colour")] == colours
 
 
 def kept(path: Sequence[Seen | None], asked: Moving) -> tuple[int, int]:
@@ -132,6 +135,7 @@ def main() -> None:
     parser.add_argument("--model", default="tranh-1")
     parser.add_argument("--beside", default=None, help="an exported `tranh train motion`")
     parser.add_argument("--guidance", type=float, default=None)
+    parser.add_argument("--seed", type=int, default=0, help="number of the first sequence")
     parser.add_argument("--out", type=Path, default=Path("runs/edits-motion"))
     told = parser.parse_args()
     system, judge = models.load(told.model), Judge(models.load(models.JUDGE))
@@ -142,15 +146,16 @@ def main() -> None:
     for k in range(told.count):
         split, language = SPLITS[k // len(MOTIONS) % 2], ("en", "vi")[k // (2 * len(MOTIONS)) % 2]
         begun = ("from a picture", "from words")[k // (4 * len(MOTIONS)) % 2]
-        asked = sequence(split, k)
-        caption, there = sentence(asked, language, generator("motion", k)), to_images(render_frames(asked))
+        number = told.seed + k
+        asked = sequence(split, number)
+        caption, there = sentence(asked, language, generator("motion", number)), to_images(render_frames(asked))
         image = pictures(there[:1])[0] if begun == "from a picture" else None
-        *_, last = moving(system, Request(caption, image=image, seed=k, guidance=told.guidance))
+        *_, last = moving(system, Request(caption, image=image, seed=number, guidance=told.guidance))
         frames = to_images(np.stack([np.asarray(image) for image in last.result.images]))
         groups = (asked.motion, split, language, begun)
         verdict = drawn.add(track(judge.read(frames), asked), asked, groups)
         true.add(track(judge.read(there), asked), asked, groups)
-        if k < len(MOTIONS):
+        if k % (len(MOTIONS) + 1) == 0 and len(words) < 6 * SHOWN:  # another motion, language and split each time
             shown += [frames[i] for i in (0, 3, 6, 9, 12, 15)]
             words += [f"{caption}: {verdict}", *[""] * 5]
         print(f"{k + 1}/{told.count} {asked.motion}: {verdict}", flush=True)

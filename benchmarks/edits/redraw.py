@@ -9,13 +9,14 @@
 Pictures are half held-out renders and half generated, of ``test`` and ``unseen`` combinations, asked for in both
 languages. Tasks take turns until ``--count`` are done: ``object`` (the box of a thing, to become another), ``brush``
 (strokes, the picture as it was), ``half`` (the half with the thing, to become another), ``background`` (all but the
-thing: another ground), ``empty`` (a free place, a thing is added), ``beyond`` (outpainting by a quarter: the setting
-goes on), ``again`` (image-to-image).
+thing: another ground), ``empty`` (a free place, a thing is added), ``beyond`` (outpainting by half a side: in the four
+corners, which are new for three quarters, the setting goes on and nothing else comes), ``again`` (image-to-image).
 
 Told are, with 95 % intervals over pictures: the share of asked facts that are right and of facts outside the mask that
 were kept, of pixels outside that are exactly equal, and the gradient across the seam twice: as a multiple of the mean
 gradient of the picture given (at the very place of a seam it is often nought: grounds are plain), and for renders of
-the gradient at the same place of the true picture. With ``--against`` the difference to another run, by pairs.
+the gradient at the same place of the true picture. With ``--against`` the same edits as in another run, and the
+difference to it by pairs.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from tranh.data.scenes.draw import render
 from tranh.data.scenes.facts import visible
 from tranh.data.scenes.layout import generator
 from tranh.data.scenes.source import say
+from tranh.data.scenes.world import Scene
 from tranh.edits.inpaint import canvas
 from tranh.files import write_json
 from tranh.metrics.interval import paired
@@ -48,12 +50,12 @@ from tranh.nn.pixels import to_images
 from tranh.recipes import models
 from tranh.recipes.edit_cases import Case, Edited, cases, result, verdict, write_sheet
 from tranh.recipes.img2img import img2img
-from tranh.recipes.inpaint import inpaint, outpaint
+from tranh.recipes.inpaint import able_part, inpaint, outpaint
 from tranh.recipes.judge import Judge, shrunk
 from tranh.recipes.pictures import pictures
 from tranh.types import Request
 
-EXTEND = (0.25, 0.25, 0.25, 0.25)
+EXTEND = (0.5, 0.5, 0.5, 0.5)
 NAMES = (*TASKS, "beyond", "again")
 SHOWN = 24
 
@@ -118,18 +120,31 @@ class Bench:
         return Done(name, case, after, edited, equal, (made, gradient(given) * count), true)
 
     def beyond(self, case: Case, image: Image.Image) -> Done:
-        """Outpainting by a quarter at every side: the setting must go on, so it is asked of the whole new picture."""
-        request = Request(case.caption, image=image, seed=case.seed, extend=EXTEND)
+        """Outpainting by half a side each way, told the setting alone: things have other places and sizes now.
+
+        Every corner of the side of the picture given is judged by itself: three quarters of it are new. Asked is the
+        setting; kept it has where nothing stands in what is new.
+        """
+        behind = Scene(case.scene.setting, case.scene.light, case.scene.style, ())
+        words = say(behind, case.language, "dense", "beyond", case.key)[0]
+        request = Request(words, image=image, seed=case.seed, extend=EXTEND)
         after = first(result(outpaint(self.system, request, self.while_sampling)))
         mask = np.asarray(canvas(image, EXTEND)[1]) > 0
-        asked = [f for f in visible(case.scene) if f.group == "setting"]
-        small = F.interpolate(after[None], size=(64, 64), mode="area")
-        right = self.judge.check(self.judge.read(small)[0], case.scene, asked)
-        wrong = tuple(f.value for f, ok in zip(asked, right, strict=True) if not ok)
+        facts = [f for f in visible(case.scene) if f.group == "setting"]
+        asked, kept = list[bool](), list[bool]()
+        side = image.width
+        for top, left in ((0, 0), (0, side), (side, 0), (side, side)):
+            corner = shrunk(after[None, :, top : top + side, left : left + side])
+            reading = self.judge.read(corner)[0]
+            asked += self.judge.check(reading, case.scene, facts)
+            kept.append(all((one.x > 0.5) != (left > 0) and (one.y > 0.5) != (top > 0) for one in reading.things))
+        wrong = (*(() if all(asked) else ("setting",)), *(() if all(kept) else ("nothing more",)))
         given = to_images(np.asarray(image)[None])[0]
         equal = bool(torch.equal(after[:, ~mask], given.flatten(1)))
         made, count = seam(after, mask)
-        return Done("beyond", case, after, Edited(tuple(right), (), wrong), equal, (made, gradient(given) * count))
+        return Done(
+            "beyond", case, after, Edited(tuple(asked), tuple(kept), wrong), equal, (made, gradient(given) * count)
+        )
 
     def again(self, case: Case, image: Image.Image) -> Done | None:
         """Image-to-image towards another colour of a thing."""
@@ -137,7 +152,7 @@ class Bench:
         if made is None:
             return None
         caption = say(made[0], case.language, "dense", "again", case.key)[0]
-        request = Request(caption, image=image, seed=case.seed, strength=0.7)
+        request = Request(caption, image=image, seed=case.seed, strength=0.7, size=image.width)
         after = first(result(img2img(self.system, request)))
         return Done("again", case, after, verdict(self.judge, *made, shrunk(after[None])[0], case.scene))
 
@@ -200,7 +215,8 @@ def differing(theirs: dict[str, Any], ours: dict[str, Any], part: str) -> str:
     pairs = [(theirs[key][part], one[part]) for key, one in ours.items() if key in theirs and one[part][1]]
     if len(pairs) < 2:
         return "-"
-    return str(paired([a[0] for a, _ in pairs], [b[0] for _, b in pairs], [b[1] for _, b in pairs]))
+    more = paired([a[0] for a, _ in pairs], [b[0] for _, b in pairs], [b[1] for _, b in pairs])
+    return f"{more} ({len(pairs)} pairs)"
 
 
 def save(edits: Sequence[Done], told: argparse.Namespace) -> str:
@@ -226,10 +242,15 @@ def main() -> None:
     parser.add_argument("--model", default="tranh-1")
     parser.add_argument("--beside", default=None, help="an exported `tranh train editor`")
     parser.add_argument("--while-sampling", action="store_true")
-    parser.add_argument("--against", type=Path, default=None, help="redraw.json of a run with the same settings")
+    parser.add_argument(
+        "--against", type=Path, default=None, help="redraw.json of another run: its edits are done again"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("runs/edits-redraw"))
     told = parser.parse_args()
+    if told.against:
+        same = json.loads(told.against.read_text("utf-8"))["settings"]
+        vars(told).update({name: same[name] for name in ("tasks", "level", "size", "seed", "count", "model")})
     names = told.tasks.split(",")
     if unknown := set(names) - set(NAMES):
         parser.error(f"no such task: {', '.join(unknown)}; there are {', '.join(NAMES)}")
@@ -237,6 +258,8 @@ def main() -> None:
     system = models.load(told.model)
     if told.beside:
         system.beside = models.load(told.beside)
+    if set(names) - {"again"} and able_part(system, told.while_sampling)[1]:
+        parser.error("the model has no part that learned to fill in: --beside my-editor, or --while-sampling")
     bench, edits = Bench(system, Judge(models.load(models.JUDGE)), told.while_sampling), list[Done]()
     more = 100 * told.count  # cases that a task does not fit are passed over
     for case in cases(bench.judge, more, system, level=told.level, size=told.size, seed=told.seed):

@@ -38,7 +38,8 @@ SLIDERS = {"shade": ("light", "dark"), "size": ("large", "small"), "expression":
 BACK = 0.1
 """Of the whole rise: so far an attribute may fall back between two steps."""
 
-SHOWN = 6
+SHOWN = 2
+"""Cases of each slider that are drawn."""
 
 
 def log_odds(judge: Judge, images: Tensor, group: str, more: str, less: str) -> Tensor:
@@ -63,10 +64,10 @@ def monotone(odds: Tensor) -> bool:
 class Bench:
     """The strips of one model, and what is counted of them."""
 
-    def __init__(self, name: str, judge: Judge) -> None:
+    def __init__(self, name: str, judge: Judge, size: int) -> None:
         self.name, self.model, self.judge = Path(name).name, models.load(name), judge
         data = {"source": "scenes", "levels": {"one": 1.0}}
-        self.sliders = {g: latent_edits.slider(self.model, self.name, data, *SLIDERS[g]) for g in SLIDERS}
+        self.sliders = {g: latent_edits.slider(self.model, self.name, data, *SLIDERS[g], size=size) for g in SLIDERS}
         self.rises: dict[str, list[bool]] = {group: [] for group in SLIDERS}
         self.reached: dict[str, list[bool]] = {group: [] for group in SLIDERS}
         self.kept: dict[str, list[tuple[int, int]]] = {group: [] for group in SLIDERS}
@@ -80,7 +81,8 @@ class Bench:
         self.rises[group].append(monotone(odds))
         self.reached[group].append(bool(odds[-1] > 0))
         self.kept[group].append(self.others(case.scene, moved, group))
-        self.strips.append((f"{self.name} {less}-{more}", moved))
+        if len(self.rises[group]) <= SHOWN:
+            self.strips.append((f"{self.name} {less}-{more}", moved))
 
     def others(self, scene: Scene, moved: Tensor, group: str) -> tuple[int, int]:
         """Of the other facts that the unmoved picture shows, how many are right in the moved ones, and how many."""
@@ -125,10 +127,9 @@ def save(benches: Sequence[Bench], out: Path) -> str:
     told = {b.name: {g: {k: v and vars(v) for k, v in one.items()} for g, one in b.told().items()} for b in benches}
     write_json(out / "sliders.json", told)
     for bench in benches:
-        shown = bench.strips[:: max(1, len(bench.strips) // SHOWN)][:SHOWN]
-        names = [f"{title} {amount:+g}" for title, _ in shown for amount in latent_edits.STRENGTHS]
+        names = [f"{title} {amount:+g}" for title, _ in bench.strips for amount in latent_edits.STRENGTHS]
         columns = len(latent_edits.STRENGTHS)
-        latent_edits.strip(torch.cat([x for _, x in shown]), names, out / f"{bench.name}.png", columns)
+        latent_edits.strip(torch.cat([x for _, x in bench.strips]), names, out / f"{bench.name}.png", columns)
     text = table(benches)
     (out / "sliders.md").write_text(text + "\n", "utf-8")
     return text
@@ -144,7 +145,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     args.out.mkdir(parents=True, exist_ok=True)
     judge, drawn = Judge(models.verifier()), models.load()
-    benches = [Bench(name, judge) for name in args.models.split(",")]
+    benches = [Bench(name, judge, args.size) for name in args.models.split(",")]
     for group in SLIDERS:
         suits = cases(judge, args.count, drawn, size=args.size, seed=args.seed, suits=partial(shows, group))
         for number, case in enumerate(suits):

@@ -80,6 +80,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--model", default="tranh-1")
     parser.add_argument("--beside", default=None, help="an exported folder with depth and editor")
+    parser.add_argument("--seed", type=int, default=0, help="number of the first scene")
     parser.add_argument("--out", type=Path, default=Path("runs/edits-turn"))
     told = parser.parse_args()
     system = models.load(told.model)
@@ -89,7 +90,7 @@ def main() -> None:
     told.out.mkdir(parents=True, exist_ok=True)
     order, gains, shown, words = [], [], [], []
     for k in range(told.count):
-        value = scene("full", SPLITS[k % 2], k // 2)
+        value = scene("full", SPLITS[k % 2], told.seed + k // 2)
         image = to_images(render(value, SIZE)[None])
         found = sees.depth(image)[0, 0].numpy().astype(float)
         order.append(pairs(value, found))

@@ -1,9 +1,9 @@
 """Super-resolution measured: posterior mean and sampled picture against Lanczos, seams of tiles, the verifier.
 
-python benchmarks/edits/upscale.py [--model DIR] [--count 200] [--from 64] [--level full] [--out FOLDER]
+python benchmarks/edits/upscale.py [--model DIR] [--count 400] [--from 64] [--level full] [--out FOLDER]
 
-The small picture is the area reduction of a true one four times as wide, in 8 bits; with ``--drawn MODEL`` half are
-pictures that a model drew, of which no larger one is known: they are only reduced again and compared with themselves.
+The small picture is the area reduction of a true one four times as wide, in 8 bits. Half are pictures that a model
+drew, of which no larger one is known: they are only reduced again and compared with themselves; PSNR is of the others.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ def pooled_gain(plain: Sequence[float], own: Sequence[float]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", help="an enhancer or a hierarchy, exported; the shipped one if none")
-    parser.add_argument("--drawn", help="a model that draws half of the pictures, such as tranh-1")
-    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--drawn", default="tranh-1", help="a model that draws half of the pictures; empty for none")
+    parser.add_argument("--count", type=int, default=400)
     parser.add_argument("--from", type=int, default=64, dest="side", help="pixels of the small pictures")
     parser.add_argument("--level", default="full")
     parser.add_argument("--steps", type=int, default=4, help="of the sampled picture")

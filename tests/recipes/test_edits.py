@@ -70,6 +70,18 @@ def test_a_hierarchy_fills_in_by_the_part_beside_it_or_masked_while_sampling(abl
     assert made.settings[1] == alone.settings[0] and alone.settings[0]["edit"] == "inpaint"
 
 
+def test_a_hole_in_a_large_picture_is_enlarged_by_the_upsampler(able, parts, assets):
+    large, mask = picture(256), Image.new("L", (256, 256), 0)
+    mask.paste(255, (64, 64, 192, 192))
+    request = Request("a red circle", image=large, mask=mask, seed=3)
+    made = pixels(result(inpaint(able, request)).images[0])
+    outside = np.asarray(mask) == 0
+    assert np.array_equal(made[outside], pixels(large)[outside])
+    small = assemble({k: v for k, v in parts.items() if k != "upsampler"}, assets, {"name": "tiny", "steps": 3})
+    small.beside = able.beside
+    assert not np.array_equal(made, pixels(result(inpaint(small, request)).images[0]))
+
+
 def test_without_a_part_that_learned_it_a_denoiser_is_masked_and_that_is_said(system, able):
     request = Request("a red circle", image=picture(), mask=Image.new("L", (64, 64), 255), seed=3)
     made = result(inpaint(system, request))
@@ -99,6 +111,8 @@ def test_a_picture_is_drawn_on_beyond_its_borders(able):
 def test_a_picture_is_begun_from(able):
     request = Request("a red circle", image=picture(100), count=2, strength=0.2)
     made = result(img2img(able, request))
+    assert [image.size for image in made.images] == [(256, 256)] * 2
+    assert result(img2img(able, request.replace(size=64, count=1))).images[0].size == (64, 64)
     assert [one["seed"] for one in made.settings] == [0, 1] and made.settings[0]["strength"] == 0.2
     again = result(img2img(able, request.replace(seed=1, count=1)))
     assert np.array_equal(pixels(again.images[0]), pixels(made.images[1]))
@@ -126,9 +140,12 @@ def test_an_instruction_is_followed_or_answered_with_its_fault(able, editor, mon
     faulty(editor, kind)
     request = Request("a red circle", image=picture(), seed=2)
     if why is None:
-        made = result(instruct(able, request))
-        assert made.images[0].size == (64, 64) and made.settings[0]["edit"] == "instruct"
-        assert made.settings[0]["steps"] == 2
+        for size, side in ((64, 64), (None, 256)):
+            made = result(instruct(able, request.replace(size=size)))
+            assert made.images[0].size == (side, side) and made.settings[0]["edit"] == "instruct"
+            assert made.settings[0]["steps"] == 2 and made.settings[0]["size"] == side
+        with pytest.raises(TranhError, match="64 or 256 px, 100 was asked"):
+            next(instruct(able, request.replace(size=100)))
         return
     with pytest.raises(TranhError, match=why):
         next(instruct(able, request))

@@ -9,7 +9,7 @@ import typer
 
 from tranh.cli.base import drawing, edit, last
 from tranh.cli.draw import targets, written
-from tranh.cli.options import Count, Guidance, Model, Negative, Output, Picture, Sampler, Seed, Steps, Unknown
+from tranh.cli.options import Count, Guidance, Model, Negative, Output, Picture, Sampler, Seed, Size, Steps, Unknown
 
 Whole = Annotated[str, typer.Argument(metavar="PROMPT", help="What the whole picture shows afterwards.")]
 WhileSampling = Annotated[
@@ -109,6 +109,7 @@ def img2img(
     steps: Steps = None,
     guidance: Guidance = None,
     negative: Negative = "",
+    size: Size = None,
     model: Model = "tranh-1",
     allow_unknown: Unknown = False,
 ) -> None:
@@ -123,7 +124,7 @@ def img2img(
 
     paths = targets(ctx, output, None, range(seed, seed + count))
     request = Request(
-        prompt, negative, count=count, seed=seed, steps=steps, guidance=guidance, image=read_picture(picture),
-        strength=strength, allow_unknown=allow_unknown,
+        prompt, negative, count=count, seed=seed, steps=steps, guidance=guidance, size=size,
+        image=read_picture(picture), strength=strength, allow_unknown=allow_unknown,
     )  # fmt: skip
     written(last(beginning(drawing(model), request)), paths, [picture])

@@ -9,7 +9,7 @@ import typer
 
 from tranh.cli.base import drawing, edit, last
 from tranh.cli.draw import targets, written
-from tranh.cli.options import Count, Guidance, Model, Output, Picture, Seed, Steps, Unknown
+from tranh.cli.options import Count, Guidance, Model, Output, Picture, Seed, Size, Steps, Unknown
 
 
 @edit.command()
@@ -22,6 +22,7 @@ def instruct(
     seed: Seed = 0,
     steps: Steps = None,
     guidance: Guidance = None,
+    size: Size = None,
     model: Model = "tranh-1",
     allow_unknown: Unknown = False,
 ) -> None:
@@ -40,8 +41,8 @@ def instruct(
 
     paths = targets(ctx, output, None, range(seed, seed + count))
     request = Request(
-        instruction, count=count, seed=seed, steps=steps, guidance=guidance, image=read_picture(picture),
-        allow_unknown=allow_unknown,
+        instruction, count=count, seed=seed, steps=steps, guidance=guidance, size=size,
+        image=read_picture(picture), allow_unknown=allow_unknown,
     )  # fmt: skip
     written(last(following(drawing(model), request)), paths, [picture])
 
@@ -59,6 +60,7 @@ def restyle(
     seed: Seed = 0,
     steps: Steps = None,
     guidance: Guidance = None,
+    size: Size = None,
     model: Model = "tranh-1",
     allow_unknown: Unknown = False,
 ) -> None:
@@ -76,6 +78,7 @@ def restyle(
     paths = targets(ctx, output, None, range(seed, seed + count))
     request = Request(
         style, image=read_picture(picture), other=None if like is None else read_picture(like), source=source,
-        strength=strength, count=count, seed=seed, steps=steps, guidance=guidance, allow_unknown=allow_unknown,
+        strength=strength, count=count, seed=seed, steps=steps, guidance=guidance, size=size,
+        allow_unknown=allow_unknown,
     )  # fmt: skip
     written(last(styling(drawing(model), request)), paths, [picture, *([like] if like else [])])

@@ -17,6 +17,7 @@ Count = Annotated[int, typer.Option(min=1, max=1000, help="How many pictures; ea
 Seed = Annotated[int, typer.Option(min=0, max=SEED_LIMIT, help="Of the first picture; the next has seed + 1.")]
 Steps = Annotated[int | None, typer.Option(min=1, help="Denoising steps.", show_default="the model's own")]
 Guidance = Annotated[float | None, typer.Option(help="Classifier-free guidance scale.", show_default="the model's own")]
+Size = Annotated[int | None, typer.Option(min=1, help="Pixels per side.", show_default="the model's own")]
 Model = Annotated[str, typer.Option(help="A name from `tranh models`, or an exported folder.")]
 Sampler = Annotated[str | None, typer.Option(help="As for `generate`.", show_default="the model's own")]
 Negative = Annotated[str, typer.Option(help="What the picture should not show.", show_default=False)]

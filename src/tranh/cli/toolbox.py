@@ -10,7 +10,7 @@ import typer
 
 from tranh.cli.base import drawing, edit, last
 from tranh.cli.draw import noted, put, targets, written
-from tranh.cli.options import SEED_LIMIT
+from tranh.cli.options import SEED_LIMIT, Size
 
 if TYPE_CHECKING:
     from tranh.recipes.pictures import Pictures
@@ -23,7 +23,6 @@ Seed = Annotated[int, typer.Option(min=0, max=SEED_LIMIT, help="Another seed giv
 Count = Annotated[int, typer.Option(min=1, max=1000, help="How many pictures; each is named by its seed.")]
 Candidates = Annotated[int, typer.Option(min=1, max=1000, help="Drawn for each picture; CLIP keeps the nearest.")]
 Steps = Annotated[int | None, typer.Option(min=1, help="Steps each way.", show_default="24")]
-Size = Annotated[int | None, typer.Option(min=1, help="Pixels per side.", show_default="the model's own")]
 Frames = Annotated[int, typer.Option(min=2, max=1000, help="Pictures of the strip.")]
 Unknown = Annotated[bool, typer.Option("--allow-unknown", help="Take words the model was never taught.")]
 

@@ -30,6 +30,8 @@ from tranh.types import Event
 ORIGINS = ("render", "generated")
 SPLITS = ("test", "unseen")
 LANGUAGES = ("en", "vi")
+EDITS = 1 << 32
+"""Added to the seed that a picture was drawn from, for editing it: from the same noise it would come back by itself."""
 
 
 def result(events: Iterable[Event]) -> Any:
@@ -50,7 +52,7 @@ class Case:
         scene: what it shows: the true scene of a render, of a generated picture what the verifier sees in it.
         image: (3, S, S) in [-1, 1].
         caption: of ``scene``, everything said, in ``language``.
-        seed: for the edit.
+        seed: for the edit; no picture is drawn from it.
     """
 
     key: str
@@ -79,6 +81,7 @@ def cases(
     Args:
         system: draws the generated half; None for renders alone.
         size: of the pictures in pixels.
+        seed: number of the first scene and of what is drawn from: another asks for other scenes.
         suits: scenes an edit can be asked of; others are passed over before they are drawn, and generated pictures
             again by what the verifier sees in them. Those in which it sees nothing, or more things than a caption can
             name, are passed over as well: nothing is to be kept in them, or they cannot be described.
@@ -89,10 +92,9 @@ def cases(
     for k in range(count):
         kind = origin, split, language = kinds[k % len(kinds)]
         while True:
-            index = taken[kind] * len(LANGUAGES) + LANGUAGES.index(language)  # no scene in two languages
+            index = seed + taken[kind] * len(LANGUAGES) + LANGUAGES.index(language)  # no scene in two languages
             taken[kind] += 1
             true = scene(level, split, index)
-            number = seed + index
             if not suits(true):
                 continue
             if origin == "render":
@@ -100,13 +102,13 @@ def cases(
                 break
             assert system is not None
             caption = say(true, language, "dense", "edit", level, split, index)[0]
-            image = system.generate_batch([caption], [number], size)[0]
+            image = system.generate_batch([caption], [index], size)[0]
             true = scene_of(judge.read(image[None])[0])
             if 0 < len(true.things) <= MAX_THINGS and suits(true):
                 break
         caption = say(true, language, "dense", "edited", level, split, index)[0]
         key = f"{origin}/{level}/{split}/{language}/{index}"
-        yield Case(key, origin, level, split, language, true, image, caption, number)
+        yield Case(key, origin, level, split, language, true, image, caption, EDITS + index)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from PIL import Image
 from tranh.diffusion.sample import seeded
 from tranh.edits.img2img import again, times
 from tranh.recipes import outside
+from tranh.recipes.larger import larger, side_of
 from tranh.recipes.pictures import Pictures, check, pictures, seen, tensor_of
 from tranh.recipes.system import System
 from tranh.types import Denoises, Event, Request, TranhError, capabilities
@@ -36,8 +37,7 @@ def img2img(system: Any, request: Request) -> Iterator[Event]:
     """Pictures as ``request.prompt`` says that keep of ``request.image`` what ``request.strength`` leaves.
 
     Yields:
-        One event per step; the last one's ``result`` is :class:`tranh.recipes.pictures.Pictures`, at the side of the
-        model's denoiser.
+        One event per step; the last one's ``result`` is :class:`tranh.recipes.pictures.Pictures`.
 
     Raises:
         TranhError: the system has no denoiser, there is no picture, or the strength is out of range.
@@ -48,7 +48,7 @@ def img2img(system: Any, request: Request) -> Iterator[Event]:
         raise TranhError("there is no picture to begin from: give one")
     strength = STRENGTH if request.strength is None else request.strength
     ts = times(strength, request.steps or system.steps or STEPS)
-    image = tensor_of(request.image, system.side)
+    image, size = tensor_of(request.image, system.side), side_of(system, request, system.side)
     prompt = system.understand(request.prompt, request.allow_unknown)
     made: list[Image.Image] = []
     settings = []
@@ -59,8 +59,8 @@ def img2img(system: Any, request: Request) -> Iterator[Event]:
             for step in again(denoiser, image, noise, ts):
                 x = step.x
                 yield Event("draw", k * step.steps + step.index, request.count * step.steps, preview=seen(step))
-        made += pictures(x)
+        made += pictures((yield from larger(system, x, size)))
         told = system.settings(request, prompt, one.seed)
-        settings.append(told | {"edit": "img2img", "strength": strength, "size": system.side})
+        settings.append(told | {"edit": "img2img", "strength": strength, "size": size})
     notices = [*prompt.notices, *outside.warning(system, request.image)]
     yield Event("draw", 1, 1, result=Pictures(made, notices, settings))

@@ -19,6 +19,7 @@ from tranh.edits.inpaint import around, canvas
 from tranh.nn.pixels import to_images
 from tranh.recipes import outside
 from tranh.recipes.beside import able
+from tranh.recipes.larger import larger
 from tranh.recipes.pictures import Pictures, check, pictures, seen
 from tranh.recipes.unclip import LAST
 from tranh.types import Denoises, Event, Fills, Request, Step, TranhError
@@ -78,6 +79,7 @@ def inpaint(system: Any, request: Request, while_sampling: bool = False) -> Iter
         for step in system.computed(drawn):
             x, total = step.x, step.steps
             yield Event("fill", k * total + step.index, request.count * total, preview=seen(step))
+        x = yield from larger(system, x, min(image.width, *system.sizes[-1:]))
         filled = pictures(x)[0].resize(image.size, Image.Resampling.BICUBIC)
         made.append(Image.composite(filled, image, hole))
         settings.append(system.settings(request, prompt, seed) | {"edit": "inpaint"})

@@ -12,6 +12,7 @@ import torch
 
 from tranh.recipes import outside
 from tranh.recipes.beside import able
+from tranh.recipes.larger import larger, side_of
 from tranh.recipes.pictures import Pictures, check, pictures, seen, tensor_of
 from tranh.text.prompt import understand
 from tranh.text.words import Words
@@ -64,15 +65,15 @@ def instruct(system: Any, request: Request) -> Iterator[Event]:
             f"{prompt.original!r} cannot be followed: {WHY[fault]} ({max(shares):.0%} sure). To try it all the same: "
             "--allow-unknown"
         )
-    made, settings = [], []
+    made, settings, size = [], [], side_of(system, request, side)
     for k in range(request.count):
         seed, x = request.seed + k, image
         drawn = part.follow(tokens, mask, [seed], image, steps=request.steps, guidance=request.guidance)
         for step in system.computed(drawn):
             x = step.x
             yield Event("edit", k * step.steps + step.index, request.count * step.steps, preview=seen(step))
-        made += pictures(x)
-        own = {"steps": request.steps or part.config["steps"], "size": side, "edit": "instruct"}
+        made += pictures((yield from larger(system, x, size)))
+        own = {"steps": request.steps or part.config["steps"], "size": size, "edit": "instruct"}
         own["guidance"] = part.config["guidance"] if request.guidance is None else request.guidance
         settings.append(system.settings(request, prompt, seed) | own)
     yield Event(

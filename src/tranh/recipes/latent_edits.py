@@ -156,10 +156,13 @@ def meaning(system: toolbox.Hierarchy, data: Mapping[str, Any], word: str, side:
 
 
 def slider(
-    model: Any, name: str, data: Mapping[str, Any], word: str, against: str = ""
+    model: Any, name: str, data: Mapping[str, Any], word: str, against: str = "", size: int | None = None
 ) -> Callable[[Image.Image], Iterator[Event]]:
     """What gives a picture less and more of an attribute: a hierarchy moves it in the space of CLIP's embeddings, any
     other model that encodes and decodes in its own.
+
+    Args:
+        size: of the pictures made, where the model has several; None for its own.
 
     Returns:
         a function of a picture, whose last event's ``result`` is (len(STRENGTHS), 3, S, S).
@@ -169,7 +172,7 @@ def slider(
         meant = meaning(hierarchy, data, word, hierarchy.sizes[0], against)
 
         def drawn(picture: Image.Image) -> Iterator[Event]:
-            for event in toolbox.slid(model, Request("", image=picture), meant, STRENGTHS):
+            for event in toolbox.slid(model, Request("", image=picture, size=size), meant, STRENGTHS):
                 made = event.result
                 stack = None if made is None else torch.cat([tensor_of(one, one.width) for one in made.images])
                 yield replace(event, result=stack)

@@ -23,18 +23,18 @@ from tranh.edits import invert, sweep, textdiff, variation
 from tranh.families.ar_prior import ArPrior
 from tranh.metrics.psnr import psnr
 from tranh.nn.pixels import to_images
-from tranh.recipes.pictures import Pictures, check, pictures, seeds_of, seen, tensor_of
+from tranh.recipes.larger import computed, drawn, larger, side_of
+from tranh.recipes.pictures import Pictures, check, pictures, seeds_of, tensor_of
 from tranh.recipes.system import candidates
 from tranh.text.prompt import Prompt
 from tranh.text.tokenizer import Tokenizer
-from tranh.types import Denoiser, Enlarges, Event, Request, Step, TranhError, Unclips, capabilities
+from tranh.types import Denoiser, Event, Request, Step, TranhError, Unclips, capabilities
 
 FOREIGN = 25.0
 """Decibels: a picture that the decoder's own rendering is further from is not of the model's world."""
 
-KEPT_SEED = 0x1D
-"""Of noise that must not make two pictures of one: what inversion adds where seeds are for what follows, and what
-enlarging begins from."""
+KEPT_SEED = (1 << 40) + 29
+"""Of what inversion adds where seeds are for what follows: it must not make two pictures of one."""
 
 FRAMES = 8
 REACH = 3.0
@@ -102,7 +102,7 @@ def reconstruct(system: object, request: Request) -> Iterator[Event]:
     asked = _asked(system, request)
     (seed, *_), image = seeds_of(request), asked.images[0]
     latent = yield from _told("invert", latent_of(asked.system, image, asked.source.text, seed, asked.ts))
-    x = yield from _drawn(invert.decode(_as_it_is(asked, latent), latent.noise, asked.ts))
+    x = yield from drawn(invert.decode(_as_it_is(asked, latent), latent.noise, asked.ts))
     told = {"edit": "reconstruct", **figures(x, image, latent.noise)}
     yield from _given(asked, [(seed, x, told)])
 
@@ -166,7 +166,7 @@ def interpolate(system: object, request: Request) -> Iterator[Event]:
     for k in range(frames):
         share = k / (frames - 1)
         walk = walks.interpolate(asked.system, (a.embedding, b.embedding), (a.noise, b.noise), share, asked.ts, words)
-        made.append((seed, (yield from _drawn(walk)), {"edit": "interpolate", "share": share}))
+        made.append((seed, (yield from drawn(walk)), {"edit": "interpolate", "share": share}))
     yield from _given(asked, made)
 
 
@@ -217,7 +217,7 @@ def _each(asked: Asked, embeddings: Tensor, seed: int, told: Sequence[Mapping[st
     made = []
     for k, how in enumerate(told):
         denoiser = asked.system.unclip(embeddings[k : k + 1], [latent.words], 1.0)
-        x = yield from _drawn(invert.decode(denoiser, latent.noise, asked.ts))
+        x = yield from drawn(invert.decode(denoiser, latent.noise, asked.ts))
         made.append((seed, x, how))
     yield from _given(asked, made)
 
@@ -238,7 +238,7 @@ def latent_of(system: Unclips, image: Tensor, words: str, seed: int, ts: Tensor)
     embedding = system.embed_images(image)
     denoiser, start, x = system.unclip(embedding, [words], 1.0), seeded([seed], image.shape[1:])(), image
     start = (start - start.mean()) / start.std()  # what is put in shall not be what makes the noise found uneven
-    for step in _computed(invert.invert(denoiser, image, start, ts)):
+    for step in computed(invert.invert(denoiser, image, start, ts)):
         x = step.x
         yield step
     return Latent(image, embedding, x, words)
@@ -271,9 +271,7 @@ def _asked(system: Any, request: Request, other: bool = False) -> Asked:
     given = [image for image in wanted if image is not None]
     if len(given) < len(wanted):
         raise TranhError("two pictures are needed to walk between" if other else "there is no picture to begin from")
-    if request.size is not None and request.size != found.sizes[0] and not isinstance(found, Enlarges):
-        raise TranhError(f"{found.name} edits at {found.sizes[0]} px, {request.size} was asked")
-    size = found.checked_size(request.size) if isinstance(found, Enlarges) else found.sizes[0]
+    size = side_of(found, request, found.sizes[0])
     ts = invert.times(request.steps)
     source, prompt = (
         found.understand(text, request.allow_unknown) if text else Prompt("", "", "und")
@@ -324,12 +322,12 @@ def _best(
     """Draw every picture of a request from its seed; of several candidates the nearest to ``goal`` (1, D) is kept."""
     out, many = [], asked.request.candidates
     for seed in seeds_of(asked.request):
-        drawn = []
+        found = []
         for tried in candidates(seed, many):
-            x = yield from _drawn(made(tried))
+            x = yield from drawn(made(tried))
             near = float((asked.system.embed_images(x) * goal).sum()) if many > 1 else 0.0
-            drawn.append((near, tried, x))
-        near, tried, x = max(drawn, key=lambda one: one[0])
+            found.append((near, tried, x))
+        near, tried, x = max(found, key=lambda one: one[0])
         chosen = {"candidates": many, "chosen_seed": tried, "similarity": near} if many > 1 else {}
         out.append((seed, x, {**told, **chosen}))
     yield from _given(asked, out)
@@ -339,9 +337,7 @@ def _given(asked: Asked, made: Sequence[tuple[int, Tensor, Mapping[str, Any]]]) 
     """The end of every edit: pictures (1, 3, S, S) at the size asked for, with what repeats them."""
     system, images, settings = asked.system, [], []
     for seed, x, told in made:
-        while x.shape[-1] < asked.size:
-            assert isinstance(system, Enlarges)
-            x = yield from _drawn(system.enlarge(x, [KEPT_SEED]), "enlarge")
+        x = yield from larger(system, x, asked.size)
         images += pictures(x)
         how = {"steps": len(asked.ts) - 1, "size": asked.size, "prior": None, "source": asked.source.original}
         settings.append(system.settings(asked.request, asked.prompt, seed) | how | dict(told))
@@ -357,25 +353,6 @@ def _told(stage: str, steps: Generator[Step, None, Found]) -> Generator[Event, N
             found: Found = end.value
             return found
         yield Event(stage, step.index, step.steps)
-
-
-def _drawn(steps: Iterator[Step], stage: str = "draw") -> Generator[Event, None, Tensor]:
-    """Progress of a drawing; its picture is returned."""
-    x = torch.empty(0)
-    for step in _computed(steps):
-        x = step.x
-        yield Event(stage, step.index, step.steps, preview=seen(step))
-    return x
-
-
-def _computed(steps: Iterator[Step]) -> Iterator[Step]:
-    """The same steps without gradients, which only the time inside a step is spent without: others compute between."""
-    while True:
-        with torch.no_grad():
-            step = next(steps, None)
-        if step is None:
-            return
-        yield step
 
 
 def known(system: Hierarchy) -> sweep.Components:

@@ -74,19 +74,27 @@ def test_a_fact_that_could_not_be_seen_before_is_not_counted_as_kept(before):
 
 
 class Draws:
-    """Draws scene 5 of the test split, whatever is asked, and counts how often."""
+    """Draws scene 5 of the test split, whatever is asked, and notes how often and from which seeds."""
 
     drawn = 0
 
+    def __init__(self):
+        self.seeds = []
+
     def generate_batch(self, prompts, seeds, size=None, steps=None, guidance=None):
         self.drawn += len(prompts)
+        self.seeds += seeds
         return torch.stack([picture(scene("one", "test", 5)) for _ in prompts])
 
 
 def test_half_the_pictures_are_drawn_and_every_kind_is_as_frequent():
     judge = Judge(Perfect(scene("one", "test", 5)))
-    found = list(cases(judge, 16, Draws()))
+    found = list(cases(judge, 16, draws := Draws()))
     assert len({case.key for case in found}) == 16
+    # nothing is edited from the noise that it, or a neighbour, was drawn from
+    assert min(case.seed for case in found) > max(draws.seeds) + 1000
+    other = {case.key for case in cases(judge, 16, Draws(), seed=500)}
+    assert len(other) == 16 and not other & {case.key for case in found}
     for name, words in (("origin", ("render", "generated")), ("split", ("test", "unseen")), ("language", ("en", "vi"))):
         assert [sum(getattr(case, name) == word for case in found) for word in words] == [8, 8]
     drawn = [case for case in found if case.origin == "generated"]
