@@ -8,14 +8,17 @@ Pictures are half held-out renders and half generated, of ``test`` and ``unseen`
 languages. Told are, with 95 % intervals over pictures:
 
 - reconstruct: PSNR from embedding and noise alone, mean and variance of the noise, and what the embedding of the
-  picture before makes of the same noise,
+  picture before makes of the same noise: how far it is off, and how often a kind, colour or setting is no longer shown,
 - variation: share of kinds and settings kept by ``--each`` variations, and how far these are from one another, as a
   share of the distance of fresh samples of the picture's caption; at every one of ``--strengths``, with the picture
   described and not, as ``--words`` says,
 - textdiff: one fact of the caption is changed; whether the picture shows it then, and whether the rest has stayed,
 - best: the same, of ``--candidates`` pictures the one that CLIP holds to be nearest to the new caption,
 - still: PSNR of text diffs of strength 0, and how many are not the given picture bit for bit: the network has run,
-- walks: no figure; an interpolation and a sweep are drawn.
+- interpolate: from a case to the next; share of kinds and settings of both shown at their ends, PSNR of the ends, and
+  how often the verifier sees a thing half way,
+- sweep: three standard deviations to both sides along the strongest component of the embeddings; how often the
+  embeddings of the pictures lie in order along it, and share of kinds and settings kept in the middle.
 
 Reconstructions are told nothing but the embedding. Text diffs are told both captions.
 """
@@ -40,14 +43,15 @@ from tranh.data.scenes.layout import generator
 from tranh.data.scenes.source import say
 from tranh.data.scenes.world import COLOURS, KINDS, MATERIALS, PLAINS, Fact, Scene
 from tranh.edits import invert
-from tranh.files import write_json
+from tranh.engine.sheet import sheet
+from tranh.files import replacing, write_json
 from tranh.metrics.diversity import within
 from tranh.metrics.interval import bootstrap, wilson
 from tranh.metrics.psnr import psnr
 from tranh.nn.pixels import to_images, to_pixels
 from tranh.recipes import models, toolbox
 from tranh.recipes.edit_cases import Case, Tally, cases, result, verdict, write_sheet
-from tranh.recipes.judge import Judge
+from tranh.recipes.judge import Judge, shrunk
 from tranh.recipes.pictures import pictures
 from tranh.recipes.toolbox import Latent
 from tranh.types import Request
@@ -58,12 +62,14 @@ CHANGES = {
     "material": MATERIALS,
     "kind": tuple(kind for kind in KINDS if kind not in ("face", "cat", "fish", "bird")),
 }
-PARTS = ("reconstruct", "variation", "textdiff", "best", "still", "walks")
+PARTS = ("reconstruct", "variation", "textdiff", "best", "still", "interpolate", "sweep")
 DESCRIBED = {"yes": "described", "no": "not described"}
 SHOWN = 24
 PLAIN = (
     "psnr", "noise_mean", "noise_variance", "psnr of a wrong embedding", "psnr lost by it",
-    "psnr of a text diff of strength 0", "text diffs of strength 0 that are not the picture itself",
+    "pictures that a wrong embedding changes", "psnr of a text diff of strength 0",
+    "text diffs of strength 0 that are not the picture itself", "psnr of the ends of a walk", "a thing half way",
+    "sweeps in order",
 )  # fmt: skip
 """Figures of one number for each case."""
 
@@ -111,6 +117,8 @@ class Bench:
         self.rows: dict[str, list[tuple[Case, Tensor, str]]] = defaultdict(list)
         self.tallies: dict[str, Tally] = defaultdict(Tally)
         self.last: Tensor | None = None
+        self.before: Case | None = None
+        self.strips: dict[str, Tensor] = {}
 
     def measure(self, case: Case, number: int) -> None:
         """Every part that is asked for, of one case."""
@@ -125,6 +133,11 @@ class Bench:
                 self.textdiff(case, number, *found, candidates=self.args.candidates)
             if "still" in self.parts:
                 self.still(case, number, found[0])
+        if "interpolate" in self.parts and self.before is not None:
+            self.interpolate(self.before, case)
+        if "sweep" in self.parts:
+            self.sweep(case)
+        self.before = case
 
     def asked(self, case: Case, words: str = "yes", **how: Any) -> Request:
         """The request of an edit of a case, described in words or not."""
@@ -155,6 +168,11 @@ class Bench:
             wrong = float(psnr(step.x, small))
             self.numbers["psnr of a wrong embedding"].append(wrong)
             self.numbers["psnr lost by it"].append(found["psnr"] - wrong)
+            told = [fact for fact in visible(case.scene) if fact.group in ("kind", "colour", "setting")]
+            both = self.judge.read(torch.cat([shrunk(tensor(made)), step.x]))
+            right = [self.judge.check(reading, case.scene, told) for reading in both]
+            lost = any(own and not other for own, other in zip(*right, strict=True))
+            self.numbers["pictures that a wrong embedding changes"].append(lost)
             self.rows["wrong embedding"].append((case, enlarged(step.x, self.size)[0], "another's embedding"))
         self.last = own
 
@@ -197,19 +215,35 @@ class Bench:
         self.numbers["psnr of a text diff of strength 0"].append(float(psnr(x[None], given[None]).clamp(max=60)))
         self.numbers["text diffs of strength 0 that are not the picture itself"].append(not torch.equal(x, given))
 
-    def walks(self, a: Case, b: Case) -> None:
-        """An interpolation of two cases and a sweep of the first."""
-        other = pictures(b.image[None])[0]
-        words = self.words[0]
-        prompt = b.caption if words == "yes" else ""
-        made = result(toolbox.interpolate(self.system, self.asked(a, words, other=other, prompt=prompt)))
-        self.rows["interpolate"] += [
-            (a, x, f"{told['share']:.2f}") for x, told in zip(tensor(made), made.settings, strict=True)
-        ]
-        made = result(toolbox.swept(self.system, self.asked(a, words, frames=7), component=1))
-        self.rows["sweep"] += [
-            (a, x, f"{told['amount']:+.1f}") for x, told in zip(tensor(made), made.settings, strict=True)
-        ]
+    def kept(self, name: str, case: Case, image: Tensor) -> None:
+        """Count which kinds and settings of a case a picture (3, S, S) shows."""
+        facts = [fact for fact in visible(case.scene) if fact.group in ("kind", "setting")]
+        right = self.judge.check(self.judge.read(shrunk(image[None]))[0], case.scene, facts)
+        self.numbers[f"right {name}"].append(sum(right))
+        self.numbers[f"of {name}"].append(len(facts))
+
+    def interpolate(self, a: Case, b: Case) -> None:
+        """From one case to the next; the first walk has more frames, for the sheet."""
+        name, frames = "ends of a walk", 3 if "interpolate" in self.strips else 9
+        asked = self.asked(a, self.words[0], other=pictures(b.image[None])[0], frames=frames)
+        asked = asked.replace(prompt=b.caption if self.words[0] == "yes" else "")
+        x = tensor(result(toolbox.interpolate(self.system, asked)))
+        self.strips.setdefault("interpolate", x)
+        for case, end in ((a, x[0]), (b, x[-1])):
+            self.kept(name, case, end)
+            self.numbers["psnr of the ends of a walk"].append(float(psnr(end[None], case.image[None])))
+        half = self.judge.read(shrunk(x[len(x) // 2][None]))[0]
+        self.numbers["a thing half way"].append(bool(half.things))
+
+    def sweep(self, case: Case) -> None:
+        """Along the strongest component; the first sweep has more frames, for the sheet."""
+        frames = 3 if "sweep" in self.strips else 9
+        x = tensor(result(toolbox.swept(self.system, self.asked(case, self.words[0], frames=frames), component=1)))
+        self.strips.setdefault("sweep", x)
+        self.kept("middle of a sweep", case, x[len(x) // 2])
+        ends = torch.stack([x[0], x[len(x) // 2], x[-1]])
+        along = self.system.embed_images(shrunk(ends)) @ toolbox.known(self.system).directions[0]
+        self.numbers["sweeps in order"].append(bool((along.diff() > 0).all()))
 
     def told_all(self) -> dict[str, Any]:
         """Every figure that was measured."""
@@ -225,6 +259,9 @@ class Bench:
             good = [abs(m) <= 0.05 and abs(v - 1) <= 0.05
                     for m, v in zip(n["noise_mean"], n["noise_variance"], strict=True)]  # fmt: skip
             out["noise within 5 %"] = _interval(wilson(sum(good), len(good)))
+        for name in ("ends of a walk", "middle of a sweep"):
+            if len(n[f"right {name}"]) > 1:
+                out[f"kinds and settings kept, {name}"] = _interval(bootstrap(n[f"right {name}"], n[f"of {name}"]))
         for words, strength in self.dials:
             name = f"{DESCRIBED[words]}, strength {strength:g}"
             if len(n[f"kept {name}"]) > 1:
@@ -237,7 +274,11 @@ class Bench:
     def save(self) -> str:
         """Write what is known; the table is returned."""
         told = self.told_all()
-        write_json(self.args.out / "toolbox.json", told)
+        settings = {**vars(self.args), "out": str(self.args.out), "hash": self.system.hash}
+        write_json(self.args.out / "toolbox.json", told | {"settings": settings})
+        for name, x in self.strips.items():
+            with replacing(self.args.out / f"{name}.png") as part:
+                sheet(x, [""] * len(x), columns=len(x)).save(part, "PNG")
         for name, rows in self.rows.items():
             write_sheet(self.args.out / f"{name.replace(' ', '-').replace(',', '')}.png", rows[:SHOWN])
         text = table(told, self.tallies)
@@ -296,15 +337,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     system, judge = models.load(args.model), Judge(models.verifier())
     bench = Bench(system, judge, args)
-    kept: list[Case] = []
     for number, case in enumerate(cases(judge, args.count, system, level=args.level, size=args.size, seed=args.seed)):
         bench.measure(case, number)
-        kept = [*kept, case][:2]
         print(f"{number + 1}/{args.count}", flush=True)
         if due(number + 1):
             bench.save()
-    if "walks" in bench.parts and len(kept) == 2:
-        bench.walks(*kept)
     print(bench.save())
 
 

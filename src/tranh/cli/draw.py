@@ -203,8 +203,9 @@ def noted(made: Any) -> None:
 def filmed(made: Any, path: Path, fps: float, loop: bool = True, opened: Sequence[Path] = ()) -> None:
     """Say what the user should know of frames, write them as one signed animation, and print where."""
     from datetime import UTC, datetime
+    from tempfile import TemporaryDirectory
 
-    from tranh.engine.animated import write
+    from tranh.engine.animated import check_animation, write
     from tranh.files import write_bytes
     from tranh.recipes.marks import keys
     from tranh.recipes.marks.credentials import signed
@@ -214,10 +215,12 @@ def filmed(made: Any, path: Path, fps: float, loop: bool = True, opened: Sequenc
     settings, files = made.settings[0], [file.read_bytes() for file in opened]
     if _private():
         settings = without_words(settings)
-    film = last(write(made.images, path, settings, fps=fps, loop=loop))
+    check_animation(path)
+    with TemporaryDirectory() as place:  # what is not signed yet is not there yet
+        film = last(write(made.images, Path(place) / path.name, settings, fps=fps, loop=loop)).read_bytes()
     model, kind = str(settings.get("model") or "Tranh"), path.suffix[1:].upper()
-    write_bytes(film, signed(film.read_bytes(), kind, keys(), model=model, created=datetime.now(UTC), opened=files))
-    typer.echo(film)
+    write_bytes(path, signed(film, kind, keys(), model=model, created=datetime.now(UTC), opened=files))
+    typer.echo(path)
 
 
 def written(made: Any, paths: Iterable[Path], opened: Sequence[Path] = (), mask: Image | None = None) -> None:

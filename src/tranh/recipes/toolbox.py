@@ -133,9 +133,9 @@ def diff(system: object, request: Request) -> Iterator[Event]:
 
     Of several candidates, which begin from other noise, that is kept whose own embedding is nearest to the new caption.
     """
-    asked = _asked(system, request)
     if not request.prompt:
         raise TranhError("a text diff needs the caption that the picture is moved towards: what it should show")
+    asked = _asked(system, request)
     strength = _strength(request, 1.0)
     guidance = textdiff.GUIDANCE if request.guidance is None else request.guidance
     words = (asked.source.text, asked.prompt.text)
@@ -195,8 +195,10 @@ def swept(system: object, request: Request, component: int = 1, folder: Path | N
     """
     asked = _asked(system, request)
     frames, seed = _frames(request), seeds_of(request)[0]
-    found = known(asked.system) if folder is None else (yield from _looked_through(asked, folder))
     embedding = asked.system.embed_images(asked.images[0])
+    if not 1 <= component <= embedding.shape[-1]:  # before a folder is looked through
+        raise TranhError(f"component is {component}; allowed: 1 to {embedding.shape[-1]}")
+    found = known(asked.system) if folder is None else (yield from _looked_through(asked, folder))
     amounts = torch.linspace(-REACH, REACH, frames).tolist()
     embeddings = sweep.sweep(embedding, found, component, amounts)
     told = [{"edit": "sweep", "component": component, "amount": amount} for amount in amounts]
