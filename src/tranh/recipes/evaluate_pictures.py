@@ -25,7 +25,7 @@ from tranh.recipes import copying, matching, networks, own, report_pictures
 from tranh.recipes.caption_judge import CaptionJudge
 from tranh.recipes.evaluate import System
 from tranh.recipes.measures import measure_sets
-from tranh.recipes.memory import TILE, Memory
+from tranh.recipes.memory import TILE, Batches, Memory
 from tranh.types import Event, Request, TranhError
 
 T = TypeVar("T")
@@ -217,7 +217,7 @@ def _copies(
     held = np.concatenate([prepared.of(split) for split in ("validation", "test")]).tolist()
     kept = network if index.network == (network.name, network.hash) else None
     real = [([str(i) for i in part], pictures.images(part)) for part in _tiles(held)]
-    known = copying.look_up(index, real, kept) if held else real
+    known: Batches | copying.LookedUp = copying.look_up(index, real, kept) if held else real
     found: dict[str, Any] = {}
     for split, asked in spoken.items():
         made = (([a.key for a in part], _made(out, part)) for part in _tiles(asked))
