@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import shutil
 import tempfile
@@ -40,6 +41,12 @@ def _unskip(report: Any) -> None:
     else:
         del report.wasxfail
     report.outcome, report.longrepr = "failed", f"{reason or 'no reason given'} ({REMEDY})"
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: a collection of garbage, of which there are many, need not look at it again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -66,16 +67,19 @@ def test_an_import_that_goes_the_other_way_is_seen(tmp_path: Path, where: str, w
     assert checked.returncode == 1 and "BROKEN" in checked.stdout, checked.stdout + checked.stderr
 
 
-@pytest.mark.parametrize("options", [[], ["-n", "1"]], ids=["alone", "xdist"])
+@pytest.mark.parametrize("options", [[], ["-p", "xdist", "-n", "1"]], ids=["alone", "xdist"])
 def test_a_skipped_test_is_a_failed_test(tmp_path: Path, options: list[str]) -> None:
     shutil.copy(ROOT / "tests" / "conftest.py", tmp_path)
     (tmp_path / "test_doubtful.py").write_text(DOUBTFUL)
     (tmp_path / "test_module.py").write_text('import pytest\npytest.skip("whole", allow_module_level=True)\n')
     run = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-c", "/dev/null", "--rootdir", str(tmp_path)]
-    tried = subprocess.run([*run, *options, "test_doubtful.py"], cwd=tmp_path, capture_output=True, text=True)
+    bare = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # plugins of no use here take seconds to import
+    tried, whole = (
+        subprocess.run([*run, *options, file], cwd=tmp_path, capture_output=True, text=True, env=bare)
+        for file in ("test_doubtful.py", "test_module.py")
+    )
     assert tried.returncode == 1 and "3 failed, 1 passed, 1 error" in tried.stdout, tried.stdout
     assert "not today (a skipped test counts as a failure" in tried.stdout
-    whole = subprocess.run([*run, *options, "test_module.py"], cwd=tmp_path, capture_output=True, text=True)
     assert whole.returncode != 0 and "whole" in whole.stdout and "1 error" in whole.stdout, whole.stdout
 
 

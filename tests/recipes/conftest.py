@@ -1,10 +1,13 @@
 """A whole hierarchy with tiny random parts, for everything that needs a system and not its skill; and one to train."""
 
+from functools import partial
+
 import pytest
 import torch
 
 from tranh.data.scenes.layout import scene
 from tranh.data.scenes.source import LANGUAGES, say
+from tranh.engine import doctor
 from tranh.families.ar_prior import ArPrior
 from tranh.families.clip import Clip
 from tranh.families.decoder import Decoder
@@ -15,6 +18,15 @@ from tranh.recipes.unclip import assemble
 from tranh.text.tokenizer import Tokenizer
 from tranh.text.words import Words
 from tranh.types import Recipe
+
+
+@pytest.fixture(scope="module", autouse=True)
+def without_curves():
+    """Trainings draw no curves: they would take half of a short one's time, and are tested in the engine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tranh.engine.run_report.panels", lambda log, measured: {})
+        patch.setattr("tranh.engine.train.draw_loss", lambda log, path, title: None)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -69,3 +81,9 @@ def tiny(tmp_path, monkeypatch) -> Recipe:
     settings = [f"{stage}.model.{setting}" for stage, values in TINY.items() for setting in values]
     everywhere = ["steps=4", "batch=4", "save_every=2", "sample_every=4", "data.count=16"]
     return run.override(run.find("quick"), settings + everywhere)
+
+
+@pytest.fixture
+def quick_look(monkeypatch):
+    """The doctor's first look at a stage takes half of its steps: for trainings that go on whatever he finds."""
+    monkeypatch.setattr("tranh.engine.doctor.before", partial(doctor.before, steps=12))

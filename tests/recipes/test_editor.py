@@ -26,6 +26,7 @@ def test_they_begin_from_the_shipped_decoder_in_its_sizes():
     assert run.find("motion").stages["motion"].parents == {}
 
 
+@pytest.mark.usefixtures("quick_look")
 @pytest.mark.parametrize("name", ["editor", "motion"])
 def test_a_stage_without_steps_is_taken_over_and_the_other_is_trained(name, tmp_path, monkeypatch):
     monkeypatch.setenv("TRANH_CACHE", str(tmp_path / "cache"))

@@ -6,7 +6,6 @@ from PIL import Image
 
 from tranh.recipes import expander, models, run, system
 from tranh.recipes.exported import export
-from tranh.recipes.sources import scenes_assets
 from tranh.types import Request, Step, TranhError
 
 
@@ -36,9 +35,9 @@ class Says:
         return f"{prompt}, on a beach" if seed % 2 else prompt
 
 
-def test_the_expanded_prompt_is_drawn_and_told():
+def test_the_expanded_prompt_is_drawn_and_told(assets):
     part = Blank()
-    drawing = system.Alone({"blank": part}, scenes_assets(), {})
+    drawing = system.Alone({"blank": part}, assets, {})
     drawing.expander = Says()
     *_, last = drawing.generate_events(Request("a red circle", seed=4, count=2, expand=True))
     assert [told["expanded"] for told in last.result.settings] == ["a red circle", "a red circle, on a beach"]

@@ -147,6 +147,7 @@ TINY = {
 }  # fmt: skip
 
 
+@pytest.mark.usefixtures("quick_look")
 def test_the_recipe_trains_draws_and_is_exported_for_diffusers(tmp_path, monkeypatch):
     from diffusers import StableDiffusionPipeline
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tranh.engine import curves, run_report
 from tranh.engine.fit import Cost
 from tranh.engine.rundir import RunDir
 from tranh.recipes import past, plan, run
@@ -65,6 +66,7 @@ def test_minutes_are_divided_by_shares(tiny, tmp_path):
 def test_a_plan_goes_on_from_what_is_trained_and_learns_from_it(tiny, tmp_path, monkeypatch):
     root = tmp_path / "r"
     monkeypatch.setattr(past, "LEAST", 0.0)
+    tiny = replace(tiny, stages={name: tiny.stages[name] for name in ("clip", "prior")})
     planned(tiny, root)
     drive(tiny, root, only="clip")
     lines = [line for line in past.read() if line["what"] == "run"]
@@ -169,7 +171,8 @@ def test_describe_prints_every_setting_as_it_would_be_typed(tiny):
         assert {k: json.loads(v) for k, v in said.items()} == stage.model and stage.steps == 4
 
 
-def test_train_writes_reports_and_measures(tiny, tmp_path):
+def test_train_writes_reports_and_measures(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(run_report, "panels", curves.panels)
     recipe = run.override(tiny, ["metrics_every=2", "metrics_count=8"])
     drive(recipe, tmp_path, only="clip")
     clip = RunDir(tmp_path / "clip")

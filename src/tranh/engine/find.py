@@ -35,13 +35,15 @@ def family(name: str) -> type[Family]:
     Raises:
         TranhError: no such family, or its file does not define exactly one.
     """
-    known = families()
-    if name not in known or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f" Did you mean {near[0]}?" if near else ""
-        raise TranhError(f"there is no family {name!r}.{hint} Families: {', '.join(known) or 'none'}.")
-    if importlib.util.find_spec(f"{PACKAGE}.{name}") is None:
-        found = _outsiders()[name].load()
+    plain = re.fullmatch(r"[a-z][a-z0-9_]*", name) is not None
+    if not plain or importlib.util.find_spec(f"{PACKAGE}.{name}") is None:
+        outside = _outsiders().get(name) if plain else None  # reads what every installed package says of itself
+        if outside is None:
+            known = families()
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            raise TranhError(f"there is no family {name!r}.{hint} Families: {', '.join(known) or 'none'}.")
+        found = outside.load()
         if inspect.isclass(found) and issubclass(found, Family):
             return found
         module = found

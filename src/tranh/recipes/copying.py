@@ -35,7 +35,7 @@ class Copying:
 
 
 @dataclass(frozen=True)
-class _Set:
+class LookedUp:
     """Samples or held-out pictures: keys, pictures (M, 3, 64, 64), and the nearest training pictures in each way."""
 
     keys: list[str]
@@ -46,7 +46,7 @@ class _Set:
 def report(
     memory: Memory,
     samples: Batches,
-    held_out: Batches,
+    held_out: Batches | LookedUp,
     show: Callable[[str], Tensor] | None = None,
     network: Network | None = None,
 ) -> Copying:
@@ -54,19 +54,16 @@ def report(
 
     Args:
         samples: pictures of the model, with names.
-        held_out: pictures of the same kind that the model was not trained on, at least 20, better as many as samples.
+        held_out: pictures of the same kind that the model was not trained on, at least 20, better as many as samples;
+            what :func:`look_up` gave, where several sets of samples are compared with them.
         show: key of a training picture -> (3, H, W) in [-1, 1], to draw it; its look is drawn if None.
         network: the one whose features the index holds; features are left out if None.
 
     Raises:
         TranhError: too few pictures, or features of another network.
     """
-    if network is not None and memory.network != (network.name, network.hash):
-        had = " ".join(memory.network) if memory.network else "no network"
-        raise TranhError(
-            f"the index holds features of {had}, not of {network.name} {network.hash}: give that network, or none."
-        )
-    made, real = (_looked_up(memory, pictures, network) for pictures in (samples, held_out))
+    made = look_up(memory, samples, network)
+    real = held_out if isinstance(held_out, LookedUp) else look_up(memory, held_out, network)
     compared = near.compare(made.by["look"].ratio, real.by["look"].ratio, memory.limit)
     figures: dict[str, Any] = {
         "training": len(memory.keys),
@@ -109,7 +106,17 @@ def table(figures: dict[str, Any]) -> Table:
     return Table("Is it copying?", ["told by", "samples, median", "held out, median", "nearer"], rows, note)
 
 
-def _looked_up(memory: Memory, batches: Batches, network: Network | None) -> _Set:
+def look_up(memory: Memory, batches: Batches, network: Network | None = None) -> LookedUp:
+    """The nearest training pictures of each picture, by look, by hash and, given their network, by features.
+
+    Raises:
+        TranhError: no picture, or features of another network.
+    """
+    if network is not None and memory.network != (network.name, network.hash):
+        had = " ".join(memory.network) if memory.network else "no network"
+        raise TranhError(
+            f"the index holds features of {had}, not of {network.name} {network.hash}: give that network, or none."
+        )
     keys: list[str] = []
     images: list[Tensor] = []
     by: dict[str, list[Nearest]] = {}
@@ -129,7 +136,7 @@ def _looked_up(memory: Memory, batches: Batches, network: Network | None) -> _Se
             by.setdefault("hash", []).append(Nearest(apart.distance.square().round(), apart.row))  # signs that differ
     if not keys:
         raise TranhError("there is no picture to compare: give samples and held-out pictures")
-    return _Set(keys, torch.cat(images), {way: joined(found) for way, found in by.items()})
+    return LookedUp(keys, torch.cat(images), {way: joined(found) for way, found in by.items()})
 
 
 def _bits(signs: Tensor) -> Tensor:
@@ -137,7 +144,7 @@ def _bits(signs: Tensor) -> Tensor:
     return (signs[..., None] >> torch.arange(8, dtype=torch.uint8) & 1).flatten(1).float()
 
 
-def _pair(memory: Memory, made: _Set, i: int) -> dict[str, Any]:
+def _pair(memory: Memory, made: LookedUp, i: int) -> dict[str, Any]:
     found = {way: nearest.distance[i, 0].item() for way, nearest in made.by.items()}
     look = made.by["look"]
     return {
@@ -149,7 +156,7 @@ def _pair(memory: Memory, made: _Set, i: int) -> dict[str, Any]:
 
 
 def _drawn(
-    memory: Memory, made: _Set, worst: Tensor, pairs: list[dict[str, Any]], show: Callable[[str], Tensor] | None
+    memory: Memory, made: LookedUp, worst: Tensor, pairs: list[dict[str, Any]], show: Callable[[str], Tensor] | None
 ) -> Image.Image:
     """The worst pairs: each sample with its nearest training picture to the right of it."""
     images, captions = [], []

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -25,8 +25,10 @@ from tranh.recipes import copying, matching, networks, own, report_pictures
 from tranh.recipes.caption_judge import CaptionJudge
 from tranh.recipes.evaluate import System
 from tranh.recipes.measures import measure_sets
-from tranh.recipes.memory import Memory
+from tranh.recipes.memory import TILE, Batches, Memory
 from tranh.types import Event, Request, TranhError
+
+T = TypeVar("T")
 
 ASKED = ("test", "train")
 """Splits whose captions are asked: held out, and seen in training."""
@@ -212,14 +214,15 @@ def _copies(
         return {"refused": str(missing)}
     prepared = pictures.prepared
     rows = {prepared.record(int(i))["key"]: int(i) for i in pictures.training}
-    held = np.concatenate([prepared.of(split) for split in ("validation", "test")])
+    held = np.concatenate([prepared.of(split) for split in ("validation", "test")]).tolist()
+    kept = network if index.network == (network.name, network.hash) else None
+    real = [([str(i) for i in part], pictures.images(part)) for part in _tiles(held)]
+    known: Batches | copying.LookedUp = copying.look_up(index, real, kept) if held else real
     found: dict[str, Any] = {}
     for split, asked in spoken.items():
-        made = [([a.key], _made(out, [a])) for a in asked]
-        real = [([str(i)], pictures.images([int(i)])) for i in held]
-        kept = network if index.network == (network.name, network.hash) else None
+        made = (([a.key for a in part], _made(out, part)) for part in _tiles(asked))
         try:
-            told = copying.report(index, made, real, lambda key: pictures.images([rows[key]])[0], kept)
+            told = copying.report(index, made, known, lambda key: pictures.images([rows[key]])[0], kept)
         except TranhError as refused:
             found[split] = {"refused": str(refused)}
             continue
@@ -227,6 +230,10 @@ def _copies(
             told.sheet.save(temporary, "PNG")
         found[split] = told.figures
     return found
+
+
+def _tiles(rows: Sequence[T]) -> list[Sequence[T]]:
+    return [rows[i : i + TILE] for i in range(0, len(rows), TILE)]
 
 
 def _shown(

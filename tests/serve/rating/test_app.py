@@ -36,10 +36,11 @@ def rate(server, language="en", seed=0, choose=toys.answer):
     """A rater from beginning to end, who sees only what a browser is sent."""
     browser, task = enter(server, language)
     rng = np.random.default_rng(seed)
-    while not task["done"]:
-        answer = choose(*pictures(browser, task), rng)
-        body = {"task": task["task"], "answer": answer, "language": language, "seconds": 2.5}
-        task = browser.post("/api/votes", json=body).json()
+    with browser:  # one event loop for all of its requests, not one for each
+        while not task["done"]:
+            answer = choose(*pictures(browser, task), rng)
+            body = {"task": task["task"], "answer": answer, "language": language, "seconds": 2.5}
+            task = browser.post("/api/votes", json=body).json()
     return task["code"]
 
 

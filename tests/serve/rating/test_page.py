@@ -14,7 +14,7 @@ from playwright.sync_api import expect, sync_playwright
 
 pytestmark = pytest.mark.browser
 
-VOTES = 20
+VOTES, CHECKS = 12, 2
 HOSTILE = '<img src=x onerror="document.title=1234"><script>document.title=1234</script> {done} &amp;'
 
 
@@ -70,8 +70,8 @@ class Rater:
     def looked(self):
         sides = []
         for side in ("left", "right"):
-            images = self.page.locator(f"[data-answer={side}] img").all()
-            addresses = [image.evaluate("image => image.src") for image in images]
+            images = self.page.locator(f"[data-answer={side}] img")
+            addresses = images.evaluate_all("images => images.map(image => image.src)")
             sides.append([toys.pixels_of(self.page.request.get(a).body()) for a in addresses])
         return sides
 
@@ -135,11 +135,11 @@ def test_a_study_from_the_command_to_its_results(browser, folders, tmp_path):
 
     kept = records(votes)
     assert (
-        len(kept) == 2 * (VOTES + 4)
+        len(kept) == 2 * (VOTES + CHECKS)
         and all(r["passed"] != 0 for r in kept)
         and {r["page"] for r in kept} == {"en", "vi"}
     )
-    assert sum(r["check"] != "" for r in kept) == 8
+    assert sum(r["check"] != "" for r in kept) == 2 * CHECKS
     assert {r["left"] for r in kept if not r["check"]} == {r["right"] for r in kept if not r["check"]} == set(toys.RED)
     assert all(0 < r["seconds"] < 60 for r in kept)
 
@@ -156,7 +156,7 @@ def test_a_study_from_the_command_to_its_results(browser, folders, tmp_path):
         with page.expect_download() as saved:
             page.get_by_role("button", name="CSV").click()
         lines = saved.value.path().read_text("utf-8").splitlines()
-        assert len(lines) == 1 + 3 * (VOTES + 4) and lines[0].startswith("rater,excluded,position")
+        assert len(lines) == 1 + 3 * (VOTES + CHECKS) and lines[0].startswith("rater,excluded,position")
         page.goto(owner.partition("#")[0] + "#wrong")
         page.reload()
         expect(page.locator(".note")).to_be_visible()
