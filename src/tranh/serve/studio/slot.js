@@ -85,11 +85,14 @@ export function maskSlot(name, changed, pictured) {
     if (!quiet) changed();
   }
 
-  async function work() {
+  function work() {
     const picture = pictured();
-    if (!picture) return;
+    if (picture) coming = worked(picture).catch(failed);
+  }
+
+  async function worked(picture) {
     const made = await paint(picture, value?.deeds);
-    if (made) coming = sent(made.file).then((one) => set({ ...one, deeds: made.deeds, of: picture.id })).catch(failed);
+    if (made) set({ ...(await sent(made.file)), deeds: made.deeds, of: picture.id });
   }
 
   return {
