@@ -17,6 +17,7 @@ from stubs import Stub
 
 from tranh.engine.doors import Doors
 from tranh.engine.jobs import Engine
+from tranh.recipes.pictures import check
 from tranh.recipes.tools import TOOLS
 from tranh.serve.app import create_app
 from tranh.serve.desk import Desk
@@ -55,8 +56,12 @@ class Sketcher(Stub):
         self.about = {"sizes": [64, 128], "steps": 4, "tools": told}
 
     def ready(self, order: Any, pictures: Any) -> Work:
-        if frames := order.request.get("frames"):
-            order = replace(order, request={**order.request, "count": frames})
+        request, _ = TOOLS[order.tool].asked(order.request, pictures)  # refused as a loaded model would
+        if order.tool != "animate":
+            check(request)
+        many = request.frames or (len(request.seeds) if order.tool == "generate" else 0)
+        if many:
+            order = replace(order, request={**order.request, "count": many})
         work = super().ready(order, pictures)
 
         def events() -> Iterator[Event]:

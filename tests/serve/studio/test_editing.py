@@ -204,66 +204,80 @@ def test_a_painted_mask_reaches_the_server(browser, tmp_path):
         assert not person.faults
 
 
-def test_every_tool_has_a_form_of_its_fields(browser, tmp_path):
+def test_every_tool_has_a_form_whose_order_is_taken(browser, tmp_path):
     with Server(tmp_path) as server:
         person = Person(browser, server)
         person.drawn("a red circle", count=2)
-        offered = person["#tool option"].evaluate_all("all => all.map(one => one.value)")
-        fields = {tool.name: len(tool.fields) for tool in TOOLS.values()}
-        assert set(offered) == set(fields)
-        for tool, many in fields.items():
-            person["#tool"].select_option(tool)
-            assert person["[data-field]"].count() == many
+        person["#field-count"].fill("1")
+        person["#more > summary"].click()
+        given = {"name": "a.png", "mimeType": "image/png", "buffer": picture()}
 
         def history(slot):
             person[f"[data-slot={slot}]"].get_by_role("button", name="From the history").click()
             person["dialog .tile"].first.click()
             expect(person["dialog"]).to_have_count(0)
 
-        person["#tool"].select_option("outpaint")
-        history("image")
-        person.page.get_by_label("Left").fill("0.5")
-        person.draw("a blue square")
-        assert server.orders()[0].request["extend"] == [0.5, 0.25, 0.25, 0.25]
+        def ordered():
+            with person.page.expect_response("**/api/jobs") as taken:
+                person["#draw"].click()
+            assert taken.value.status == 202, taken.value.text()
+            return server.orders()[0]
+
         person["#tool"].select_option("interpolate")
-        person["[data-slot=other] input"].set_input_files(
-            {"name": "a.png", "mimeType": "image/png", "buffer": picture()}
-        )
+        history("image")
+        person["[data-slot=other] input"].set_input_files(given)
         expect(person["[data-slot=other] img"]).to_be_visible()
-        with person.page.expect_response("**/api/jobs"):
-            person["#draw"].click()
-        expect(person["[data-field=frames]"]).to_be_attached()
-        order = server.orders()[0]
-        assert order.tool == "interpolate" and len({order.request["image"], order.request["other"]}) == 2
+        offered = person["#tool option"].evaluate_all("all => all.map(one => one.value)")
+        assert set(offered) == set(TOOLS)
+        for name, tool in TOOLS.items():
+            person["#tool"].select_option(name)
+            assert person["[data-field]"].count() == len(tool.fields)
+            if name == "inpaint":
+                person.page.get_by_role("button", name="Paint the mask").click()
+                person["#mask-file"].set_input_files(given | {"buffer": b"no picture"})
+                expect(person["dialog .wrong"]).to_contain_text("no picture")
+                person["#mask-file"].set_input_files(given)
+                person["dialog .strong"].click()
+            if name == "animate":
+                person[".keys textarea"].first.fill("a red circle")
+                person.page.get_by_role("button", name="A picture").click()
+                person["dialog .tile"].first.click()
+            if name == "outpaint":
+                person.page.get_by_label("Left").fill("0.5")
+            if name == "generate":
+                person["#field-prompt"].fill("a red circle")
+            if person["#field-frames"].count():
+                person["#field-frames"].fill("2")
+            order = ordered()
+            assert order.tool == name
+            if name == "inpaint":  # the right half of the file is lighter
+                mask = np.asarray(server.desk.picture_in(order.request["mask"]).convert("L"))
+                assert not mask[:, :31].any() and mask[:, 33:].all()
+            elif name == "outpaint":
+                assert order.request["extend"] == [0.5, 0.25, 0.25, 0.25]
+            elif name == "interpolate":
+                assert len({order.request["image"], order.request["other"]}) == 2
+            elif name == "animate":
+                first, second = order.request["keys"]
+                assert first == "a red circle" and set(second) == {"image"}
         person["#tool"].select_option("fill")
-        plan = person[".plan"]
-        box = plan.bounding_box()
+        box = person[".plan"].bounding_box()
         person.page.mouse.move(box["x"] + 0.25 * box["width"], box["y"] + 0.5 * box["height"])
         person.page.mouse.down()
         person.page.mouse.move(box["x"] + 0.75 * box["width"], box["y"] + 0.9 * box["height"], steps=3)
         person.page.mouse.up()
-        with person.page.expect_response("**/api/jobs"):
-            person["#draw"].click()
-        assert np.allclose(server.orders()[0].request["box"], [0.25, 0.5, 0.75, 0.9], atol=0.03)
-        person["#tool"].select_option("animate")
-        person[".keys textarea"].first.fill("a red circle")
-        person.page.get_by_role("button", name="A picture").click()
-        person["dialog .tile"].first.click()
-        with person.page.expect_response("**/api/jobs"):
-            person["#draw"].click()
-        first, second = server.orders()[0].request["keys"]
-        assert first == "a red circle" and set(second) == {"image"}
+        assert np.allclose(ordered().request["box"], [0.25, 0.5, 0.75, 0.9], atol=0.03)
         person["#tool"].select_option("generate")
-        person["#more > summary"].click()
         person.page.get_by_role("button", name="Add a part").click()
         person[".region > input"].fill("a square")
         person["#field-sampler"].select_option(label="euler")
         person["#field-expand"].check()
         person["#field-seeds"].fill("3, 4 5")
-        person.draw("a blue circle")
-        told = server.orders()[0].request
+        person["#field-count"].fill("2")
+        told = ordered().request
         assert told["regions"] == [{"prompt": "a square", "box": [0, 0, 0.5, 0.5]}]
         assert (told["sampler"], told["expand"], told["seeds"]) == ("euler", True, [3, 4, 5])
+        assert not {"seed", "count"} & told.keys()  # the seeds say both
         person.page.get_by_role("button", name="Careful").click()
         expect(person["#field-steps"]).to_have_value("8")
         assert not person.faults

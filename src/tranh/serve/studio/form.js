@@ -157,7 +157,10 @@ export async function order() {
     blame(wrong, wrong.control.validationMessage);
     return;
   }
-  if (widgets.has("seed") && (!draft.locked || request.seed === undefined)) {
+  if (request.seeds && widgets.has("count")) {
+    delete request.seed; // seeds say by themselves which pictures are drawn, and how many
+    delete request.count;
+  } else if (widgets.has("seed") && (!draft.locked || request.seed === undefined)) {
     request.seed = spend();
     widgets.get("seed").set(request.seed);
     form.changed();
