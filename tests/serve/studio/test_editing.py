@@ -385,11 +385,13 @@ def test_it_fits_small_screens_and_can_be_read(browser, tmp_path, scheme):
         person["#more > summary"].click()
         person["#tool"].select_option("outpaint")
         for width in (320, 390):
+        expect(person["#field-prompt"]).to_have_attribute("placeholder", "Bạn muốn thấy gì?")
             person.page.set_viewport_size({"width": width, "height": 844})
             assert person.page.evaluate("document.documentElement.scrollWidth") <= width
         read = ("#draw", "#what", "#more > summary", ".chip >> nth=0", "#only", ".job .state", ".job button >> nth=0",
                 ".field label >> nth=0", "#languages button >> nth=0")  # fmt: skip
         for selector in read:
+        expect(person["#field-prompt"]).to_have_attribute("placeholder", "What do you want to see?")
             assert contrast(person[selector].first) >= 4.5, selector
         person["#grid .tile"].click()
         for selector in ("dialog dt >> nth=0", "dialog .strong", "dialog h3 >> nth=0"):
@@ -436,3 +438,7 @@ def test_all_modules_are_fetched_at_once():
     folder = files("tranh.serve") / "studio"
     told = re.findall(r'modulepreload" href="studio/([\w.]+)"', (folder / "index.html").read_text("utf-8"))
     assert {*told, "app.js"} == {one.name for one in folder.iterdir() if one.name.endswith(".js")}
+    fields = [field for tool in TOOLS.values() for field in tool.fields]
+    choices = {f"choice.{one}" for field in fields for one in field.choices if isinstance(one, str)}
+    named = choices | {f"tool.{name}" for name in TOOLS} | {f"field.{field.name}" for field in fields}
+    assert not named - words["en"].keys()
