@@ -5,10 +5,22 @@ import re
 import pytest
 from playwright.sync_api import expect
 from starlette.responses import JSONResponse
+from stubs import Able
 from studio_people import Person, Server
+
+from tranh.serve.orders import Order, Refused
 
 pytestmark = pytest.mark.browser
 HOSTILE = '<img src=x onerror="document.title=1234"><script>document.title=1234</script> {done} &amp;'
+
+
+def refusing(why, **told):
+    """What a desk does instead of its work."""
+
+    def refuse(*order, **rest):
+        raise Refused(why, **told)
+
+    return refuse
 
 
 def test_a_picture_is_drawn_with_previews(browser, tmp_path):
@@ -153,7 +165,7 @@ def test_faults_are_said_and_can_be_tried_again(browser, tmp_path):
         person.page.reload()
         person["#empty"].wait_for()
         expect(person[".job"]).to_have_count(0)
-        assert all("400" in fault for fault in person.faults)  # the browser's own line about the refused order
+        assert all(re.search("400|429", fault) for fault in person.faults)  # the browser's lines about refused orders
 
 
 def test_prompts_are_text_whatever_they_hold(browser, tmp_path):
@@ -189,6 +201,21 @@ def test_a_key_is_asked_for_where_the_server_wants_one(browser, tmp_path):
         page.get_by_role("button", name="Use this key").click()
         expect(page.locator("#key")).to_have_value("")
         page.locator("#key").fill("secret-word")
+        person["#tool"].select_option("variation")
+        person["#draw"].click()
+        expect(person["#wrong-image[role=alert]"]).to_have_text("Picture is missing.")
+        expect(person["[data-slot=image] input"]).to_be_focused()
+        person["#tool"].select_option("animate")
+        person["#draw"].click()
+        expect(person[".keys textarea"].first).to_be_focused()
+        expect(person[".keys textarea"].first).to_have_attribute("aria-invalid", "true")
+        person["#tool"].select_option("generate")
+        person.write("a circle")
+        submit = server.desk.submit
+        server.desk.submit = refusing("10 a day", status=429, code="insufficient_quota")
+        person["#draw"].click()
+        expect(person["#notice"]).to_contain_text("no more pictures for today. (10 a day)")
+        server.desk.submit = submit
         page.keyboard.press("Enter")
         page.locator("#field-prompt").fill("a circle")
         page.locator("#draw").click()
