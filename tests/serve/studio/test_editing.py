@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from playwright.sync_api import expect
-from studio_people import Person, Server
+from studio_people import Person, Server, flat
 
+from tranh.recipes import marks
 from tranh.recipes.tools import TOOLS
 
 pytestmark = pytest.mark.browser
@@ -106,7 +107,45 @@ def test_a_dropped_picture_gives_its_settings_back(browser, tmp_path):
         window.get_by_role("button", name="Variations").click()
         expect(person["#tool"]).to_have_value("variation")
         person.drop(b"no picture at all", name="words.png")
-        expect(person["#notice"]).to_be_visible()
+        expect(person["#notice[role=alert] #notice-words"]).to_have_text(re.compile("picture"))
+        taken = """type => {
+            const dataTransfer = new DataTransfer();
+            dataTransfer.setData(type, "{}");
+            const event = new DragEvent("dragover", { dataTransfer, bubbles: true, cancelable: true });
+            return !document.querySelector("textarea").dispatchEvent(event);
+        }"""
+        kinds = ("application/x-tranh-image", "text/plain")  # text is dragged into fields as anywhere
+        assert [person.page.evaluate(taken, kind) for kind in kinds] == [True, False]
+
+
+def test_a_picture_is_varied_and_tells_where_it_is_from(browser, tmp_path):
+    with Server(tmp_path) as server:
+        person = Person(browser, server)
+        person.drawn("a red circle")
+        person["#grid .tile"].click()
+        window, check = person["dialog.viewer"], person["dialog"].get_by_role("button", name="Where is it from?")
+        check.click()
+        expect(window.locator(".verdict")).to_contain_text("nothing")  # the desk of these tests marks no files
+        person["[data-send=variation]"].click()
+        person["#draw"].click()
+        expect(person["#grid .tile"]).to_have_count(2)
+        drawn, made = server.desk.pictures()[0][1], server.orders()[0]
+        assert made.tool == "variation" and made.request["image"] == drawn.sha256
+        person["#grid .tile"].first.click()
+        expect(window.locator("dd").filter(has_text="Variations")).to_be_visible()
+        expect(window.locator("img.large")).to_have_js_property("naturalWidth", 64)
+        person.page.keyboard.press("Escape")
+
+        person.drop(marks.marked(flat(90), {"prompt": "a red circle"}, marks.keys(tmp_path / "keys"), watermark=False))
+        expect(window.locator("img.large")).to_have_js_property("naturalWidth", 32)
+        check.click()
+        expect(window.locator(".verdict")).to_contain_text("a model made")
+        expect(window.locator(".mark-found").first).to_contain_text("C2PA")
+        person.page.keyboard.press("Escape")
+        person.drop(picture(32, 32), on="[data-slot=image]")
+        expect(person["[data-slot=image] img"]).to_have_js_property("naturalWidth", 32)
+        expect(person["dialog"]).to_have_count(0)
+        assert not person.faults
 
 
 def test_a_painted_mask_reaches_the_server(browser, tmp_path):
@@ -346,11 +385,13 @@ def test_languages_look_and_names(browser, tmp_path):
         page = person.page
         expect(person["html"]).to_have_attribute("lang", "vi")
         expect(person["#draw"]).to_have_text("Vẽ")
+        expect(person["#field-prompt"]).to_have_attribute("placeholder", "Bạn muốn thấy gì?")
         expect(person["#theme"]).to_have_attribute("aria-pressed", "true")
         person.drawn("một hình tròn đỏ")
         page.get_by_role("button", name="English").click()
         expect(person["#draw"]).to_have_text("Draw")
         expect(person["#tool option"].first).to_have_text("Draw")
+        expect(person["#field-prompt"]).to_have_attribute("placeholder", "What do you want to see?")
         person["#theme"].click()
         page.reload()
         expect(person["html"]).to_have_attribute("data-theme", "light")
@@ -385,13 +426,11 @@ def test_it_fits_small_screens_and_can_be_read(browser, tmp_path, scheme):
         person["#more > summary"].click()
         person["#tool"].select_option("outpaint")
         for width in (320, 390):
-        expect(person["#field-prompt"]).to_have_attribute("placeholder", "Bạn muốn thấy gì?")
             person.page.set_viewport_size({"width": width, "height": 844})
             assert person.page.evaluate("document.documentElement.scrollWidth") <= width
         read = ("#draw", "#what", "#more > summary", ".chip >> nth=0", "#only", ".job .state", ".job button >> nth=0",
                 ".field label >> nth=0", "#languages button >> nth=0")  # fmt: skip
         for selector in read:
-        expect(person["#field-prompt"]).to_have_attribute("placeholder", "What do you want to see?")
             assert contrast(person[selector].first) >= 4.5, selector
         person["#grid .tile"].click()
         for selector in ("dialog dt >> nth=0", "dialog .strong", "dialog h3 >> nth=0"):
@@ -430,6 +469,10 @@ def test_words_are_there_in_both_languages():
                                re.findall(r'data-(?:text|label|hint)="([\w.-]+)"', code),
                                re.findall(r'(?:say|notice|button|announce)\("([\w.-]+)"', code)))  # fmt: skip
     assert used > {"lost", "again"} and not used - words["en"].keys()
+    fields = [field for tool in TOOLS.values() for field in tool.fields]
+    choices = {f"choice.{one}" for field in fields for one in field.choices if isinstance(one, str)}
+    named = choices | {f"tool.{name}" for name in TOOLS} | {f"field.{field.name}" for field in fields}
+    assert not named - words["en"].keys()
 
 
 def test_all_modules_are_fetched_at_once():
@@ -438,7 +481,3 @@ def test_all_modules_are_fetched_at_once():
     folder = files("tranh.serve") / "studio"
     told = re.findall(r'modulepreload" href="studio/([\w.]+)"', (folder / "index.html").read_text("utf-8"))
     assert {*told, "app.js"} == {one.name for one in folder.iterdir() if one.name.endswith(".js")}
-    fields = [field for tool in TOOLS.values() for field in tool.fields]
-    choices = {f"choice.{one}" for field in fields for one in field.choices if isinstance(one, str)}
-    named = choices | {f"tool.{name}" for name in TOOLS} | {f"field.{field.name}" for field in fields}
-    assert not named - words["en"].keys()

@@ -19,7 +19,7 @@ export const fileOf = (id) => `api/${/^[0-9a-f]{64}$/.test(id) ? "uploads" : "im
 /** A file of the user's, sent to the server. */
 export async function sent(file) {
   const { id, width, height, settings } = await upload(file);
-  return { id, src: URL.createObjectURL(file), width, height, about: settings?.prompt || file.name, settings };
+  return { id, src: fileOf(id), width, height, about: settings?.prompt || file.name, settings };
 }
 
 export async function dropped(transfer) {
