@@ -99,13 +99,14 @@ class Server:
         until: the step at which jobs stay, see :class:`Sketcher`.
         active: jobs at once.
         changed: what is done to the application.
+        others: models beside the sketcher.
     """
 
-    def __init__(self, folder, until=None, active=2, changed=lambda app: app):
+    def __init__(self, folder, until=None, active=2, changed=lambda app: app, others=()):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        self.folder, self.active, self.changed = folder, active, changed
+        self.folder, self.active, self.changed, self.others = folder, active, changed, others
         self.model = Sketcher()
         self.model.until = until
 
@@ -115,7 +116,7 @@ class Server:
 
     def start(self):
         self.engine = Engine(Doors(), active=self.active)
-        self.desk = Desk([self.model], self.engine, Store(self.folder, synced=False))
+        self.desk = Desk([self.model, *self.others], self.engine, Store(self.folder, synced=False))
         app = self.changed(create_app(self.desk))
         config = uvicorn.Config(app, port=self.port, log_level="critical", timeout_graceful_shutdown=0, lifespan="off")
         self.server = uvicorn.Server(config)
