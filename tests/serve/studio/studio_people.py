@@ -17,6 +17,7 @@ from stubs import Stub
 
 from tranh.engine.doors import Doors
 from tranh.engine.jobs import Engine
+from tranh.recipes.pictures import check
 from tranh.recipes.tools import TOOLS
 from tranh.serve.app import create_app
 from tranh.serve.desk import Desk
@@ -55,8 +56,12 @@ class Sketcher(Stub):
         self.about = {"sizes": [64, 128], "steps": 4, "tools": told}
 
     def ready(self, order: Any, pictures: Any) -> Work:
-        if frames := order.request.get("frames"):
-            order = replace(order, request={**order.request, "count": frames})
+        request, _ = TOOLS[order.tool].asked(order.request, pictures)  # refused as a loaded model would
+        if order.tool != "animate":
+            check(request)
+        many = request.frames or (len(request.seeds) if order.tool == "generate" else 0)
+        if many:
+            order = replace(order, request={**order.request, "count": many})
         work = super().ready(order, pictures)
 
         def events() -> Iterator[Event]:
@@ -94,13 +99,14 @@ class Server:
         until: the step at which jobs stay, see :class:`Sketcher`.
         active: jobs at once.
         changed: what is done to the application.
+        others: models beside the sketcher.
     """
 
-    def __init__(self, folder, until=None, active=2, changed=lambda app: app):
+    def __init__(self, folder, until=None, active=2, changed=lambda app: app, others=()):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        self.folder, self.active, self.changed = folder, active, changed
+        self.folder, self.active, self.changed, self.others = folder, active, changed, others
         self.model = Sketcher()
         self.model.until = until
 
@@ -110,7 +116,7 @@ class Server:
 
     def start(self):
         self.engine = Engine(Doors(), active=self.active)
-        self.desk = Desk([self.model], self.engine, Store(self.folder, synced=False))
+        self.desk = Desk([self.model, *self.others], self.engine, Store(self.folder, synced=False))
         app = self.changed(create_app(self.desk))
         config = uvicorn.Config(app, port=self.port, log_level="critical", timeout_graceful_shutdown=0, lifespan="off")
         self.server = uvicorn.Server(config)

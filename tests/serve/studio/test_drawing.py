@@ -5,10 +5,22 @@ import re
 import pytest
 from playwright.sync_api import expect
 from starlette.responses import JSONResponse
+from stubs import Able
 from studio_people import Person, Server
+
+from tranh.serve.orders import Order, Refused
 
 pytestmark = pytest.mark.browser
 HOSTILE = '<img src=x onerror="document.title=1234"><script>document.title=1234</script> {done} &amp;'
+
+
+def refusing(why, **told):
+    """What a desk does instead of its work."""
+
+    def refuse(*order, **rest):
+        raise Refused(why, **told)
+
+    return refuse
 
 
 def test_a_picture_is_drawn_with_previews(browser, tmp_path):
@@ -87,6 +99,65 @@ def test_many_jobs_leave_connections_free(browser, tmp_path):
         assert not person.faults
 
 
+def test_jobs_under_way_are_found_behind_any_number_of_newer_ones(browser, tmp_path):
+    with Server(tmp_path, until=1, active=1) as server:
+        order = Order("generate", "stub", {"prompt": "a circle"})
+        first = server.desk.submit(order).id
+        for _ in range(59):
+            server.desk.cancel(server.desk.submit(order).id)
+        person = Person(browser, server)
+        expect(person[".job"]).to_have_attribute("data-job", first)
+        person["#field-prompt"].fill("một")
+        said = {"key": "Escape", "isComposing": True, "bubbles": True}  # it ends a word, as people type Vietnamese
+        person["#field-prompt"].evaluate("(node, said) => node.dispatchEvent(new KeyboardEvent('keydown', said))", said)
+        person.page.keyboard.down("Control")
+        for _ in range(4):  # held down it repeats
+            person.page.keyboard.down("Enter")
+        person.page.keyboard.up("Enter")
+        person.page.keyboard.up("Control")
+        newest = person[f'.job:not([data-job="{first}"])']
+        newest.wait_for()
+        cancel = server.desk.cancel
+        server.desk.cancel = refusing("not now", status=503)
+        person.page.keyboard.press("Escape")
+        expect(person["#notice[role=alert]"]).to_contain_text("not now")
+        server.desk.cancel = cancel
+        person.page.keyboard.press("Escape")
+        expect(newest).to_have_attribute("data-status", "cancelled")
+        expect(person[f'[data-job="{first}"]']).to_have_attribute("data-status", "in_progress")
+        assert len(server.desk.jobs(limit=100)[0]) == 61
+        assert all("503" in fault for fault in person.faults)
+
+
+def test_models_and_settings_of_ones_own_are_chosen(browser, tmp_path):
+    with Server(tmp_path, until=1, others=[Able("small", tools=("generate", "img2img"))]) as server:
+        person = Person(browser, server)
+        person["#more > summary"].click()
+        assert person["#model option"].all_inner_texts() == ["stub", "small"]
+        person["#model"].select_option("small")
+        expect(person["#field-sampler"]).to_have_count(0)  # a field that it has not
+        assert person.drawn("a circle")["model"] == "small"
+        person["#tool"].select_option("inpaint")
+        assert person["#model option"].all_inner_texts() == ["stub"]
+        person["#tool"].select_option("generate")
+        person["#field-steps"].fill("7")
+        person.page.get_by_role("button", name="Keep these settings").click()
+        person["#preset-name"].fill("mine")
+        person.page.keyboard.press("Enter")
+        person["#field-steps"].fill("3")
+        person.page.reload()
+        own = person.page.get_by_role("button", name="mine")
+        expect(own).to_have_attribute("aria-pressed", "false")
+        own.click()
+        expect(person["#field-steps"]).to_have_value("7")
+        expect(own).to_have_attribute("aria-pressed", "true")
+        person.page.get_by_role("button", name="Remove this preset").click()
+        expect(own).to_have_count(0)
+        person.draw("a circle")
+        expect(person[".job .state"]).to_have_text(re.compile(r"^step 1 of 7 · about \d+ (s|min|h) left$"))
+        assert not person.faults
+
+
 def test_a_reload_and_a_restart_lose_nothing(browser, tmp_path):
     with Server(tmp_path) as server:
         person = Person(browser, server)
@@ -130,6 +201,21 @@ def test_faults_are_said_and_can_be_tried_again(browser, tmp_path):
         person["#draw"].click()
         expect(person["#wrong-prompt"]).to_have_text("Prompt is missing.")
         expect(person["#field-prompt"]).to_be_focused()
+        person["#tool"].select_option("variation")
+        person["#draw"].click()
+        expect(person["#wrong-image[role=alert]"]).to_have_text("Picture is missing.")
+        expect(person["[data-slot=image] input"]).to_be_focused()
+        person["#tool"].select_option("animate")
+        person["#draw"].click()
+        expect(person[".keys textarea"].first).to_be_focused()
+        expect(person[".keys textarea"].first).to_have_attribute("aria-invalid", "true")
+        person["#tool"].select_option("generate")
+        person.write("a circle")
+        submit = server.desk.submit
+        server.desk.submit = refusing("10 a day", status=429, code="insufficient_quota")
+        person["#draw"].click()
+        expect(person["#notice"]).to_contain_text("no more pictures for today. (10 a day)")
+        server.desk.submit = submit
         person.write("an unknownword")
         person["#draw"].click()
         expect(person["#notice, #wrong-prompt:visible"].first).to_contain_text("never taught 'unknownword'")
@@ -153,7 +239,7 @@ def test_faults_are_said_and_can_be_tried_again(browser, tmp_path):
         person.page.reload()
         person["#empty"].wait_for()
         expect(person[".job"]).to_have_count(0)
-        assert all("400" in fault for fault in person.faults)  # the browser's own line about the refused order
+        assert all(re.search("400|429", fault) for fault in person.faults)  # the browser's lines about refused orders
 
 
 def test_prompts_are_text_whatever_they_hold(browser, tmp_path):

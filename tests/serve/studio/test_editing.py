@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from playwright.sync_api import expect
-from studio_people import Person, Server
+from studio_people import Person, Server, flat
 
+from tranh.recipes import marks
 from tranh.recipes.tools import TOOLS
 
 pytestmark = pytest.mark.browser
@@ -106,7 +107,45 @@ def test_a_dropped_picture_gives_its_settings_back(browser, tmp_path):
         window.get_by_role("button", name="Variations").click()
         expect(person["#tool"]).to_have_value("variation")
         person.drop(b"no picture at all", name="words.png")
-        expect(person["#notice"]).to_be_visible()
+        expect(person["#notice[role=alert] #notice-words"]).to_have_text(re.compile("picture"))
+        taken = """type => {
+            const dataTransfer = new DataTransfer();
+            dataTransfer.setData(type, "{}");
+            const event = new DragEvent("dragover", { dataTransfer, bubbles: true, cancelable: true });
+            return !document.querySelector("textarea").dispatchEvent(event);
+        }"""
+        kinds = ("application/x-tranh-image", "text/plain")  # text is dragged into fields as anywhere
+        assert [person.page.evaluate(taken, kind) for kind in kinds] == [True, False]
+
+
+def test_a_picture_is_varied_and_tells_where_it_is_from(browser, tmp_path):
+    with Server(tmp_path) as server:
+        person = Person(browser, server)
+        person.drawn("a red circle")
+        person["#grid .tile"].click()
+        window, check = person["dialog.viewer"], person["dialog"].get_by_role("button", name="Where is it from?")
+        check.click()
+        expect(window.locator(".verdict")).to_contain_text("nothing")  # the desk of these tests marks no files
+        person["[data-send=variation]"].click()
+        person["#draw"].click()
+        expect(person["#grid .tile"]).to_have_count(2)
+        drawn, made = server.desk.pictures()[0][1], server.orders()[0]
+        assert made.tool == "variation" and made.request["image"] == drawn.sha256
+        person["#grid .tile"].first.click()
+        expect(window.locator("dd").filter(has_text="Variations")).to_be_visible()
+        expect(window.locator("img.large")).to_have_js_property("naturalWidth", 64)
+        person.page.keyboard.press("Escape")
+
+        person.drop(marks.marked(flat(90), {"prompt": "a red circle"}, marks.keys(tmp_path / "keys"), watermark=False))
+        expect(window.locator("img.large")).to_have_js_property("naturalWidth", 32)
+        check.click()
+        expect(window.locator(".verdict")).to_contain_text("a model made")
+        expect(window.locator(".mark-found").first).to_contain_text("C2PA")
+        person.page.keyboard.press("Escape")
+        person.drop(picture(32, 32), on="[data-slot=image]")
+        expect(person["[data-slot=image] img"]).to_have_js_property("naturalWidth", 32)
+        expect(person["dialog"]).to_have_count(0)
+        assert not person.faults
 
 
 def test_a_painted_mask_reaches_the_server(browser, tmp_path):
@@ -175,12 +214,18 @@ def test_a_painted_mask_reaches_the_server(browser, tmp_path):
         assert mask[hole].all() and mask[~hole & (far > 5)].sum() == 0
         assert mask[far < 3.2].sum() < 8  # the eraser goes where the brush went
 
-        opened()
+        box = opened()
+        page.mouse.move(*spot(box, (20, 20)))
+        page.mouse.down()
+        page.keyboard.press("Control+z")
+        page.mouse.move(*spot(box, (32, 32)), steps=2)
+        page.mouse.up()
         page.get_by_role("button", name="Clear").click()
         person[".sheet canvas"].focus()
         person["#brush"].fill("4")
-        for key in [" ", *["Shift+ArrowRight"] * 2, " ", "Shift+ArrowDown"]:
-            person[".sheet canvas"].press(key)
+        undone = ["Control+z", "Shift+ArrowDown", " ", "i", "Shift+ArrowUp", "Control+z", "Control+z"]
+        for key in [" ", *["Shift+ArrowRight"] * 2, " ", "Shift+ArrowDown", " ", *undone]:
+            person[".sheet canvas"].press(key)  # whatever is done between lifts the brush
         person[".sheet canvas"].press("Control+Enter")
         mask = sent()  # from the middle, 16 to the right
         assert mask[32, 34:46].all() and not mask[45:].any() and mask.sum() < 16 * 4 + 40
@@ -198,66 +243,80 @@ def test_a_painted_mask_reaches_the_server(browser, tmp_path):
         assert not person.faults
 
 
-def test_every_tool_has_a_form_of_its_fields(browser, tmp_path):
+def test_every_tool_has_a_form_whose_order_is_taken(browser, tmp_path):
     with Server(tmp_path) as server:
         person = Person(browser, server)
         person.drawn("a red circle", count=2)
-        offered = person["#tool option"].evaluate_all("all => all.map(one => one.value)")
-        fields = {tool.name: len(tool.fields) for tool in TOOLS.values()}
-        assert set(offered) == set(fields)
-        for tool, many in fields.items():
-            person["#tool"].select_option(tool)
-            assert person["[data-field]"].count() == many
+        person["#field-count"].fill("1")
+        person["#more > summary"].click()
+        given = {"name": "a.png", "mimeType": "image/png", "buffer": picture()}
 
         def history(slot):
             person[f"[data-slot={slot}]"].get_by_role("button", name="From the history").click()
             person["dialog .tile"].first.click()
             expect(person["dialog"]).to_have_count(0)
 
-        person["#tool"].select_option("outpaint")
-        history("image")
-        person.page.get_by_label("Left").fill("0.5")
-        person.draw("a blue square")
-        assert server.orders()[0].request["extend"] == [0.5, 0.25, 0.25, 0.25]
+        def ordered():
+            with person.page.expect_response("**/api/jobs") as taken:
+                person["#draw"].click()
+            assert taken.value.status == 202, taken.value.text()
+            return server.orders()[0]
+
         person["#tool"].select_option("interpolate")
-        person["[data-slot=other] input"].set_input_files(
-            {"name": "a.png", "mimeType": "image/png", "buffer": picture()}
-        )
+        history("image")
+        person["[data-slot=other] input"].set_input_files(given)
         expect(person["[data-slot=other] img"]).to_be_visible()
-        with person.page.expect_response("**/api/jobs"):
-            person["#draw"].click()
-        expect(person["[data-field=frames]"]).to_be_attached()
-        order = server.orders()[0]
-        assert order.tool == "interpolate" and len({order.request["image"], order.request["other"]}) == 2
+        offered = person["#tool option"].evaluate_all("all => all.map(one => one.value)")
+        assert set(offered) == set(TOOLS)
+        for name, tool in TOOLS.items():
+            person["#tool"].select_option(name)
+            assert person["[data-field]"].count() == len(tool.fields)
+            if name == "inpaint":
+                person.page.get_by_role("button", name="Paint the mask").click()
+                person["#mask-file"].set_input_files(given | {"buffer": b"no picture"})
+                expect(person["dialog .wrong"]).to_contain_text("no picture")
+                person["#mask-file"].set_input_files(given)
+                person["dialog .strong"].click()
+            if name == "animate":
+                person[".keys textarea"].first.fill("a red circle")
+                person.page.get_by_role("button", name="A picture").click()
+                person["dialog .tile"].first.click()
+            if name == "outpaint":
+                person.page.get_by_label("Left").fill("0.5")
+            if name == "generate":
+                person["#field-prompt"].fill("a red circle")
+            if person["#field-frames"].count():
+                person["#field-frames"].fill("2")
+            order = ordered()
+            assert order.tool == name
+            if name == "inpaint":  # the right half of the file is lighter
+                mask = np.asarray(server.desk.picture_in(order.request["mask"]).convert("L"))
+                assert not mask[:, :31].any() and mask[:, 33:].all()
+            elif name == "outpaint":
+                assert order.request["extend"] == [0.5, 0.25, 0.25, 0.25]
+            elif name == "interpolate":
+                assert len({order.request["image"], order.request["other"]}) == 2
+            elif name == "animate":
+                first, second = order.request["keys"]
+                assert first == "a red circle" and set(second) == {"image"}
         person["#tool"].select_option("fill")
-        plan = person[".plan"]
-        box = plan.bounding_box()
+        box = person[".plan"].bounding_box()
         person.page.mouse.move(box["x"] + 0.25 * box["width"], box["y"] + 0.5 * box["height"])
         person.page.mouse.down()
         person.page.mouse.move(box["x"] + 0.75 * box["width"], box["y"] + 0.9 * box["height"], steps=3)
         person.page.mouse.up()
-        with person.page.expect_response("**/api/jobs"):
-            person["#draw"].click()
-        assert np.allclose(server.orders()[0].request["box"], [0.25, 0.5, 0.75, 0.9], atol=0.03)
-        person["#tool"].select_option("animate")
-        person[".keys textarea"].first.fill("a red circle")
-        person.page.get_by_role("button", name="A picture").click()
-        person["dialog .tile"].first.click()
-        with person.page.expect_response("**/api/jobs"):
-            person["#draw"].click()
-        first, second = server.orders()[0].request["keys"]
-        assert first == "a red circle" and set(second) == {"image"}
+        assert np.allclose(ordered().request["box"], [0.25, 0.5, 0.75, 0.9], atol=0.03)
         person["#tool"].select_option("generate")
-        person["#more > summary"].click()
         person.page.get_by_role("button", name="Add a part").click()
         person[".region > input"].fill("a square")
         person["#field-sampler"].select_option(label="euler")
         person["#field-expand"].check()
         person["#field-seeds"].fill("3, 4 5")
-        person.draw("a blue circle")
-        told = server.orders()[0].request
+        person["#field-count"].fill("2")
+        told = ordered().request
         assert told["regions"] == [{"prompt": "a square", "box": [0, 0, 0.5, 0.5]}]
         assert (told["sampler"], told["expand"], told["seeds"]) == ("euler", True, [3, 4, 5])
+        assert not {"seed", "count"} & told.keys()  # the seeds say both
         person.page.get_by_role("button", name="Careful").click()
         expect(person["#field-steps"]).to_have_value("8")
         assert not person.faults
@@ -326,11 +385,13 @@ def test_languages_look_and_names(browser, tmp_path):
         page = person.page
         expect(person["html"]).to_have_attribute("lang", "vi")
         expect(person["#draw"]).to_have_text("Vẽ")
+        expect(person["#field-prompt"]).to_have_attribute("placeholder", "Bạn muốn thấy gì?")
         expect(person["#theme"]).to_have_attribute("aria-pressed", "true")
         person.drawn("một hình tròn đỏ")
         page.get_by_role("button", name="English").click()
         expect(person["#draw"]).to_have_text("Draw")
         expect(person["#tool option"].first).to_have_text("Draw")
+        expect(person["#field-prompt"]).to_have_attribute("placeholder", "What do you want to see?")
         person["#theme"].click()
         page.reload()
         expect(person["html"]).to_have_attribute("data-theme", "light")
@@ -408,6 +469,10 @@ def test_words_are_there_in_both_languages():
                                re.findall(r'data-(?:text|label|hint)="([\w.-]+)"', code),
                                re.findall(r'(?:say|notice|button|announce)\("([\w.-]+)"', code)))  # fmt: skip
     assert used > {"lost", "again"} and not used - words["en"].keys()
+    fields = [field for tool in TOOLS.values() for field in tool.fields]
+    choices = {f"choice.{one}" for field in fields for one in field.choices if isinstance(one, str)}
+    named = choices | {f"tool.{name}" for name in TOOLS} | {f"field.{field.name}" for field in fields}
+    assert not named - words["en"].keys()
 
 
 def test_all_modules_are_fetched_at_once():

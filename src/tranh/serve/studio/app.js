@@ -41,11 +41,13 @@ at("tool").addEventListener("change", () => choose(at("tool").value));
 at("model").addEventListener("change", () => choose(draft.tool, at("model").value));
 
 addEventListener("keydown", (event) => {
+  if (event.isComposing || event.keyCode === 229) return; // the key ends a word of an input method
   if (document.querySelector("dialog[open]")) return;
-  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
-    event.preventDefault();
-    order();
-  } else if (event.key === "Escape" && !event.defaultPrevented) {
+  const draws = event.key === "Enter" && (event.ctrlKey || event.metaKey);
+  if (draws || (event.repeat && event.key === "Enter" && event.target.matches("#compose :not(textarea)"))) event.preventDefault();
+  if (event.repeat) return; // a key that is held down orders, and cancels, once
+  if (draws) order();
+  else if (event.key === "Escape" && !event.defaultPrevented) {
     const cancelled = cancelNewest();
     if (cancelled) cancelled.catch(failed);
   }

@@ -2,6 +2,11 @@
 //
 // What was done is kept as a list; undo paints the rest of it again. So a large picture needs no copies of itself.
 
+const BAND = 64; // rows
+const [BLACK, WHITE] = [0xff000000, 0xffffffff]; // a pixel's four bytes as one number, its alpha on top
+
+const painted = (pixel) => pixel >>> 31 > 0; // alpha above 127
+
 export class Mask {
   /** On a canvas of the picture's own size: what is painted is opaque, the rest is clear. */
   constructor(canvas, width, height) {
@@ -26,6 +31,7 @@ export class Mask {
 
   draw(points) {
     const stroke = this.done.at(-1);
+    if (stroke?.kind !== "line") return;
     const from = stroke.line.at(-1);
     stroke.line.push(...points);
     this.paint({ ...stroke, line: [from, ...points] });
@@ -57,23 +63,22 @@ export class Mask {
     context.restore();
   }
 
-  /** One byte for every pixel: 255 where it is painted. */
-  bytes() {
-    const { data } = this.context.getImageData(0, 0, this.width, this.height);
-    return Uint8Array.from({ length: this.width * this.height }, (_, k) => (data[4 * k + 3] > 127 ? 255 : 0));
-  }
-
+  /** Is nothing painted? A large picture is read in bands, up to the first pixel that is. */
   get empty() {
-    return !this.bytes().some(Boolean);
+    for (let top = 0; top < this.height; top += BAND) {
+      const { data } = this.context.getImageData(0, top, this.width, Math.min(BAND, this.height - top));
+      if (new Uint32Array(data.buffer).some(painted)) return false;
+    }
+    return true;
   }
 
   /** The mask as a file: white where it is painted, black elsewhere. */
   async file() {
     const out = new OffscreenCanvas(this.width, this.height);
-    const context = out.getContext("2d");
-    const image = context.createImageData(this.width, this.height);
-    this.bytes().forEach((value, k) => image.data.set([value, value, value, 255], 4 * k));
-    context.putImageData(image, 0, 0);
+    const image = this.context.getImageData(0, 0, this.width, this.height);
+    const pixels = new Uint32Array(image.data.buffer);
+    for (let k = 0; k < pixels.length; k += 1) pixels[k] = painted(pixels[k]) ? WHITE : BLACK;
+    out.getContext("2d").putImageData(image, 0, 0);
     return new File([await out.convertToBlob({ type: "image/png" })], "mask.png", { type: "image/png" });
   }
 }

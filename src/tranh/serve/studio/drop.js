@@ -1,22 +1,24 @@
 // A picture that is dropped anywhere on the page, or pasted: its settings are told and can be put back.
 
+import { show } from "./api.js";
 import { button, closing, dialog, make } from "./dom.js";
 import { failed, notice } from "./faults.js";
 import { check } from "./provenance.js";
-import { sent } from "./slot.js";
+import { DRAGGED, sent } from "./slot.js";
 import { listed, restoring, sending } from "./viewer.js";
 
 let inside = 0; // nodes of the page that something is dragged over
 
 const over = (is) => document.body.classList.toggle("dragging", is);
 const file = (event) => event.dataTransfer.types.includes("Files");
+const ours = (event) => file(event) || event.dataTransfer.types.includes(DRAGGED);
 
 addEventListener("dragenter", (event) => file(event) && over((inside += 1) > 0));
 addEventListener("dragleave", (event) => file(event) && over((inside = Math.max(0, inside - 1)) > 0));
-addEventListener("dragover", (event) => event.preventDefault());
+addEventListener("dragover", (event) => ours(event) && event.preventDefault());
 addEventListener("drop", (event) => {
   over((inside = 0) > 0);
-  if (event.defaultPrevented) return; // a slot of the form has it
+  if (event.defaultPrevented || !ours(event)) return; // a slot of the form has it, or it is text
   event.preventDefault();
   const given = [...event.dataTransfer.files].find((one) => one.type.startsWith("image/"));
   if (given) tell(given);
@@ -38,13 +40,14 @@ export async function tell(given) {
   }
   const { settings } = picture;
   const found = make("div", { className: "found", role: "status" });
-  const node = dialog("drop.title", "viewer", closing(() => node),
-    make("div", { className: "frame" }, make("img", { className: "large", src: picture.src, alt: picture.about })),
+  const large = make("img", { className: "large", alt: picture.about });
+  const node = dialog("drop.title", "viewer", closing(() => node), make("div", { className: "frame" }, large),
     make("div", { className: "side" },
       make("p", { className: "asked", textContent: settings?.prompt ?? given.name }),
       settings ? restoring(settings, () => node.close()) : make("p", { className: "quiet", text: "drop.none" }),
       make("h3", { text: "send" }), sending({ ...picture, settings: settings ?? {} }, () => node.close()),
       button("check", () => check(found, given)), found,
       settings && listed(settings)));
-  node.querySelector("img").style.setProperty("--ratio", picture.width / picture.height);
+  large.style.setProperty("--ratio", picture.width / picture.height);
+  show(large, picture.src).catch(failed);
 }

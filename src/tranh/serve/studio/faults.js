@@ -6,12 +6,13 @@ import { put } from "./i18n.js";
 
 const KNOWN = {
   0: "fault.lost", 401: "fault.key", 403: "fault.forbidden", 404: "fault.missing", 413: "fault.large",
-  429: "fault.busy", 503: "fault.busy",
+  429: "fault.busy", 503: "fault.busy", 507: "fault.full",
 };
+const CODES = { insufficient_quota: "fault.quota" }; // where the number says too little
 
-/** Say a fault: by words of the page for those that are known by their number, and by the server's own. */
+/** Say a fault: by words of the page for those that are known by code or number, and by the server's own. */
 export function failed(fault) {
-  const known = KNOWN[fault.status] ?? (fault.status >= 500 ? "fault.server" : "fault.said");
+  const known = CODES[fault.code] ?? KNOWN[fault.status] ?? (fault.status >= 500 ? "fault.server" : "fault.said");
   notice(known, { why: fault.message }, "fault");
   if (!(fault.status >= 0)) console.error(fault); // one of the page itself
 }
@@ -20,15 +21,21 @@ let timer;
 
 /** A sentence at the edge of the page; it goes away by itself unless it is a fault. */
 export function notice(key, values, kind = "note") {
-  clearTimeout(timer);
-  put(at("notice-words"), "text", key, values);
+  quiet();
   at("notice").dataset.kind = kind;
+  at("notice").setAttribute("role", kind === "fault" ? "alert" : "status");
   at("notice").hidden = false;
-  if (kind === "note") timer = setTimeout(quiet, 6000);
+  timer = setTimeout(() => {
+    put(at("notice-words"), "text", key, values); // what is written into hidden nodes, nobody hears
+    if (kind === "note") timer = setTimeout(quiet, 6000);
+  }, 50);
 }
 
 export function quiet() {
+  clearTimeout(timer);
   at("notice").hidden = true;
+  at("notice-words").textContent = "";
+  delete at("notice-words").dataset.text;
 }
 
 at("notice-close").addEventListener("click", quiet);

@@ -9,11 +9,13 @@ import { fileOf, kept, maskSlot, slot } from "./slot.js";
 const named = (name) => ["text", `field.${name}`, { otherwise: name.replaceAll("_", " ") }];
 const id = (field) => `field-${field.name}`;
 
+const wrongly = (field) => make("p", { className: "wrong", id: `wrong-${field.name}`, role: "alert", hidden: true });
+
 /** Label, control and a place for what is wrong with it. */
 function framed(field, control, ...beside) {
   const label = make("label", { htmlFor: control.id || undefined });
   put(label, ...named(field.name));
-  const wrong = make("p", { className: "wrong", id: `wrong-${field.name}`, hidden: true });
+  const wrong = wrongly(field);
   control.setAttribute("aria-describedby", wrong.id);
   return make("div", { className: `field ${field.kind}`, data: { field: field.name } }, label, control, ...beside, wrong);
 }
@@ -22,8 +24,9 @@ function framed(field, control, ...beside) {
 function grouped(field, ...inside) {
   const label = make("p", { className: "label", id: `label-${field.name}` });
   put(label, ...named(field.name));
-  const wrong = make("p", { className: "wrong", id: `wrong-${field.name}`, hidden: true });
-  const about = { role: "group", "aria-labelledby": label.id, data: { field: field.name } };
+  const wrong = wrongly(field);
+  const told = { "aria-labelledby": label.id, "aria-describedby": wrong.id };
+  const about = { role: "group", ...told, data: { field: field.name } };
   return make("div", { className: `field ${field.kind}`, ...about }, label, ...inside, wrong);
 }
 
@@ -189,15 +192,18 @@ export function widget(field, form) {
   return { field, ...build(field, form) };
 }
 
+const usable = (control) => !control.disabled && control.checkVisibility();
+
 /** Say what is wrong with a field, beside it; nothing takes the words away. */
 export function blame(one, words) {
   const wrong = one.node.querySelector(".wrong");
   wrong.hidden = !words;
   wrong.textContent = words ?? "";
-  const control = one.control ?? one.node.querySelector("button, label, input");
-  control?.setAttribute("aria-invalid", String(Boolean(words)));
+  for (const control of one.node.querySelectorAll("[aria-invalid]")) control.removeAttribute("aria-invalid");
   if (!words) return;
   one.node.closest("details")?.setAttribute("open", "");
+  const control = one.control ?? [...one.node.querySelectorAll("textarea, input, button")].find(usable);
+  control?.setAttribute("aria-invalid", "true");
   control?.focus();
 }
 

@@ -6,7 +6,7 @@ import { draft, own, put as keep, replace, save, value } from "./draft.js";
 import { failed, notice, quiet } from "./faults.js";
 import { blame, nameOf, widget } from "./fields.js";
 import { hints } from "./hints.js";
-import { put, say } from "./i18n.js";
+import { knows, put, say } from "./i18n.js";
 import { submit } from "./jobs.js";
 import { presets } from "./presets.js";
 import { fileOf, kept } from "./slot.js";
@@ -95,7 +95,7 @@ export function render() {
   hinted = null;
   if (prompt?.control) {
     prompt.control.rows = 3;
-    put(prompt.control, "placeholder", `say.${draft.tool}`, { otherwise: say("say") });
+    put(prompt.control, "placeholder", knows(`say.${draft.tool}`) ? `say.${draft.tool}` : "say");
     hinted = hints(prompt.control, () => draft.model, form.changed);
     prompt.node.append(hinted.node);
     hinted.look();
@@ -157,7 +157,10 @@ export async function order() {
     blame(wrong, wrong.control.validationMessage);
     return;
   }
-  if (widgets.has("seed") && (!draft.locked || request.seed === undefined)) {
+  if (request.seeds && widgets.has("count")) {
+    delete request.seed; // seeds say by themselves which pictures are drawn, and how many
+    delete request.count;
+  } else if (widgets.has("seed") && (!draft.locked || request.seed === undefined)) {
     request.seed = spend();
     widgets.get("seed").set(request.seed);
     form.changed();

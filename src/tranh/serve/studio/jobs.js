@@ -26,12 +26,29 @@ export function track(record) {
   return job;
 }
 
+/** All jobs of a status. */
+async function listed(status) {
+  const found = [];
+  for (let cursor = null; ; ) {
+    const { data, next } = await get(`api/jobs?${new URLSearchParams({ status, limit: 200, ...(cursor && { cursor }) })}`);
+    found.push(...data);
+    if (!(cursor = next)) return found;
+  }
+}
+
+/** Jobs that wait or run, by id; waiting ones are asked for first, so that none begins unseen in between. */
+async function underWay() {
+  const found = [...(await listed("queued")), ...(await listed("in_progress"))];
+  return new Map(found.map((record) => [record.id, record]));
+}
+
 /** What is under way, or failed within a day: after a reload, or when the server is back. */
 export async function attach() {
-  const { data } = await get("api/jobs?limit=50");
+  const found = await underWay();
+  for (const record of (await get("api/jobs?limit=50")).data) found.set(record.id, record);
   const since = Date.now() / 1000 - DAY;
   const waiting = new Map(live().map((job) => [job.record.id, job]));
-  for (const record of data.reverse()) {
+  for (const record of [...found.values()].sort((a, b) => a.created_at - b.created_at)) {
     waiting.delete(record.id);
     if (!ENDS.includes(record.status) || jobs.has(record.id)) track(record);
     else if (record.status === "failed" && record.created_at > since) track(record);
@@ -63,7 +80,10 @@ export function cancelNewest() {
   const newest = live().filter((job) => !job.cancelling).at(-1);
   if (!newest) return false;
   newest.cancelling = true;
-  return cancel(newest).then(() => true);
+  return cancel(newest).catch((fault) => {
+    newest.cancelling = false;
+    throw fault;
+  });
 }
 
 export async function retry(job) {
@@ -145,8 +165,8 @@ async function glance() {
   glancing = true;
   await wait(LOOK);
   try {
-    const listed = new Map((await get("api/jobs?limit=100")).data.map((record) => [record.id, record]));
-    for (const job of live()) if (!job.control) await look(job, listed.get(job.record.id));
+    const found = await underWay();
+    for (const job of live()) if (!job.control) await look(job, found.get(job.record.id));
   } catch {
     await back();
   }

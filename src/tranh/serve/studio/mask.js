@@ -33,11 +33,22 @@ function parts(picture, deeds, finish) {
   const begun = Math.max(2, Math.round(side / 10));
   const size = make("input", { type: "range", id: "brush", min: 1, max: Math.ceil(side / 2), value: begun });
   const state = make("p", { className: "unseen", role: "status" });
+  const wrong = make("p", { className: "wrong", role: "alert", text: "drop.odd", hidden: true });
   let tool = "brush";
   let cursor = [picture.width / 2, picture.height / 2];
-  let corner = null;
+  let corner = null; // where the brush was put down, or a box begun
+  let held = false; // by a pointer
 
+  /** The brush goes up: after anything else there is no stroke to go on with. */
+  const lift = () => {
+    if (corner) put(state, "text", "mask.up");
+    corner = null;
+  };
+  const act = (deed) => (lift(), mask.add(deed));
+  const back = () => (lift(), mask.undo());
+  const forth = () => (lift(), mask.redo());
   const choose = (name) => {
+    lift();
     tool = name;
     for (const [one, control] of Object.entries(tools)) control.setAttribute("aria-pressed", String(one === name));
     ringed();
@@ -45,15 +56,15 @@ function parts(picture, deeds, finish) {
   const tools = Object.fromEntries(
     Object.keys(TOOLS).map((name) => [name, sign(name, `mask.${name}`, () => choose(name), { data: { tool: name } })]),
   );
-  const undo = sign("undo", "mask.undo", () => mask.undo());
-  const redo = sign("redo", "mask.redo", () => mask.redo());
+  const undo = sign("undo", "mask.undo", back);
+  const redo = sign("redo", "mask.redo", forth);
   const use = button("mask.use", () => finish(mask), { className: "strong" });
   const file = make("input", { type: "file", accept: "image/png,image/jpeg,image/webp", className: "unseen", id: "mask-file" });
 
   mask.changed = () => {
     undo.disabled = !mask.done.length;
     redo.disabled = !mask.undone.length;
-    use.disabled = mask.empty;
+    if (!held) use.disabled = mask.empty;
   };
   const erasing = () => tool === "erase";
 
@@ -76,6 +87,7 @@ function parts(picture, deeds, finish) {
     canvas.focus();
     canvas.setPointerCapture(event.pointerId);
     corner = cursor = place(event);
+    held = true;
     if (tool === "box") mask.add({ kind: "box", box: [...corner, ...corner] });
     else mask.begin(cursor, Number(size.value), erasing());
     ringed();
@@ -92,6 +104,7 @@ function parts(picture, deeds, finish) {
   for (const end of ["pointerup", "pointercancel"])
     canvas.addEventListener(end, () => {
       corner = null;
+      held = false;
       mask.changed();
     });
 
@@ -102,18 +115,20 @@ function parts(picture, deeds, finish) {
     if (by) {
       const far = event.shiftKey ? side / 8 : Math.max(1, side / 64);
       cursor = [0, 1].map((k) => Math.min([picture.width, picture.height][k], Math.max(0, from[k] + far * by[k])));
-      if (corner && tool !== "box") mask.draw([cursor]);
-    } else if (event.key === " " && tool === "box" && corner) {
-      mask.add({ kind: "box", box: [...corner, ...cursor] });
-      corner = null;
+      if (corner && tool !== "box") {
+        mask.draw([cursor]);
+        mask.changed();
+      }
+    } else if (event.key === " " && corner) {
+      if (tool === "box") mask.add({ kind: "box", box: [...corner, ...cursor] });
+      lift(); // pressed once the brush is down, pressed again it is up
     } else if (event.key === " ") {
-      corner = corner ? null : cursor; // pressed once the brush is down, pressed again it is up
-      if (corner && tool !== "box") mask.begin(cursor, Number(size.value), erasing());
-      put(state, "text", corner ? "mask.down" : "mask.up");
+      corner = cursor;
+      if (tool !== "box") mask.begin(cursor, Number(size.value), erasing());
+      put(state, "text", "mask.down");
     } else return;
     event.preventDefault();
     ringed();
-    mask.changed();
   });
   const body = make(
     "div",
@@ -123,12 +138,12 @@ function parts(picture, deeds, finish) {
         keydown(event) {
           const name = Object.keys(TOOLS).find((one) => TOOLS[one] === event.key);
           if (event.ctrlKey || event.metaKey) {
-            if (event.key.toLowerCase() === "z") event.shiftKey ? mask.redo() : mask.undo();
-            else if (event.key === "y") mask.redo();
+            if (event.key.toLowerCase() === "z") event.shiftKey ? forth() : back();
+            else if (event.key === "y") forth();
             else if (event.key === "Enter" && !use.disabled) finish(mask);
             else return;
           } else if (name) choose(name);
-          else if (event.key === "i") mask.add({ kind: "invert" });
+          else if (event.key === "i") act({ kind: "invert" });
           else if (event.key === "[" || event.key === "]") {
             size.value = Number(size.value) + (event.key === "]" ? 1 : -1) * Math.max(1, side / 32);
             ringed();
@@ -142,15 +157,20 @@ function parts(picture, deeds, finish) {
     make("p", { className: "quiet by-keyboard", text: "mask.keys" }),
     stage,
     make("div", { className: "row tools", role: "toolbar", label: "mask.tools" }, Object.values(tools), undo, redo,
-      sign("invert", "mask.invert", () => mask.add({ kind: "invert" })),
-      sign("bin", "mask.clear", () => mask.add({ kind: "clear" })),
+      sign("invert", "mask.invert", () => act({ kind: "invert" })),
+      sign("bin", "mask.clear", () => act({ kind: "clear" })),
       make("label", { htmlFor: "brush", text: "mask.size" }), size),
     make("div", { className: "row" }, use,
       make("label", { htmlFor: "mask-file", className: "button", text: "mask.file" }), file, state),
+    wrong,
   );
   size.addEventListener("input", ringed);
   file.addEventListener("change", async () => {
-    if (file.files[0]) mask.add({ kind: "image", image: await createImageBitmap(file.files[0]) });
+    const [given] = file.files;
+    if (!given) return;
+    const image = await createImageBitmap(given).catch(() => null);
+    wrong.hidden = Boolean(image);
+    if (image) act({ kind: "image", image });
     file.value = "";
   });
   mask.done = [...deeds];

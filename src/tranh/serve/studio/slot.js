@@ -19,7 +19,7 @@ export const fileOf = (id) => `api/${/^[0-9a-f]{64}$/.test(id) ? "uploads" : "im
 /** A file of the user's, sent to the server. */
 export async function sent(file) {
   const { id, width, height, settings } = await upload(file);
-  return { id, src: URL.createObjectURL(file), width, height, about: settings?.prompt || file.name, settings };
+  return { id, src: fileOf(id), width, height, about: settings?.prompt || file.name, settings };
 }
 
 export async function dropped(transfer) {
@@ -85,11 +85,14 @@ export function maskSlot(name, changed, pictured) {
     if (!quiet) changed();
   }
 
-  async function work() {
+  function work() {
     const picture = pictured();
-    if (!picture) return;
+    if (picture) coming = worked(picture).catch(failed);
+  }
+
+  async function worked(picture) {
     const made = await paint(picture, value?.deeds);
-    if (made) coming = sent(made.file).then((one) => set({ ...one, deeds: made.deeds, of: picture.id })).catch(failed);
+    if (made) set({ ...(await sent(made.file)), deeds: made.deeds, of: picture.id });
   }
 
   return {
