@@ -19,8 +19,9 @@ from tranh.engine.jobs import Engine
 from tranh.serve.app import Settings, create_app
 from tranh.serve.desk import Desk
 from tranh.serve.keys import DAY, Bucket, Keys, read_key, read_keys
-from tranh.serve.orders import Refused
+from tranh.serve.orders import Order, Refused
 from tranh.serve.signed import Signer
+from tranh.serve.sources import pictures_of
 from tranh.types import TranhError
 
 ONE, OTHER = "one-secret-of-tests", "another-secret-of-tests"
@@ -165,6 +166,40 @@ def test_rates_and_quotas(client: TestClient) -> None:
     assert slow.json()["error"]["code"] == "rate_limit_exceeded" and slow.headers["x-ratelimit-limit-requests"] == "10"
     assert client.get("/api/jobs", headers=bearer(ONE)).status_code == 200  # looking is free
     assert client.post("/api/prompt", json={"prompt": "a cat"}, headers=bearer(OTHER)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("tool", "said", "pictures"),
+    [
+        ("generate", {}, 1),
+        ("generate", {"count": 1000.0}, 1000),
+        ("generate", {"count": None, "seeds": [1, 2, 3]}, 3),
+        ("generate", {"count": 2, "candidates": 1000}, 2000),
+        ("variation", {"count": 2.0, "candidates": 3.0}, 6),
+        ("generate", {"count": True, "candidates": "9"}, 1),
+        ("generate", {"count": float("nan"), "candidates": 10**400}, 1),
+        ("generate", {"count": -3, "candidates": -3}, 1),
+        ("animate", {"keys": ["a", "b"]}, 24),
+        ("animate", {"keys": ["a", "b"], "frames": None}, 24),
+        ("animate", {"keys": ["a", "b"], "frames": 2, "seeds": [1, 2]}, 2),
+        ("turn", {}, 24),
+        ("motion", {}, 16),
+        ("interpolate", {}, 8),
+        ("latent", {}, 8),
+        ("sweep", {}, 7),
+        ("sweep", {"frames": 3.0}, 3),
+        ("no tool", {"count": 5}, 5),
+    ],
+    ids=str,
+)
+def test_every_picture_is_counted(tool: str, said: dict[str, Any], pictures: int) -> None:
+    assert pictures_of(Order(tool, "", said)) == pictures
+
+
+def test_no_way_of_writing_passes_the_quota(client: TestClient) -> None:
+    for said in ({"count": 1000.0}, {"candidates": 4}, {"count": 2, "candidates": 2}, {"seeds": [1, 2, 3, 4]}):
+        reply = client.post("/api/jobs", json={"request": {"prompt": "a cat", **said}}, headers=bearer(ONE))
+        assert reply.status_code == 429 and reply.json()["error"]["code"] == "insufficient_quota", said
 
 
 def test_what_is_refused_or_ordered_already_costs_nothing(client: TestClient) -> None:

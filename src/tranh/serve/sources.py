@@ -6,6 +6,7 @@ It knows neither routes nor files. An upload's id is the SHA-256 of its file, so
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -65,10 +66,20 @@ def _changed(tool: str, request: Mapping[str, Any], change: Change) -> dict[str,
 
 
 def pictures_of(order: Order) -> int:
-    """How many pictures an order asks for, as far as it says so."""
-    seeds = order.request.get("seeds")
-    said = (order.request.get("count"), order.request.get("frames"), len(seeds) if isinstance(seeds, list) else 1)
-    return max(1, *(number for number in said if isinstance(number, int)))
+    """How many pictures an order asks for, as its tool will read it: what is left out has the tool's own default, a
+    walk has its frames, and each of the candidates that the best is chosen from is drawn, too."""
+    fields = TOOLS[order.tool].fields if order.tool in TOOLS else ()
+    told = {field.name: field.default for field in fields} | {k: v for k, v in order.request.items() if v is not None}
+    seeds = told.get("seeds")
+    drawn = max(_whole(told.get("count")), _whole(told.get("frames")), len(seeds) if isinstance(seeds, list) else 1)
+    return drawn * _whole(told.get("candidates"))
+
+
+def _whole(value: Any) -> int:
+    """A number of pictures, as 2 or as 2.0; 1 for what is none, which is refused elsewhere."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return 1
+    return max(1, int(value)) if abs(value) <= sys.float_info.max else 1
 
 
 def _sound(value: Any) -> bool:
