@@ -378,7 +378,7 @@ def test_whoever_waits_as_the_server_ends_is_told_so_and_the_job_goes_on() -> No
     with running([Painter(pause=0.05)]) as server, ThreadPoolExecutor(1) as threads:
         with Client(base_url=server.url, timeout=30) as client:
             waits = threads.submit(client.post, "/sdapi/v1/txt2img", json={"prompt": "a red circle", "steps": 500})
-            until(lambda: bool(server.desk._feed.watched()))
+            until(lambda: bool(server.desk._feed.watched() and server.desk.jobs(status="in_progress")[0]))
             server.app.state.waiting.close()
             reply = waits.result()
         assert reply.status_code == 503 and reply.headers["retry-after"] == "5"

@@ -37,7 +37,7 @@ class Settings:
         seconds: a synchronous call waits at most.
         most: bytes of a body; most_json: of one in JSON.
         linger: seconds that the job of a client who is gone goes on where that client is known to come again.
-        rewrite: a finished picture's file in another format (JPEG, WEBP) and quality (0 to 100).
+        rewrite: a picture's file in another format (JPEG, WEBP) and quality (0 to 100).
     """
 
     title: str = "Tranh"

@@ -75,6 +75,23 @@ def pictures_of(order: Order) -> int:
     return drawn * _whole(told.get("candidates"))
 
 
+def made_from(order: Order) -> list[str]:
+    """The files of the pictures that an order begins from or looks at, the one that is edited first, each once.
+
+    A mask is none: it says where, and nothing of it is seen.
+    """
+    found: dict[str, None] = {}
+
+    def seen(name: str, file: str) -> str:
+        found[file] = None
+        return file
+
+    for field in TOOLS[order.tool].fields if order.tool in TOOLS else ():
+        if field.kind in ("picture", "key"):
+            CHANGES[field.kind](field.name, order.request.get(field.name), seen)
+    return list(found)
+
+
 def _whole(value: Any) -> int:
     """A number of pictures, as 2 or as 2.0; 1 for what is none, which is refused elsewhere."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):

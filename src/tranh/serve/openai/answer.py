@@ -65,7 +65,7 @@ class Call:
 
     def content(self, picture: Picture) -> bytes:
         """A finished picture's file as it was asked for."""
-        return told.written(self.desk.file(picture), self.how, self.rewrite, picture.settings)
+        return told.written(self.desk.file(picture), self.how, self.rewrite, self.order.order, picture.settings)
 
 
 async def answer(call: Call) -> Response:
@@ -126,7 +126,9 @@ async def _stream(call: Call, record: Record) -> AsyncGenerator[str, None]:
                 elif update.kind == "progress":
                     progress = update.data["step"] / max(1, update.data["steps"])
                 elif update.kind == "preview" and (place := sent.next(progress)) is not None:
-                    shown = await asyncio.to_thread(told.preview, update.data["b64_json"], call.how, call.rewrite)
+                    shown = await asyncio.to_thread(
+                        told.preview, update.data["b64_json"], call.how, call.rewrite, record.order
+                    )
                     yield told.event(
                         f"{call.event}.partial_image",
                         {**told.common(call.how, shown[1]), "b64_json": shown[0], **place},

@@ -132,7 +132,8 @@ def file(
         raise Refused("this link is no longer good: links work for an hour", status=403, code="link_expired")
     rewrite: Rewrite = request.app.state.settings.rewrite
     picture = desk.picture(id, owner)
-    data = told.written(desk.file(picture), How(kind, compression), rewrite, picture.settings)
+    order = desk.job(picture.job, owner).order
+    data = told.written(desk.file(picture), How(kind, compression), rewrite, order, picture.settings)
     headers = {"cache-control": "private, max-age=3600", "cross-origin-resource-policy": "cross-origin"}
     return Response(data, media_type=f"image/{kind}", headers=headers)
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from tranh.serve import events as sse
 from tranh.serve.openai.asked import SHOWN_QUALITY, Asked
-from tranh.serve.orders import Fault, Picture, Record, Refused
+from tranh.serve.orders import Fault, Order, Picture, Record, Refused
 from tranh.serve.signed import Signer
 
 LINK_SECONDS = 3600
@@ -100,31 +100,36 @@ def how(asked: Asked, model: str | None) -> How:
     )
 
 
-Rewrite = Callable[[Image.Image, Mapping[str, Any], str, int], bytes]
-"""A picture and its settings as the bytes of a file of a format (Pillow's name) and quality."""
+Rewrite = Callable[[Image.Image, Mapping[str, Any], str, int, Order, bool], bytes]
+"""A picture and its settings as the bytes of a file of a format (Pillow's name) and quality; then the order it was made
+by, and whether it is finished (or a preview)."""
 
 
-def rewritten(image: Image.Image, settings: Mapping[str, Any], kind: str, quality: int) -> bytes:
+def rewritten(
+    image: Image.Image, settings: Mapping[str, Any], kind: str, quality: int, order: Order, finished: bool
+) -> bytes:
     """Its pixels and nothing else of it."""
     file = io.BytesIO()
     image.save(file, kind, quality=quality)
     return file.getvalue()
 
 
-def written(data: bytes, how: How, rewrite: Rewrite, settings: Mapping[str, Any]) -> bytes:
-    """A finished picture's file in the format that is wanted."""
+def written(
+    data: bytes, how: How, rewrite: Rewrite, order: Order, settings: Mapping[str, Any], *, finished: bool = True
+) -> bytes:
+    """A picture's file in the format that is wanted."""
     if how.kind == "png":
         return data
     with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
-        return rewrite(image.convert("RGB"), settings, how.kind.upper(), how.compression)
+        return rewrite(image.convert("RGB"), settings, how.kind.upper(), how.compression, order, finished)
 
 
-def preview(b64_json: str, how: How, rewrite: Rewrite) -> tuple[str, str]:
+def preview(b64_json: str, how: How, rewrite: Rewrite, order: Order) -> tuple[str, str]:
     """A preview in the format that is wanted, and its size."""
     data = base64.b64decode(b64_json)
     with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
         size = f"{image.width}x{image.height}"
-    return b64(written(data, how, rewrite, {})), size
+    return b64(written(data, how, rewrite, order, {}, finished=False)), size
 
 
 def usage(record: Record, pictures: tuple[Picture, ...], sent: int) -> Usage:
