@@ -206,7 +206,7 @@ ECHOED = {
 
 def revised(record: Record, picture: Picture) -> str | None:
     """The prompt as the model read it, where that is another than was sent."""
-    read = picture.settings.get("prompt")
+    read = picture.settings.get("understood") or picture.settings.get("prompt")
     return str(read) if read and read != record.order.request.get("prompt") else None
 
 

@@ -1,0 +1,66 @@
+"""The Images API beyond its pictures: what is told of a prompt, what of a form is refused, whose job a retry finds."""
+
+from __future__ import annotations
+
+import base64
+import io
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import httpx2
+import openai
+import pytest
+from PIL import Image
+from running import Running, running, until
+from stubs import Able
+
+from tranh.recipes.pictures import Pictures
+from tranh.serve.app import Settings
+from tranh.serve.orders import ENDS, Order, Work
+from tranh.types import Event
+
+READ = {"mot hinh tron do": "một hình tròn đỏ"}
+
+
+class Reader(Able):
+    """A stub that reads a prompt as models do: the settings have it as it was written, and as it was understood."""
+
+    def ready(self, order: Order, pictures: Callable[[str], Image.Image]) -> Work:
+        work, prompt = super().ready(order, pictures), str(order.request.get("prompt", ""))
+        read = {"prompt": prompt, "understood": READ.get(prompt, prompt)}
+
+        def events() -> Iterator[Event]:
+            for event in work.events():
+                made = event.result
+                if isinstance(made, Pictures):
+                    event = replace(event, result=replace(made, settings=[one | read for one in made.settings]))
+                yield event
+
+        return Work(work.cost, events)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Running]:
+    with running([Reader()]) as found:
+        yield found
+
+
+@pytest.fixture
+def client(server: Running) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(
+        base_url=f"{server.url}/v1", api_key="none", _strict_response_validation=True, max_retries=0
+    ) as found:
+        yield found
+
+
+def png(side: int = 64) -> bytes:
+    data = io.BytesIO()
+    Image.new("RGBA", (side, side)).save(data, "PNG")
+    return data.getvalue()
+
+
+def test_a_prompt_that_was_read_otherwise_is_told(client: openai.OpenAI) -> None:
+    for prompt, read in (("mot hinh tron do", "một hình tròn đỏ"), ("a red circle", None)):
+        assert client.images.generate(prompt=prompt).data[0].revised_prompt == read
