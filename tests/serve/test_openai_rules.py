@@ -64,3 +64,32 @@ def png(side: int = 64) -> bytes:
 def test_a_prompt_that_was_read_otherwise_is_told(client: openai.OpenAI) -> None:
     for prompt, read in (("mot hinh tron do", "một hình tròn đỏ"), ("a red circle", None)):
         assert client.images.generate(prompt=prompt).data[0].revised_prompt == read
+
+
+@pytest.mark.parametrize(
+    ("said", "param", "code"),
+    [
+        ([("svg[model]", "x"), ("svg[reasoning][effort]", "low")], "svg", "unsupported_parameter"),
+        ([("svg[model]", "x"), ("svg[model]", "x")], "svg[model]", "invalid_value"),
+        ([("prompt[x]", "a dog")], "prompt[x]", "unknown_parameter"),
+        ([("prompt[]", "a dog")], "prompt[]", "unknown_parameter"),
+        ([("foo", "")], "foo", "unknown_parameter"),
+        ([("n", ""), ("n", "2")], "n", "invalid_value"),
+        ([("user", "")], None, None),
+    ],
+    ids=str,
+)
+def test_fields_of_a_form(server: Running, said: list[tuple[str, str]], param: str | None, code: str | None) -> None:
+    files: list[Any] = [("prompt", (None, "a cat")), *((name, (None, value)) for name, value in said)]
+    reply = httpx2.post(f"{server.url}/v1/images/edits", files=[*files, ("image", ("x", png()))], timeout=30)
+    assert reply.status_code == (400 if code else 200), reply.text
+    if code:
+        assert (reply.json()["error"]["param"], reply.json()["error"]["code"]) == (param, code)
+
+
+def test_what_the_client_sends_in_pieces_is_refused_by_its_name(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.images.edit(
+            image=png(), prompt="a cat", extra_body={"svg": {"model": "x", "reasoning": {"effort": "low"}}}
+        )
+    assert (caught.value.param, caught.value.code) == ("svg", "unsupported_parameter")
