@@ -93,3 +93,19 @@ def test_what_the_client_sends_in_pieces_is_refused_by_its_name(client: openai.O
             image=png(), prompt="a cat", extra_body={"svg": {"model": "x", "reasoning": {"effort": "low"}}}
         )
     assert (caught.value.param, caught.value.code) == ("svg", "unsupported_parameter")
+
+
+def test_a_retry_that_finds_a_job_in_the_background_leaves_it_there() -> None:
+    slow = Able("slow", pause=0.02)
+    with running([slow], Settings(linger=0.1)) as server:
+        asked = {"prompt": "a cat", "steps": 50}
+        job = httpx2.post(f"{server.url}/api/jobs", json={"request": asked | {"seed": 3}}).json()["id"]
+        again = {"x-stainless-retry-count": "1"}
+        where = f"{server.url}/v1/images/generations"
+        for _ in range(2):
+            with pytest.raises(httpx2.TimeoutException):
+                httpx2.post(where, json=asked, headers=again, timeout=0.2)
+            time.sleep(0.15)  # longer than a job is left alone
+        assert httpx2.post(where, json=asked, headers=again, timeout=30).json()["job"] == job
+        until(lambda: server.desk.job(job).status in ENDS)
+        assert server.desk.job(job).status == "completed" and slow.begun == 1
