@@ -13,7 +13,7 @@ import httpx2
 import openai
 import pytest
 from PIL import Image
-from running import Running, running
+from running import Running, running, until
 from stubs import Able
 
 from tranh.recipes.pictures import Pictures
@@ -108,3 +108,16 @@ def test_a_retry_that_finds_a_job_in_the_background_leaves_it_there() -> None:
             time.sleep(0.3)  # longer than a job is left alone
         assert [(one.id, one.status) for one in server.desk.jobs()[0]] == [(job, "in_progress")]
         assert slow.begun == 1
+
+
+def test_a_call_that_waited_too_long_says_so_and_is_not_tried_again() -> None:
+    slow = Able("slow", pause=0.02)
+    with running([slow], Settings(seconds=0.3, linger=0.05)) as server:
+        for path in ("/v1/images/generations", "/sdapi/v1/txt2img"):
+            reply = httpx2.post(f"{server.url}{path}", json={"prompt": "a cat", "steps": 1000}, timeout=30)
+            said = reply.json()
+            code = said["error"] if "sdapi" in path else said["error"]["code"]
+            assert (reply.status_code, code) == (504, "deadline_exceeded")
+            assert reply.headers["x-should-retry"] == "false" and "0.3 s" in reply.text
+            until(lambda: server.desk.jobs()[0][0].status == "cancelled")
+        assert slow.begun == 2

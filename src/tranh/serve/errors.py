@@ -47,6 +47,7 @@ _SAID = {
     429: "Too many requests or pictures, or a full queue: see `Retry-After`.",
     500: "The server failed. It is not worth while to try again.",
     503: "Not at this moment: see `Retry-After`.",
+    504: "It took longer than a call may wait.",
     507: "There is no room left to keep pictures.",
 }
 ANSWERS: dict[int | str, dict[str, Any]] = {

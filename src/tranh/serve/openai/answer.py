@@ -82,8 +82,10 @@ async def answer(call: Call) -> Response:
         done = await ended(call.request, call.desk, record, seconds)
     if done is None and call.calls.closing:
         raise stops()
-    if done is None or done.status != "completed":
-        raise told.failed(done or record)
+    if done is None:  # or whoever asked has left, and reads nothing
+        raise told.late(seconds)
+    if done.status != "completed":
+        raise told.failed(done)
     reply = await asyncio.to_thread(_reply, call, done)
     return JSONResponse(reply.model_dump(exclude_none=True))
 

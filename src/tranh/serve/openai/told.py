@@ -217,13 +217,21 @@ def b64(data: bytes) -> str:
 def failed(record: Record) -> Refused:
     """Why a job that has ended gave nothing."""
     fault = record.fault or Fault("the job was cancelled before it had ended")
-    status = 400 if fault.type == "invalid_request_error" else STATUS.get(fault.code or "", 500)
-    if record.status == "cancelled":
-        status = 503
+    other = 503 if record.status == "cancelled" else 500
+    status = 400 if fault.type == "invalid_request_error" else STATUS.get(fault.code or "", other)
     return Refused(fault.message, status=status, type=fault.type, code=fault.code, param=fault.param)
 
 
-STATUS = {"insufficient_storage": 507}
+def late(seconds: float) -> Refused:
+    """A call waited longer than it may."""
+    message = (
+        f"its pictures were not finished after {seconds:g} s, and no call waits longer: ask for fewer pictures or "
+        "steps, or order them at /api/jobs, which does not wait"
+    )
+    return Refused(message, status=504, type="timeout_error", code="deadline_exceeded")
+
+
+STATUS = {"insufficient_storage": 507, "deadline_exceeded": 504}
 
 
 def event(name: str, data: Mapping[str, Any]) -> str:

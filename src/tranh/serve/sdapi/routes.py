@@ -23,6 +23,7 @@ from tranh.serve.desk import Desk, as_preview, stops
 from tranh.serve.keys import Caller, From
 from tranh.serve.native import AtDesk
 from tranh.serve.openai.calls import ended
+from tranh.serve.openai.told import late
 from tranh.serve.orders import Model, Order, Record, Refused
 from tranh.serve.sdapi import fields as told
 from tranh.serve.sdapi.made import answer
@@ -245,6 +246,8 @@ async def _made(
         raise stops()
     if found is None:  # whoever asked has left, or waited too long
         found = await run_in_threadpool(desk.cancel, record.id, by.owner)
+        if found.status != "completed":
+            raise late(request.app.state.settings.seconds)
     return await run_in_threadpool(answer, desk, found, sent)
 
 
