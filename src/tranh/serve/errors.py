@@ -108,7 +108,8 @@ def invalid(error: ValidationError | RequestValidationError) -> Refused:
     if first["type"] == "extra_forbidden":
         return Refused(f"unknown parameter: {where}", code="unknown_parameter", param=where)
     said = f"{where}: {first['msg']}" if where else first["msg"]
-    return Refused(said, code=FAULTS.get(first["type"], "invalid_value"), param=where)
+    blamed = where or first.get("ctx", {}).get("field")  # of fields that do not go together
+    return Refused(said, code=FAULTS.get(first["type"], "invalid_value"), param=blamed)
 
 
 FAILED = Refused("the server failed at this request", status=500, type="server_error")
