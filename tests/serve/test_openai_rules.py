@@ -121,3 +121,14 @@ def test_a_call_that_waited_too_long_says_so_and_is_not_tried_again() -> None:
             assert reply.headers["x-should-retry"] == "false" and "0.3 s" in reply.text
             until(lambda: server.desk.jobs()[0][0].status == "cancelled")
         assert slow.begun == 2
+
+
+def test_an_edit_may_say_the_size_that_it_keeps(client: openai.OpenAI) -> None:
+    hole = png()  # transparent everywhere
+    assert client.images.edit(image=hole, prompt="a cat", size="64x64").tool == "inpaint"
+    solid = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(solid, "PNG")
+    for image, size in ((hole, "256x256"), (png(32), "64x64"), (solid.getvalue(), "64x64")):
+        with pytest.raises(openai.BadRequestError) as caught:  # the last is drawn again at the model's own size
+            client.images.edit(image=image, prompt="a cat", size=size)
+        assert caught.value.code == "invalid_size"

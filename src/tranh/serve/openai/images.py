@@ -86,7 +86,7 @@ async def _edit(request: Request, desk: Desk, by: Caller, idempotency_key: str |
     kept = {"image": await _keep(desk, images[0].image, by)}
     if hole is not None:
         kept["mask"] = await _keep(desk, hole, by)
-    order = placed(model, tool, asked, kept, idempotency_key)
+    order = placed(model, tool, asked, kept, idempotency_key, images[0].image.size)
     pixels = sum(one.image.width * one.image.height for one in (*images, *masks))
     return Call(request, desk, by, asked, model, order, "image_edit", idempotency_key, retries, pixels)
 
