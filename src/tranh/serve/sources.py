@@ -66,13 +66,22 @@ def _changed(tool: str, request: Mapping[str, Any], change: Change) -> dict[str,
 
 
 def pictures_of(order: Order) -> int:
-    """How many pictures an order asks for, as its tool will read it: what is left out has the tool's own default, a
-    walk has its frames, and each of the candidates that the best is chosen from is drawn, too."""
-    fields = TOOLS[order.tool].fields if order.tool in TOOLS else ()
-    told = {field.name: field.default for field in fields} | {k: v for k, v in order.request.items() if v is not None}
-    seeds = told.get("seeds")
-    drawn = max(_whole(told.get("count")), _whole(told.get("frames")), len(seeds) if isinstance(seeds, list) else 1)
-    return drawn * _whole(told.get("candidates"))
+    """How many pictures are drawn for an order: of all candidates that the best is chosen from, too."""
+    return given_by(order) * _whole(_told(order, "candidates"))
+
+
+def given_by(order: Order) -> int:
+    """How many pictures an order gives; a walk gives its frames."""
+    seeds = _told(order, "seeds")
+    given = len(seeds) if isinstance(seeds, list) else 1
+    return max(given, _whole(_told(order, "count")), _whole(_told(order, "frames")))
+
+
+def _told(order: Order, name: str) -> Any:
+    """A value of an order as its tool will read it: what is left out has the tool's own default."""
+    value = order.request.get(name)
+    fields = TOOLS[order.tool].fields if order.tool in TOOLS and value is None else ()
+    return next((field.default for field in fields if field.name == name), value)
 
 
 def made_from(order: Order) -> list[str]:
