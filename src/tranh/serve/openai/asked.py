@@ -105,7 +105,11 @@ NAMES = {
 class Drawn(Asked):
     """What calls with a prompt can be asked."""
 
-    prompt: str = Field(min_length=1, max_length=LONGEST)
+    prompt: str = Field(
+        min_length=1,
+        max_length=LONGEST,
+        description="It is kept in the picture's file, twice; there all texts of a call have 9,000 bytes.",
+    )
     quality: Literal["auto", "low", "medium", "high", "xhigh", "max", "standard", "hd"] | None = Field(
         None, description="low does half of the model's own steps, high twice, xhigh three and max four times as many."
     )
