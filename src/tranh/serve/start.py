@@ -6,7 +6,7 @@ It knows how parts are put together, and what none of them does.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -82,7 +82,8 @@ def run(start: Start, ready: Callable[[str], None]) -> None:
                 rewrite=marking.rewrite,
             )
             app = create_app(desk, settings)
-            server(app, room(), lambda: ready(url), app.state.waiting.close).run_until_told(listening)
+            patience = replace(room(), seen=app.state.figures.seen)
+            server(app, patience, lambda: ready(url), app.state.waiting.close).run_until_told(listening)
         finally:
             if desk is not None:
                 desk.close(GRACE)
