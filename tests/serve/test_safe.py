@@ -94,6 +94,21 @@ def test_bodies_are_held_until_they_are_let_go_and_small_ones_always_read(monkey
     assert client.post("/", content=b"x" * 10).status_code == 200 and guard.held == 90
 
 
+def test_a_boundary_makes_no_json_of_a_form() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    client = TestClient(Guard(app, None, most=100, most_json=10))
+    for kind, status in (
+        ("multipart/form-data; boundary=json", 200),
+        ("application/json; charset=utf-8", 413),
+        ("application/vnd.x+json", 413),
+    ):
+        assert client.post("/", content=b"x" * 60, headers={"content-type": kind}).status_code == status, kind
+
+
 ROUTES = ("/v1/images/generations", "/api/jobs", "/api/prompt", "/api/session", "/api/images/zip", "/sdapi/v1/txt2img")
 
 

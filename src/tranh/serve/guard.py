@@ -104,7 +104,7 @@ class Guard:
             await send(message)
 
         headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
-        kind = headers.get("content-type", "").lower()
+        kind = headers.get("content-type", "").lower().partition(";")[0]  # a boundary says nothing
         most, nesting = self._most(scope["path"], kind), Nesting() if "json" in kind else None
 
         async def receiving() -> MutableMapping[str, Any]:
