@@ -167,6 +167,9 @@ def test_urls_are_absolute_signed_and_need_no_key(client: openai.OpenAI, server:
     got = httpx2.get(url)
     assert got.status_code == 200 and got.headers["content-type"] == "image/jpeg"
     assert Image.open(io.BytesIO(got.content)).size == (64, 64)
+    head = httpx2.head(url)
+    assert head.status_code == 200 and head.headers["content-length"] == got.headers["content-length"]
+    assert not head.content
     for forged in (
         url[:-1] + ("A" if url[-1] != "A" else "B"),
         url.replace("until=", "until=9"),

@@ -115,6 +115,7 @@ async def _variation(
     return Call(request, desk, by, asked, model, order, "", idempotency_key, retries, pixels)
 
 
+@router.head("/files/{id}", include_in_schema=False)
 @router.get(
     "/files/{id}",
     response_class=Response,
