@@ -22,6 +22,7 @@ from tranh.serve import logs, studio
 from tranh.serve.app import Settings, create_app
 from tranh.serve.desk import Desk
 from tranh.serve.guard import Guard
+from tranh.serve.keys import read_keys
 from tranh.serve.nesting import Nesting
 
 
@@ -61,6 +62,31 @@ def test_who_may_ask(client: TestClient, headers: dict[str, str], status: int) -
     assert "access-control-allow-origin" not in reply.headers
     if status == 403:
         assert reply.json()["error"]["code"] in ("wrong_host", "wrong_origin") and reply.headers["x-request-id"]
+
+
+def test_behind_a_proxy_with_tls() -> None:
+    """Links, cookies and pages are of the public address, whether or not the proxy sends its Host on."""
+    public, secret = "https://pictures.example.org", "a-secret-of-the-tests"
+    with Engine(Doors()) as engine:
+        desk = Desk([Able()], engine)
+        app = create_app(desk, Settings(host="127.0.0.1", public=public, keys=read_keys([f"anna:{secret}"])))
+        with TestClient(app, base_url="http://127.0.0.1:8000") as client:
+            for host in ("127.0.0.1:8000", "pictures.example.org"):
+                headers = {"host": host, "origin": public, "authorization": f"Bearer {secret}"}
+                asked = {"prompt": "a cat", "response_format": "url"}
+                reply = client.post("/v1/images/generations", json=asked, headers=headers)
+                url = reply.json()["data"][0]["url"]
+                assert url.startswith(f"{public}/v1/images/files/")
+                assert client.get(url.removeprefix(public)).status_code == 200
+                entered = client.post("/api/session", json={"key": secret}, headers=headers)
+                assert "secure" in entered.headers["set-cookie"].lower()
+            for other in ("http://pictures.example.org", "https://pictures.example.org:8443", "https://evil.example"):
+                reply = client.post("/api/session", json={"key": secret}, headers={"origin": other})
+                assert reply.status_code == 403, other
+            assert client.get("/v1/models", headers={"host": "evil.example"}).status_code == 403
+            own = client.post("/api/session", json={"key": secret}, headers={"origin": "http://127.0.0.1:8000"})
+            assert own.status_code == 200 and "secure" not in own.headers["set-cookie"].lower()
+        desk.close()
 
 
 def test_where_others_listen_names_may_be_named() -> None:

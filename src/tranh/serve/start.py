@@ -40,6 +40,7 @@ class Start:
         data: folder of jobs and pictures, None for the usual one; database: URL, None for SQLite there.
         active, waiting: jobs that run at once, and that may wait.
         exact: no picture depends on its company by a bit.
+        public: the address that others know it by, None for its own.
     """
 
     models: Sequence[str]
@@ -52,6 +53,7 @@ class Start:
     active: int = 24
     waiting: int = 256
     exact: bool = False
+    public: str | None = None
 
 
 def run(start: Start, ready: Callable[[str], None]) -> None:
@@ -77,6 +79,7 @@ def run(start: Start, ready: Callable[[str], None]) -> None:
             settings = Settings(
                 host=start.host,
                 names=start.names,
+                public=start.public,
                 keys=start.keys,
                 secret=secret(store.folder),
                 rewrite=marking.rewrite,

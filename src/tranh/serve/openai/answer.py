@@ -106,7 +106,7 @@ def _submit(call: Call) -> Record:
 
 def _reply(call: Call, record: Record) -> Images:
     signer: Signer = call.request.app.state.signer
-    base, now = str(call.request.base_url), time.time()
+    base, now = call.request.app.state.settings.public or str(call.request.base_url), time.time()
 
     def place(picture: Picture) -> str:
         return told.link(signer, base, picture, call.by.owner, call.how, now)
