@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
+from running import running
 from stubs import Able
 
 from tranh.engine.doors import Doors
@@ -234,6 +236,32 @@ def test_a_browsers_session(client: TestClient) -> None:
     for forged in (value[:-2], value.replace("anna", "ben"), value.replace(".", ".9", 1), "", value + "."):
         assert client.get("/api/jobs", headers={"cookie": f"tranh_session={forged}"}).status_code == 401
     assert client.get("/api/jobs", headers={"cookie": f"tranh_session={value}"}).status_code == 200
+
+
+def test_a_server_is_used_with_a_password_and_from_a_browser() -> None:
+    """Over real sockets: both ways are one key's, with its pictures, its quota and its requests a minute."""
+    with (
+        running([Able()], Settings(keys=read_keys([f"anna:{ONE} 4 3", f"ben:{OTHER}"]))) as server,
+        httpx2.Client(base_url=server.url, auth=("whoever", ONE), timeout=30) as basic,
+        httpx2.Client(base_url=server.url, timeout=30) as browser,
+    ):
+        assert browser.get("/api/jobs").status_code == 401
+        assert browser.post("/api/session", json={"key": ONE}).json()["owner"] == "anna"
+        assert basic.post("/sdapi/v1/txt2img", json={"prompt": "a cat"}).status_code == 200
+        (job,) = browser.get("/api/jobs").json()["data"]
+        assert browser.get(job["images"][0]["url"]).status_code == 200
+        order = {"request": {"prompt": "a cat", "count": 2}}
+        assert browser.post("/api/jobs", json=order).status_code == 202
+        for client in (basic, browser):
+            over = client.post("/sdapi/v1/txt2img", json={"prompt": "a cat"})
+            assert (over.status_code, over.json()["error"]) == (429, "insufficient_quota")
+            assert int(over.headers["retry-after"]) >= 1
+        for client in (basic, browser):  # a request comes back after 15 s, not six
+            slow = [client.post("/sdapi/v1/skip") for _ in range(6)][-1]
+            assert slow.status_code == 429 and slow.json()["error"]["code"] == "rate_limit_exceeded"
+            assert int(slow.headers["retry-after"]) >= 1 and client.get("/api/jobs").status_code == 200
+        other = httpx2.get(f"{server.url}/api/jobs", auth=("anna", OTHER))
+        assert other.status_code == 200 and other.json()["data"] == []
 
 
 def test_wrong_keys_have_an_end() -> None:
