@@ -1,10 +1,11 @@
-"""The Images API beyond its pictures: what is told of a prompt, what of a form is refused, whose job a retry finds."""
+"""The APIs of others beyond their pictures: what is told of a prompt, what of a form is refused, whose job goes on."""
 
 from __future__ import annotations
 
 import io
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -131,3 +132,15 @@ def test_an_edit_may_say_the_size_that_it_keeps(client: openai.OpenAI) -> None:
         with pytest.raises(openai.BadRequestError) as caught:  # the last is drawn again at the model's own size
             client.images.edit(image=image, prompt="a cat", size=size)
         assert caught.value.code == "invalid_size"
+
+
+def test_the_web_ui_is_told_that_the_server_ends_and_the_job_goes_on() -> None:
+    with running([Able(pause=0.05)]) as server, ThreadPoolExecutor(1) as threads:
+        with httpx2.Client(base_url=server.url, timeout=30) as client:
+            waits = threads.submit(client.post, "/sdapi/v1/txt2img", json={"prompt": "a red circle", "steps": 500})
+            until(lambda: bool(server.desk._feed.watched() and server.desk.jobs(status="in_progress")[0]))
+            server.app.state.waiting.close()
+            reply = waits.result()
+        assert reply.status_code == 503 and reply.headers["retry-after"] == "5"
+        assert reply.json()["error"] == "stopping"
+        assert [job.status for job in server.desk.jobs()[0]] == ["in_progress"]

@@ -22,7 +22,7 @@ from fastapi.testclient import TestClient
 from httpx2 import Client
 from painter import Painter, as_text, png, shown
 from PIL import Image
-from running import running, until
+from running import running
 
 from tranh.engine.doors import Doors
 from tranh.engine.jobs import Engine
@@ -379,18 +379,6 @@ def test_who_leaves_takes_the_order_along(server: Client, painter: Painter) -> N
             break
         time.sleep(0.01)
     assert [job["status"] for job in jobs] == ["cancelled"] and jobs[0]["step"] < 900
-
-
-def test_whoever_waits_as_the_server_ends_is_told_so_and_the_job_goes_on() -> None:
-    with running([Painter(pause=0.05)]) as server, ThreadPoolExecutor(1) as threads:
-        with Client(base_url=server.url, timeout=30) as client:
-            waits = threads.submit(client.post, "/sdapi/v1/txt2img", json={"prompt": "a red circle", "steps": 500})
-            until(lambda: bool(server.desk._feed.watched() and server.desk.jobs(status="in_progress")[0]))
-            server.app.state.waiting.close()
-            reply = waits.result()
-        assert reply.status_code == 503 and reply.headers["retry-after"] == "5"
-        assert reply.json()["error"] == "stopping"
-        assert [job.status for job in server.desk.jobs()[0]] == ["in_progress"]
 
 
 def test_who_waits_holds_no_unpacked_pictures(server: Client, painter: Painter) -> None:
