@@ -47,6 +47,18 @@ def test_other_machines_need_a_key(host: str) -> None:
     assert told("--check", "--host", host, TRANH_API_KEYS=KEY)[0] == 0
 
 
+def test_a_public_address() -> None:
+    code, said = told("--check", "--public-url", "HTTPS://Pictures.Example.org:443/", TRANH_API_KEYS=KEY)
+    assert code == 0 and "studio: https://pictures.example.org\n" in said
+    assert "https://pictures.example.org/v1 " in said
+    code, said = told("--check", "--public-url", "https://pictures.example.org")
+    assert code == 1 and "TRANH_API_KEYS" in said, "others can reach it"
+    for wrong in ("pictures.example.org", "https://", "ftp://a", "https://a/b", "https://a?b", "https://u:p@a", "https://a:b",
+                  "https://[::1", "https://a:99999", ""):  # fmt: skip
+        code, said = told("--check", "--public-url", wrong, TRANH_API_KEYS=KEY)
+        assert code == 1 and "the public URL is" in said, wrong
+
+
 def test_what_is_refused(tmp_path: Path) -> None:
     assert told("--key", "short", "--check") == (1, told("--key", "short", "--check")[1])
     assert "16 letters" in told("--key", "short", "--check")[1]

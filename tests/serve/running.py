@@ -42,6 +42,7 @@ def running(
         desk = Desk(models, work)
         kept = patience or Patience()
         app = create_app(desk, settings)
+        kept.seen = app.state.figures.seen
         served = server(app, kept, begun.set, app.state.waiting.close)
         thread = threading.Thread(target=served.run, args=([listening],))
         thread.start()

@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
+from running import running
 from stubs import Able
 
 from tranh.engine.doors import Doors
@@ -19,8 +21,9 @@ from tranh.engine.jobs import Engine
 from tranh.serve.app import Settings, create_app
 from tranh.serve.desk import Desk
 from tranh.serve.keys import DAY, Bucket, Keys, read_key, read_keys
-from tranh.serve.orders import Refused
+from tranh.serve.orders import Order, Refused
 from tranh.serve.signed import Signer
+from tranh.serve.sources import pictures_of
 from tranh.types import TranhError
 
 ONE, OTHER = "one-secret-of-tests", "another-secret-of-tests"
@@ -158,13 +161,50 @@ def test_rates_and_quotas(client: TestClient) -> None:
     for path, count in (("/v1/images/generations", "n"), ("/sdapi/v1/txt2img", "batch_size")):
         said = {"prompt": "a cat", count: 2}
         assert client.post(path, json=said, headers=bearer(ONE)).status_code == 429, path
+    for _ in range(20):  # hints while somebody types are free
+        assert client.post("/api/prompt", json={"prompt": "a cat"}, headers=bearer(ONE)).status_code == 200
     for _ in range(6):
-        client.post("/api/prompt", json={"prompt": "a cat"}, headers=bearer(ONE))
-    slow = client.post("/api/prompt", json={"prompt": "a cat"}, headers=bearer(ONE))
+        assert client.post("/sdapi/v1/skip", headers=bearer(ONE)).status_code == 200
+    slow = client.post("/sdapi/v1/skip", headers=bearer(ONE))
     assert slow.status_code == 429 and int(slow.headers["retry-after"]) >= 1
-    assert slow.json()["error"]["code"] == "rate_limit_exceeded" and slow.headers["x-ratelimit-limit-requests"] == "10"
+    assert slow.json()["error"]["code"] == "rate_limit_exceeded"
+    assert slow.headers["x-ratelimit-limit-requests"] == "10"
     assert client.get("/api/jobs", headers=bearer(ONE)).status_code == 200  # looking is free
-    assert client.post("/api/prompt", json={"prompt": "a cat"}, headers=bearer(OTHER)).status_code == 200
+    assert client.post("/sdapi/v1/skip", headers=bearer(OTHER)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("tool", "said", "pictures"),
+    [
+        ("generate", {}, 1),
+        ("generate", {"count": 1000.0}, 1000),
+        ("generate", {"count": None, "seeds": [1, 2, 3]}, 3),
+        ("generate", {"count": 2, "candidates": 1000}, 2000),
+        ("variation", {"count": 2.0, "candidates": 3.0}, 6),
+        ("generate", {"count": True, "candidates": "9"}, 1),
+        ("generate", {"count": float("nan"), "candidates": 10**400}, 1),
+        ("generate", {"count": -3, "candidates": -3}, 1),
+        ("animate", {"keys": ["a", "b"]}, 24),
+        ("animate", {"keys": ["a", "b"], "frames": None}, 24),
+        ("animate", {"keys": ["a", "b"], "frames": 2, "seeds": [1, 2]}, 2),
+        ("turn", {}, 24),
+        ("motion", {}, 16),
+        ("interpolate", {}, 8),
+        ("latent", {}, 8),
+        ("sweep", {}, 7),
+        ("sweep", {"frames": 3.0}, 3),
+        ("no tool", {"count": 5}, 5),
+    ],
+    ids=str,
+)
+def test_every_picture_is_counted(tool: str, said: dict[str, Any], pictures: int) -> None:
+    assert pictures_of(Order(tool, "", said)) == pictures
+
+
+def test_no_way_of_writing_passes_the_quota(client: TestClient) -> None:
+    for said in ({"count": 1000.0}, {"candidates": 4}, {"count": 2, "candidates": 2}, {"seeds": [1, 2, 3, 4]}):
+        reply = client.post("/api/jobs", json={"request": {"prompt": "a cat", **said}}, headers=bearer(ONE))
+        assert reply.status_code == 429 and reply.json()["error"]["code"] == "insufficient_quota", said
 
 
 def test_what_is_refused_or_ordered_already_costs_nothing(client: TestClient) -> None:
@@ -196,6 +236,32 @@ def test_a_browsers_session(client: TestClient) -> None:
     for forged in (value[:-2], value.replace("anna", "ben"), value.replace(".", ".9", 1), "", value + "."):
         assert client.get("/api/jobs", headers={"cookie": f"tranh_session={forged}"}).status_code == 401
     assert client.get("/api/jobs", headers={"cookie": f"tranh_session={value}"}).status_code == 200
+
+
+def test_a_server_is_used_with_a_password_and_from_a_browser() -> None:
+    """Over real sockets: both ways are one key's, with its pictures, its quota and its requests a minute."""
+    with (
+        running([Able()], Settings(keys=read_keys([f"anna:{ONE} 4 3", f"ben:{OTHER}"]))) as server,
+        httpx2.Client(base_url=server.url, auth=("whoever", ONE), timeout=30) as basic,
+        httpx2.Client(base_url=server.url, timeout=30) as browser,
+    ):
+        assert browser.get("/api/jobs").status_code == 401
+        assert browser.post("/api/session", json={"key": ONE}).json()["owner"] == "anna"
+        assert basic.post("/sdapi/v1/txt2img", json={"prompt": "a cat"}).status_code == 200
+        (job,) = browser.get("/api/jobs").json()["data"]
+        assert browser.get(job["images"][0]["url"]).status_code == 200
+        order = {"request": {"prompt": "a cat", "count": 2}}
+        assert browser.post("/api/jobs", json=order).status_code == 202
+        for client in (basic, browser):
+            over = client.post("/sdapi/v1/txt2img", json={"prompt": "a cat"})
+            assert (over.status_code, over.json()["error"]) == (429, "insufficient_quota")
+            assert int(over.headers["retry-after"]) >= 1
+        for client in (basic, browser):  # a request comes back after 15 s, not six
+            slow = [client.post("/sdapi/v1/skip") for _ in range(6)][-1]
+            assert slow.status_code == 429 and slow.json()["error"]["code"] == "rate_limit_exceeded"
+            assert int(slow.headers["retry-after"]) >= 1 and client.get("/api/jobs").status_code == 200
+        other = httpx2.get(f"{server.url}/api/jobs", auth=("anna", OTHER))
+        assert other.status_code == 200 and other.json()["data"] == []
 
 
 def test_wrong_keys_have_an_end() -> None:

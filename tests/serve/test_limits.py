@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import socket
 import threading
 import time
@@ -72,6 +73,34 @@ def test_headers_that_do_not_end(server: Running) -> None:
                 break
         assert told(rest(silent)) == (408, "headers came too slowly")
         assert told(rest(slow))[0] == 408
+
+
+def test_what_is_refused_before_any_route_is_told_as_all_else_is(
+    server: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "tranh.serve")
+
+    def counted(status: int) -> float:
+        samples = [one for metric in server.app.state.figures.registry.collect() for one in metric.samples]
+        mine = [one for one in samples if one.name == "tranh_http_requests_total"]
+        return sum(one.value for one in mine if one.labels["status"] == str(status))
+
+    for said, status, retry in (
+        (b"GET\r\n\r\n", 400, False),
+        (b"GET /healthz HTTP/1.1\r\n", 408, True),
+        (begun(server, b"Content-Length: 1000\r\nX-Request-Id: mine-1\r\n\r\n{"), 408, True),
+    ):
+        before, earlier = counted(status), len(caplog.records)
+        with connected(server) as odd:
+            odd.sendall(said)
+            head = rest(odd).partition(b"\r\n\r\n")[0].decode().lower()
+        assert int(head.split()[1]) == status and "x-content-type-options: nosniff" in head
+        assert ("x-should-retry: false" in head) == retry
+        id = head.partition("x-request-id: ")[2].split()[0]
+        assert id.startswith("req_") or (b"mine-1" in said and id == "mine-1")
+        until(lambda before=before, status=status: counted(status) > before)  # type: ignore[misc]
+        lines = [one for one in caplog.records[earlier:] if one.getMessage() == "request"]
+        assert [vars(one)["status"] for one in lines] == [status] and counted(status) == before + 1
 
 
 def test_a_body_that_does_not_come(server: Running) -> None:

@@ -22,6 +22,7 @@ from tranh.serve import logs, studio
 from tranh.serve.app import Settings, create_app
 from tranh.serve.desk import Desk
 from tranh.serve.guard import Guard
+from tranh.serve.keys import read_keys
 from tranh.serve.nesting import Nesting
 
 
@@ -63,6 +64,31 @@ def test_who_may_ask(client: TestClient, headers: dict[str, str], status: int) -
         assert reply.json()["error"]["code"] in ("wrong_host", "wrong_origin") and reply.headers["x-request-id"]
 
 
+def test_behind_a_proxy_with_tls() -> None:
+    """Links, cookies and pages are of the public address, whether or not the proxy sends its Host on."""
+    public, secret = "https://pictures.example.org", "a-secret-of-the-tests"
+    with Engine(Doors()) as engine:
+        desk = Desk([Able()], engine)
+        app = create_app(desk, Settings(host="127.0.0.1", public=public, keys=read_keys([f"anna:{secret}"])))
+        with TestClient(app, base_url="http://127.0.0.1:8000") as client:
+            for host in ("127.0.0.1:8000", "pictures.example.org"):
+                headers = {"host": host, "origin": public, "authorization": f"Bearer {secret}"}
+                asked = {"prompt": "a cat", "response_format": "url"}
+                reply = client.post("/v1/images/generations", json=asked, headers=headers)
+                url = reply.json()["data"][0]["url"]
+                assert url.startswith(f"{public}/v1/images/files/")
+                assert client.get(url.removeprefix(public)).status_code == 200
+                entered = client.post("/api/session", json={"key": secret}, headers=headers)
+                assert "secure" in entered.headers["set-cookie"].lower()
+            for other in ("http://pictures.example.org", "https://pictures.example.org:8443", "https://evil.example"):
+                reply = client.post("/api/session", json={"key": secret}, headers={"origin": other})
+                assert reply.status_code == 403, other
+            assert client.get("/v1/models", headers={"host": "evil.example"}).status_code == 403
+            own = client.post("/api/session", json={"key": secret}, headers={"origin": "http://127.0.0.1:8000"})
+            assert own.status_code == 200 and "secure" not in own.headers["set-cookie"].lower()
+        desk.close()
+
+
 def test_where_others_listen_names_may_be_named() -> None:
     with Engine(Doors()) as engine:
         desk = Desk([Able()], engine)
@@ -92,6 +118,21 @@ def test_bodies_are_held_until_they_are_let_go_and_small_ones_always_read(monkey
     guard.held = 90
     assert client.post("/", content=b"x" * 60).status_code == 503 and guard.held == 90
     assert client.post("/", content=b"x" * 10).status_code == 200 and guard.held == 90
+
+
+def test_a_boundary_makes_no_json_of_a_form() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    client = TestClient(Guard(app, None, most=100, most_json=10))
+    for kind, status in (
+        ("multipart/form-data; boundary=json", 200),
+        ("application/json; charset=utf-8", 413),
+        ("application/vnd.x+json", 413),
+    ):
+        assert client.post("/", content=b"x" * 60, headers={"content-type": kind}).status_code == status, kind
 
 
 ROUTES = ("/v1/images/generations", "/api/jobs", "/api/prompt", "/api/session", "/api/images/zip", "/sdapi/v1/txt2img")

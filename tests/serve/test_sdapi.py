@@ -186,6 +186,7 @@ def test_sillytavern_connects_and_draws(client: TestClient) -> None:
     assert info["notices"] == [
         "prompt: painter has no use for best, quality, absurdres, aesthetic",
         "negative_prompt: painter has no use for lowres, bad, anatomy, hands, text, error, worst, quality, blurry",
+        "denoising_strength: it is of img2img, and means nothing here",
     ]
     assert info["prompt"] == "a red circle" and data["parameters"]["prompt"].startswith("best quality")
     assert data["parameters"]["seed"] == 12 and data["parameters"]["hr_upscaler"] == "Latent"
@@ -342,6 +343,12 @@ def waiting(client: Client) -> dict[str, Any]:
             return told
         time.sleep(0.01)
     raise AssertionError("nothing is drawn")
+
+
+def test_a_strength_that_means_nothing_is_named(client: TestClient) -> None:
+    for more, named in (({}, False), ({"denoising_strength": 0.7}, True)):
+        reply = client.post("/sdapi/v1/txt2img", json={"prompt": "a red circle", **more}).json()
+        assert any("denoising_strength" in one for one in json.loads(reply["info"])["notices"]) == named
 
 
 @pytest.mark.parametrize("word", ["interrupt", "skip"])

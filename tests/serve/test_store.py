@@ -7,10 +7,12 @@ import sqlite3
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from databases import Postgres
 from PIL import Image
 from sqlalchemy import create_engine, text
 
@@ -347,3 +349,18 @@ def test_the_disk_is_waited_for(tmp_path: Path) -> None:
     assert asked == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
     store.close()
     assert sqlite3.connect(tmp_path / "tranh.db").execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+@pytest.mark.postgres
+def test_one_setting_keeps_jobs_in_postgresql(
+    server: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    url = server.fresh()
+    monkeypatch.setenv("TRANH_DATABASE_URL", url)
+    with closing(Store(tmp_path / "one", clock=clock)) as one, closing(Store(tmp_path / "two", clock=clock)) as two:
+        id = submit(one)
+        assert not one.sole and [record.id for record in two.queue.jobs("", None, None, 10)[0]] == [id]
+        assert not list(tmp_path.rglob("*.db"))
+    monkeypatch.setenv("TRANH_DATABASE_URL", "postgresql://nobody@/nothing?host=/nowhere")
+    with pytest.raises(TranhError):
+        Store(tmp_path)

@@ -41,6 +41,12 @@ def serve(
         list[str] | None,
         typer.Option(metavar="HOST", help="A further name the server is called by.", show_default=False),
     ] = None,
+    public_url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="Where others reach it: the address of a proxy before it, with TLS.", show_default=False
+        ),
+    ] = None,
     data: Annotated[
         Path | None,
         typer.Option(
@@ -65,29 +71,32 @@ def serve(
     tranh serve
     tranh serve --model tranh-1 --model ./my-model --port 8080
     tranh serve --host 0.0.0.0 --keys keys.txt --name draw.example.org
+    tranh serve --keys keys.txt --public-url https://pictures.example.org
     tranh serve --check
     """
     from tranh.serve.guard import is_loopback
     from tranh.serve.keys import read_keys
+    from tranh.serve.public import read_public_url
     from tranh.types import TranhError
 
     known = read_keys(key or (), os.environ.get(KEYS_VARIABLE, ""), keys)
-    if not known and not is_loopback(host):
+    public = None if public_url is None else read_public_url(public_url)
+    if not known and (public or not is_loopback(host)):
         raise TranhError(
-            f"{host} can be reached by others, so an API key is needed: set {KEYS_VARIABLE}, or give --keys FILE or "
-            "--key SECRET. A good one: python -c 'import secrets; print(secrets.token_urlsafe(32))'"
+            f"{public or host} can be reached by others, so an API key is needed: set {KEYS_VARIABLE}, or give --keys "
+            "FILE or --key SECRET. A good one: python -c 'import secrets; print(secrets.token_urlsafe(32))'"
         )
     if check:
-        _say(f"http://{host}:{port}", known, data, database)
+        _say(public or f"http://{host}:{port}", known, data, database)
         typer.echo(f"models: {', '.join(model or ['tranh-1'])}{' (exact)' if exact else ''}; nothing was started")
         return
     from tranh.serve.start import Start, run
 
     def ready(url: str) -> None:
-        _say(url, known, data, database)
+        _say(public or url, known, data, database)
         typer.echo("Ctrl-C stops; the same command goes on", err=True)
 
-    start = Start(model or ["tranh-1"], host, port, name or [], known, data, database, active, waiting, exact)
+    start = Start(model or ["tranh-1"], host, port, name or [], known, data, database, active, waiting, exact, public)
     run(start, ready)
 
 

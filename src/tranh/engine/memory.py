@@ -12,12 +12,13 @@ from contextlib import suppress
 from pathlib import Path
 
 STATUS, FORGET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+MACHINE = Path("/proc/meminfo")
 CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
-def _status(name: str) -> int | None:
+def _status(name: str, file: Path | None = None) -> int | None:
     try:
-        lines = STATUS.read_text().splitlines()
+        lines = (file or STATUS).read_text().splitlines()
     except OSError:
         return None
     return next((1024 * int(line.split()[1]) for line in lines if line.startswith(f"{name}:")), None)
@@ -70,3 +71,11 @@ def limit() -> int | None:
             continue
         known += [int(told)] if told.isdigit() else []
     return min(known, default=None)
+
+
+def available() -> int | None:
+    """What the process may take beyond what it holds: what the machine has free, or its container if that is less;
+    None if unknown."""
+    most = limit()
+    known = [_status("MemAvailable", MACHINE), None if most is None else max(0, most - held())]
+    return min((bytes for bytes in known if bytes is not None), default=None)

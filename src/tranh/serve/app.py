@@ -32,17 +32,19 @@ class Settings:
         title: of the pages.
         host: that is listened on; None where the application is called without a network.
         names: further host names it may be called by.
+        public: the address others know it by, see :func:`tranh.serve.public.read_public_url`; None for its own.
         keys: API keys; with none, everybody who reaches it is let in.
         secret: of links and sessions; another one ends them.
         seconds: a synchronous call waits at most.
         most: bytes of a body; most_json: of one in JSON.
         linger: seconds that the job of a client who is gone goes on where that client is known to come again.
-        rewrite: a finished picture's file in another format (JPEG, WEBP) and quality (0 to 100).
+        rewrite: a picture's file in another format (JPEG, WEBP) and quality (0 to 100).
     """
 
     title: str = "Tranh"
     host: str | None = None
     names: Sequence[str] = ()
+    public: str | None = None
     keys: Sequence[Key] = ()
     secret: bytes = field(default_factory=lambda: secrets.token_bytes(32))
     seconds: float = 600.0
@@ -75,7 +77,12 @@ def create_app(desk: Desk, settings: Settings | None = None) -> FastAPI:
     app.add_middleware(Faults)  # the last one stands outermost
     app.add_middleware(Entrance, keys=keys)
     app.add_middleware(
-        Guard, host=settings.host, names=settings.names, most=settings.most, most_json=settings.most_json
+        Guard,
+        host=settings.host,
+        names=settings.names,
+        public=settings.public,
+        most=settings.most,
+        most_json=settings.most_json,
     )
     app.add_middleware(Requests, seen=figures.seen)
     return app

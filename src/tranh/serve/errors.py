@@ -47,6 +47,7 @@ _SAID = {
     429: "Too many requests or pictures, or a full queue: see `Retry-After`.",
     500: "The server failed. It is not worth while to try again.",
     503: "Not at this moment: see `Retry-After`.",
+    504: "It took longer than a call may wait.",
     507: "There is no room left to keep pictures.",
 }
 ANSWERS: dict[int | str, dict[str, Any]] = {
@@ -107,7 +108,8 @@ def invalid(error: ValidationError | RequestValidationError) -> Refused:
     if first["type"] == "extra_forbidden":
         return Refused(f"unknown parameter: {where}", code="unknown_parameter", param=where)
     said = f"{where}: {first['msg']}" if where else first["msg"]
-    return Refused(said, code=FAULTS.get(first["type"], "invalid_value"), param=where)
+    blamed = where or first.get("ctx", {}).get("field")  # of fields that do not go together
+    return Refused(said, code=FAULTS.get(first["type"], "invalid_value"), param=blamed)
 
 
 FAILED = Refused("the server failed at this request", status=500, type="server_error")

@@ -64,6 +64,7 @@ class Guard:
         most: bytes of a body. most_json: bytes of one in JSON, which takes many times its size to read; paths below
             ``with_pictures`` carry pictures in theirs and may send ``most``.
         names: further names this server may be called by; where it listens to others and none are given, any.
+        public: the address of a proxy before it, as browsers tell it in Origin, whatever Host the proxy sends.
     """
 
     def __init__(
@@ -75,10 +76,13 @@ class Guard:
         most_json: int | None = None,
         with_pictures: str = "/sdapi/",
         names: Sequence[str] = (),
+        public: str | None = None,
     ) -> None:
         self.app = app
         self.local = host is not None and is_loopback(host)
-        self.names = {name.lower() for name in names}
+        self.names, self.public = {name.lower() for name in names}, public
+        if public is not None and (self.local or names):
+            self.names.add(_name(_place(public)))
         self.most, self.most_json, self.with_pictures = most, most_json or most, with_pictures
         self.held = 0
 
@@ -104,7 +108,7 @@ class Guard:
             await send(message)
 
         headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
-        kind = headers.get("content-type", "").lower()
+        kind = headers.get("content-type", "").lower().partition(";")[0]  # a boundary says nothing
         most, nesting = self._most(scope["path"], kind), Nesting() if "json" in kind else None
 
         async def receiving() -> MutableMapping[str, Any]:
@@ -150,7 +154,8 @@ class Guard:
                 code="wrong_host",
             )
         changes = scope["method"] not in ("GET", "HEAD")
-        if origin is not None and _place(origin) != host and (changes or origin != "null"):
+        ours = origin is not None and (_place(origin) == host or origin == self.public)
+        if origin is not None and not ours and (changes or origin != "null"):
             raise Refused("a page of another site may not ask this", status=403, code="wrong_origin")
         length = headers.get("content-length", "0")
         if not (length.isascii() and length.isdigit()) or int(length) > most:

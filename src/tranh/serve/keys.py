@@ -38,6 +38,9 @@ OPEN = ("/", "/healthz", "/readyz", "/openapi.json", "/api/session")
 OPEN_BELOW = ("/studio/", "/v1/images/files/")
 """What needs no key: the page, health, and links that carry a signature of their own."""
 
+LOOKS = ("/api/prompt",)
+"""What changes nothing though it is posted: the page asks it while somebody types."""
+
 COOKIE, SESSION_SECONDS = "tranh_session", 30 * 86400
 DAY = 86400.0
 
@@ -353,7 +356,7 @@ class Entrance:
         try:
             headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
             key = self.keys.enter(headers, (scope.get("client") or ("",))[0])
-            if scope["method"] not in ("GET", "HEAD"):
+            if scope["method"] not in ("GET", "HEAD") and path not in LOOKS:
                 told, refused = self.keys.request(key)
                 state["reply_headers"] = dict(told)
                 if refused is not None:

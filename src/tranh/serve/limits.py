@@ -6,7 +6,6 @@ A protocol of uvicorn with deadlines that it does not have itself. It knows no a
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import resource
 from collections import Counter, deque
@@ -18,7 +17,10 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from tranh.serve.errors import body
+from tranh.serve.errors import answer
+from tranh.serve.guard import HEADERS
+from tranh.serve.logs import Seen, new_id, nobody, tell_request
+from tranh.serve.orders import Refused
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +70,7 @@ class Patience:
         linger: seconds in which a body that nobody wants any more is thrown away, so that the reply is read first.
         connections: at one moment; each: from one address (a loopback address may take all).
         taken: connections now, by address. turns: of what came over them.
+        seen: is told of what is refused here, as :class:`tranh.serve.logs.Requests` tells of all else.
     """
 
     head: float = 10.0
@@ -79,6 +82,7 @@ class Patience:
     each: int = 256
     taken: Counter[str] = field(default_factory=Counter)
     turns: Turns = field(default_factory=Turns)
+    seen: Seen = nobody
 
     def full(self, host: str) -> bool:
         """Is there no place for one more from an address?"""
@@ -122,7 +126,7 @@ class _Patient(H11Protocol):
         self._host = self.client[0] if self.client else ""
         self.patience.taken[self._host] += 1
         if self.patience.full(self._host):
-            self._refuse(503, "too many connections", "server_error", {"retry-after": "5"})
+            self._refuse(Refused("too many connections", status=503, type="server_error", retry_after=5))
             return
         self._wait()
 
@@ -177,7 +181,7 @@ class _Patient(H11Protocol):
         super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(400, msg, "invalid_request_error", {})
+        self._refuse(Refused(msg))
 
     def _wait(self) -> None:
         """Look at what the client still owes, and give it time for that."""
@@ -217,23 +221,33 @@ class _Patient(H11Protocol):
         if waits_for == "nothing":
             self.transport.close()
             return
-        self._refuse(408, f"{waits_for} came too slowly", "invalid_request_error", {})
+        self._refuse(Refused(f"{waits_for} came too slowly", status=408, code="request_timeout"))
 
-    def _refuse(self, status: int, why: str, kind: str, headers: dict[str, str]) -> None:
+    def _refuse(self, why: Refused) -> None:
         """Say why, and hang up. Where a reply has begun, only hang up."""
         self._waits_for = "nothing"
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            code = {408: "request_timeout"}.get(status)
-            said = json.dumps(body(why, kind, code)).encode()
-            told = {
-                "content-type": "application/json", "content-length": str(len(said)), "connection": "close", **headers
-            }  # fmt: skip
-            pairs = [(k.encode(), v.encode()) for k, v in told.items()]
+            under_way = self.cycle is not None and not self.cycle.response_complete
+            id = self._told_of(why.status, under_way)
+            reply = answer(why)
+            reply.headers.update({**HEADERS, "connection": "close", "x-request-id": id})
             if self.cycle is not None:
                 self.cycle.disconnected = True  # what the application still says goes nowhere
+            head = h11.Response(status_code=why.status, headers=reply.raw_headers)
             try:
-                for event in (h11.Response(status_code=status, headers=pairs), h11.Data(data=said), h11.EndOfMessage()):
+                for event in (head, h11.Data(data=bytes(reply.body)), h11.EndOfMessage()):
                     self.transport.write(self.conn.send(event) or b"")
             except h11.LocalProtocolError:
                 pass  # a reply to HEAD has no body, and ends here
         self.transport.close()
+
+    def _told_of(self, status: int, under_way: bool) -> str:
+        """Log and count a refusal; gives the request's id. One that the application has begun with it tells itself."""
+        if under_way and (known := self.scope["state"].get("request_id")):
+            self.scope["state"]["refused"] = status
+            return str(known)
+        id = new_id()
+        spent = self.loop.time() - self._begun if self._begun else 0.0
+        self.patience.seen("other", "none", status, spent)
+        tell_request({"status": status, "ms": round(1000 * spent, 1), "client": self._host}, id)
+        return id

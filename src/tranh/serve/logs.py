@@ -11,7 +11,7 @@ import re
 import sys
 import time
 import uuid
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, TextIO
@@ -95,16 +95,32 @@ class Faults:
             await answer(FAILED)(scope, receive, sending)
 
 
+Seen = Callable[[str, str, int, float], None]
+"""Is told of every request when it has ended: method, route (a template), status, seconds."""
+
+
+def nobody(method: str, route: str, status: int, seconds: float) -> None:
+    """Keeps no figures."""
+
+
+def new_id() -> str:
+    return f"req_{uuid.uuid4().hex}"
+
+
+def tell_request(told: Mapping[str, Any], id: str) -> None:
+    """The line of a request that came to no application."""
+    token = request_id.set(id)
+    log.info("request", extra=dict(told))
+    request_id.reset(token)
+
+
 class Requests:
     """The outermost ASGI application: numbers requests, times them and logs them.
 
-    Args:
-        seen: is told of every request when it has ended: method, route (a template), status, seconds.
+    Where the connection was refused meanwhile, ``scope["state"]["refused"]`` is the status that was told.
     """
 
-    def __init__(
-        self, app: App, seen: Callable[[str, str, int, float], None] = lambda method, route, status, seconds: None
-    ) -> None:
+    def __init__(self, app: App, seen: Seen = nobody) -> None:
         self.app, self.seen = app, seen
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -113,7 +129,7 @@ class Requests:
             return
         state = scope.setdefault("state", {})
         given = next((v.decode("latin-1") for k, v in scope["headers"] if k.lower() == b"x-request-id"), "")
-        state["request_id"] = id = given if REQUEST.fullmatch(given) else f"req_{uuid.uuid4().hex}"
+        state["request_id"] = id = given if REQUEST.fullmatch(given) else new_id()
         token = request_id.set(id)
         begun, status = time.perf_counter(), 0
 
@@ -129,7 +145,7 @@ class Requests:
         try:
             await self.app(scope, receive, sending)
         finally:
-            spent = time.perf_counter() - begun
+            spent, status = time.perf_counter() - begun, state.get("refused", status)
             self.seen(scope["method"], template(scope), status, spent)
             client = scope.get("client")
             told = {

@@ -14,6 +14,7 @@ from PIL import Image
 from tranh.edits.inpaint import canvas
 from tranh.recipes.marks import Keys, marked
 from tranh.serve.orders import Order
+from tranh.serve.sources import made_from
 
 
 class Marking:
@@ -29,14 +30,23 @@ class Marking:
 
     def encode(self, image: Image.Image, settings: Mapping[str, Any], order: Order) -> bytes:
         """A finished picture as the bytes of a PNG. Where an edit keeps pixels, so does the watermark."""
-        files = [self.read(name) for field in ("image", "other") if isinstance(name := order.request.get(field), str)]
+        files = [self.read(name) for name in made_from(order)]
         free = FREE.get(order.tool, _anywhere)(self, order, files)
         fits = free is not None and free.size == image.size
         return marked(image, settings, self.keys, opened=files, mask=free if fits else None)
 
-    def rewrite(self, image: Image.Image, settings: Mapping[str, Any], kind: str, quality: int) -> bytes:
-        """A finished picture's file in another format. Its watermark is in its pixels already."""
-        return marked(image, settings, self.keys, kind=kind, quality=quality, watermark=False)
+    def rewrite(
+        self, image: Image.Image, settings: Mapping[str, Any], kind: str, quality: int, order: Order, finished: bool
+    ) -> bytes:
+        """A picture's file in another format, which says the same of where it comes from.
+
+        Args:
+            finished: its watermark is in its pixels already; a preview has none.
+        """
+        files = [self.read(name) for name in made_from(order)]
+        return marked(
+            image, settings, self.keys, kind=kind, quality=quality, opened=files, watermark=False, carried=finished
+        )
 
 
 def _anywhere(marking: Marking, order: Order, files: list[bytes]) -> None:

@@ -6,6 +6,7 @@ It knows neither HTTP nor what becomes of pictures.
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
@@ -14,12 +15,17 @@ from typing import Any
 
 from PIL import Image
 
+from tranh.engine import memory
 from tranh.engine.doors import Doors
 from tranh.engine.picture import SETTINGS_LIMIT
 from tranh.recipes import models
 from tranh.recipes.served import Served
 from tranh.serve.orders import Order, Refused, Work
+from tranh.serve.sources import given_by
 from tranh.types import TranhError
+
+KEPT, DRAWN, SMALL = 8, 1024, 2**28
+"""Bytes of memory: of a finished pixel and its file; of a pixel in a network, 256 numbers; of what is always let in."""
 
 OTHERS = 1000
 """Bytes of a picture's settings that are no texts of a request."""
@@ -55,6 +61,7 @@ class Drawing:
         """See :meth:`tranh.serve.orders.Model.ready`."""
         _fits(order.request)
         ready = self.served.ready(order.tool, order.request, pictures)
+        _affordable(order, self.about["size"])
         return Work(ready.cost, ready.events)
 
     def understand(self, prompt: str) -> Mapping[str, Any]:
@@ -76,6 +83,38 @@ def _fits(request: Mapping[str, Any]) -> None:
             f"{field} is too long: the texts take {size} bytes in the picture's file (the prompt twice), and {most} fit"
         )
         raise Refused(message, code="string_above_max_length", param=field)
+
+
+def _affordable(order: Order, own: int | None) -> None:
+    """Refuse pictures for which there cannot be enough memory.
+
+    The estimate is what a request takes at least: ``KEPT`` bytes for each pixel of all its pictures, which are held
+    until the last one is finished, and ``DRAWN`` for each pixel of the one that is being drawn. What a network takes
+    beyond that is not foretold. Up to ``SMALL`` bytes are never refused: others may end meanwhile.
+
+    Args:
+        own: side of the model's pictures.
+
+    Raises:
+        Refused: says what is asked, and what fits.
+    """
+    side, count = int(order.request.get("size") or own or 0), given_by(order)
+    each, free = side**2 * KEPT, memory.available()
+    needed = count * each + side**2 * DRAWN
+    if free is None or needed <= max(free, SMALL):
+        return
+    left = max(free, SMALL)
+    alone = each + side**2 * DRAWN
+    if alone > left:
+        fits, field = f"pictures of up to {math.isqrt(left // (KEPT + DRAWN))} pixels a side fit", "size"
+    else:
+        field = next((name for name in ("frames", "seeds") if order.request.get(name)), "count")
+        fits = f"of this size up to {(left - side**2 * DRAWN) // each} fit"
+    message = (
+        f"{count} pictures of {side} x {side} pixels take {needed / 2**30:.1f} GiB of memory or more, and "
+        f"{left / 2**30:.1f} GiB are free: {fits}"
+    )
+    raise Refused(message, code="invalid_size" if field == "size" else "invalid_value", param=field)
 
 
 def _size(value: Any) -> int:

@@ -433,12 +433,16 @@ def _late() -> Fault:
     return Fault("it took longer than was allowed", "timeout_error", "deadline_exceeded")
 
 
+_ALLOCATOR = "DefaultCPUAllocator"
+"""What torch names in a plain RuntimeError where a processor's memory does not suffice."""
+
+
 def _why(error: BaseException) -> Fault:
     """What is told of a failure: the user's faults in full, of our own nothing that is inside."""
     if isinstance(error, Refused):
         return Fault(str(error), error.type, error.code, error.param)
     if isinstance(error, TranhError):
         return Fault(str(error), "invalid_request_error")
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or _ALLOCATOR in str(error):
         return Fault("there was not enough memory for it: ask for fewer or smaller pictures", code="out_of_memory")
     return Fault("the server failed at this job")

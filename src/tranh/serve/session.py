@@ -39,6 +39,13 @@ def _host(request: Request) -> str:
     return request.client.host if request.client else ""
 
 
+def _secure(request: Request) -> bool:
+    """Does the browser speak TLS, with us or with the proxy before us? One on this machine may come without."""
+    public: str = request.app.state.settings.public or ""
+    plain = request.headers.get("origin", "").startswith("http:")
+    return request.url.scheme == "https" or (public.startswith("https:") and not plain)
+
+
 Known = Annotated[Keys, Depends(_keys)]
 
 
@@ -65,7 +72,7 @@ def enter(sent: Entering, request: Request, response: Response, keys: Known) -> 
         max_age=SESSION_SECONDS,
         httponly=True,
         samesite="strict",
-        secure=request.url.scheme == "https",
+        secure=_secure(request),
     )
     return Session(needed=True, owner=key.name)
 

@@ -6,6 +6,7 @@ It knows neither routes nor files. An upload's id is the SHA-256 of its file, so
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -65,10 +66,46 @@ def _changed(tool: str, request: Mapping[str, Any], change: Change) -> dict[str,
 
 
 def pictures_of(order: Order) -> int:
-    """How many pictures an order asks for, as far as it says so."""
-    seeds = order.request.get("seeds")
-    said = (order.request.get("count"), order.request.get("frames"), len(seeds) if isinstance(seeds, list) else 1)
-    return max(1, *(number for number in said if isinstance(number, int)))
+    """How many pictures are drawn for an order: of all candidates that the best is chosen from, too."""
+    return given_by(order) * _whole(_told(order, "candidates"))
+
+
+def given_by(order: Order) -> int:
+    """How many pictures an order gives; a walk gives its frames."""
+    seeds = _told(order, "seeds")
+    given = len(seeds) if isinstance(seeds, list) else 1
+    return max(given, _whole(_told(order, "count")), _whole(_told(order, "frames")))
+
+
+def _told(order: Order, name: str) -> Any:
+    """A value of an order as its tool will read it: what is left out has the tool's own default."""
+    value = order.request.get(name)
+    fields = TOOLS[order.tool].fields if order.tool in TOOLS and value is None else ()
+    return next((field.default for field in fields if field.name == name), value)
+
+
+def made_from(order: Order) -> list[str]:
+    """The files of the pictures that an order begins from or looks at, the one that is edited first, each once.
+
+    A mask is none: it says where, and nothing of it is seen.
+    """
+    found: dict[str, None] = {}
+
+    def seen(name: str, file: str) -> str:
+        found[file] = None
+        return file
+
+    for field in TOOLS[order.tool].fields if order.tool in TOOLS else ():
+        if field.kind in ("picture", "key"):
+            CHANGES[field.kind](field.name, order.request.get(field.name), seen)
+    return list(found)
+
+
+def _whole(value: Any) -> int:
+    """A number of pictures, as 2 or as 2.0; 1 for what is none, which is refused elsewhere."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return 1
+    return max(1, int(value)) if abs(value) <= sys.float_info.max else 1
 
 
 def _sound(value: Any) -> bool:

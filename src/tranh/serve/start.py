@@ -6,7 +6,7 @@ It knows how parts are put together, and what none of them does.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -40,6 +40,7 @@ class Start:
         data: folder of jobs and pictures, None for the usual one; database: URL, None for SQLite there.
         active, waiting: jobs that run at once, and that may wait.
         exact: no picture depends on its company by a bit.
+        public: the address that others know it by, None for its own.
     """
 
     models: Sequence[str]
@@ -52,6 +53,7 @@ class Start:
     active: int = 24
     waiting: int = 256
     exact: bool = False
+    public: str | None = None
 
 
 def run(start: Start, ready: Callable[[str], None]) -> None:
@@ -77,12 +79,14 @@ def run(start: Start, ready: Callable[[str], None]) -> None:
             settings = Settings(
                 host=start.host,
                 names=start.names,
+                public=start.public,
                 keys=start.keys,
                 secret=secret(store.folder),
                 rewrite=marking.rewrite,
             )
             app = create_app(desk, settings)
-            server(app, room(), lambda: ready(url), app.state.waiting.close).run_until_told(listening)
+            patience = replace(room(), seen=app.state.figures.seen)
+            server(app, patience, lambda: ready(url), app.state.waiting.close).run_until_told(listening)
         finally:
             if desk is not None:
                 desk.close(GRACE)

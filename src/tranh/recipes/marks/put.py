@@ -31,6 +31,7 @@ def marked(
     mask: Image.Image | None = None,
     private: bool = False,
     watermark: bool = True,
+    carried: bool = False,
     quality: int | None = None,
     created: datetime.datetime | None = None,
 ) -> bytes:
@@ -46,6 +47,7 @@ def marked(
         mask: black where the edited picture shows through and no pixel may change; None for all drawn anew.
         private: leave out the prompt, and all else in words that tells what was asked for.
         watermark: put the invisible mark into the pixels; without it they are the model's own.
+        carried: that mark is in the pixels already: it is told, and not put in again.
         quality: 0 to 100, of a JPEG or a WebP that may lose; None for a JPEG of 95 or a WebP without loss.
         created: when it was drawn; None for now.
 
@@ -53,11 +55,11 @@ def marked(
         TranhError: the settings are longer than a file can hold, or the keys sign no more.
     """
     kept = without_words(settings) if private else settings
-    drawn = pixels.embed(image, keys.mark, mask) if watermark else image
+    drawn = pixels.embed(image, keys.mark, mask) if watermark and not carried else image
     file = encoded(drawn, kind, kept, source_type=COMPOSED if opened else MADE, quality=quality)
     model = str(settings.get("model") or "Tranh")
     when = created or datetime.datetime.now(datetime.UTC)
-    return signed(file, kind, keys, model=model, created=when, opened=opened, watermarked=watermark)
+    return signed(file, kind, keys, model=model, created=when, opened=opened, watermarked=watermark or carried)
 
 
 def without_words(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -65,7 +65,7 @@ class Call:
 
     def content(self, picture: Picture) -> bytes:
         """A finished picture's file as it was asked for."""
-        return told.written(self.desk.file(picture), self.how, self.rewrite, picture.settings)
+        return told.written(self.desk.file(picture), self.how, self.rewrite, self.order.order, picture.settings)
 
 
 async def answer(call: Call) -> Response:
@@ -82,8 +82,10 @@ async def answer(call: Call) -> Response:
         done = await ended(call.request, call.desk, record, seconds)
     if done is None and call.calls.closing:
         raise stops()
-    if done is None or done.status != "completed":
-        raise told.failed(done or record)
+    if done is None:  # or whoever asked has left, and reads nothing
+        raise told.late(seconds)
+    if done.status != "completed":
+        raise told.failed(done)
     reply = await asyncio.to_thread(_reply, call, done)
     return JSONResponse(reply.model_dump(exclude_none=True))
 
@@ -104,7 +106,7 @@ def _submit(call: Call) -> Record:
 
 def _reply(call: Call, record: Record) -> Images:
     signer: Signer = call.request.app.state.signer
-    base, now = str(call.request.base_url), time.time()
+    base, now = call.request.app.state.settings.public or str(call.request.base_url), time.time()
 
     def place(picture: Picture) -> str:
         return told.link(signer, base, picture, call.by.owner, call.how, now)
@@ -126,7 +128,9 @@ async def _stream(call: Call, record: Record) -> AsyncGenerator[str, None]:
                 elif update.kind == "progress":
                     progress = update.data["step"] / max(1, update.data["steps"])
                 elif update.kind == "preview" and (place := sent.next(progress)) is not None:
-                    shown = await asyncio.to_thread(told.preview, update.data["b64_json"], call.how, call.rewrite)
+                    shown = await asyncio.to_thread(
+                        told.preview, update.data["b64_json"], call.how, call.rewrite, record.order
+                    )
                     yield told.event(
                         f"{call.event}.partial_image",
                         {**told.common(call.how, shown[1]), "b64_json": shown[0], **place},

@@ -5,7 +5,7 @@ It knows neither desk nor model; what a model has no use for is found in ``place
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, LiteralString
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -39,6 +39,11 @@ def left(name: str) -> Any:
     return Field(None, json_schema_extra={"enum": [*LEFT[name][0], None]})
 
 
+def _at(field: str, code: LiteralString, said: LiteralString) -> PydanticCustomError:
+    """A fault of fields together; ``field`` is the one that is blamed, see :func:`tranh.serve.errors.invalid`."""
+    return PydanticCustomError(code, said, {"field": field})
+
+
 class Asked(BaseModel):
     """What every call can be asked. null is as good as nothing."""
 
@@ -68,7 +73,7 @@ class Asked(BaseModel):
         for name, other in (("num_inference_steps", "steps"), ("guidance_scale", "cfg_scale")):
             both = getattr(self, name), getattr(self, other)
             if None not in both and both[0] != both[1]:
-                raise PydanticCustomError("invalid_value", f"{name} and {other} mean the same: say one of them")
+                raise _at(other, "invalid_value", f"{other} and {name} mean the same: say one of them")
         return self
 
     @field_validator(*LEFT, mode="before", check_fields=False)
@@ -100,7 +105,11 @@ NAMES = {
 class Drawn(Asked):
     """What calls with a prompt can be asked."""
 
-    prompt: str = Field(min_length=1, max_length=LONGEST)
+    prompt: str = Field(
+        min_length=1,
+        max_length=LONGEST,
+        description="It is kept in the picture's file, twice; there all texts of a call have 9,000 bytes.",
+    )
     quality: Literal["auto", "low", "medium", "high", "xhigh", "max", "standard", "hd"] | None = Field(
         None, description="low does half of the model's own steps, high twice, xhigh three and max four times as many."
     )
@@ -119,11 +128,13 @@ class Drawn(Asked):
     @model_validator(mode="after")
     def _together(self) -> Drawn:
         if self.partial_images and not self.stream:
-            raise PydanticCustomError("invalid_value", "partial_images are sent in a stream: say stream too")
+            raise _at("partial_images", "invalid_value", "partial_images are sent in a stream: say stream too")
         if self.stream and self.response_format == "url":
-            raise PydanticCustomError("unsupported_parameter", "response_format: a stream carries pictures, no links")
+            said = "response_format: a stream carries pictures, no links"
+            raise _at("response_format", "unsupported_parameter", said)
         if self.output_compression not in (None, 100) and (self.output_format or "png") == "png":
-            raise PydanticCustomError("invalid_value", "output_compression is for jpeg and webp: a png loses nothing")
+            said = "output_compression is for jpeg and webp: a png loses nothing"
+            raise _at("output_compression", "invalid_value", said)
         return self
 
 

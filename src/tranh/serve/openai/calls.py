@@ -32,15 +32,21 @@ class Calls:
         self.closing = False
         self._waiting: Counter[str] = Counter()
         self._running: dict[tuple[str, str], str] = {}
+        self._found: set[str] = set()  # jobs that no call here has ordered: they go on whoever leaves
 
     def running(self, owner: str, placed: Placed) -> Record | None:
-        """The job of an owner's same request that has not ended (begun before a restart, too), or just ended well."""
+        """The job of an owner's same request that has not ended (begun before a restart, too), or just ended well.
+
+        Where no call here waits for it, somebody may have ordered it to be drawn in any case: it will not be cancelled.
+        """
         id = self._running.get((owner, placed.digest))
         if id is not None and (record := self.desk.job(id, owner)).status not in ("failed", "cancelled"):
             return record
         for status in ("in_progress", "queued"):
             for record in self.desk.jobs(owner, status=status, limit=200)[0]:
                 if placed.same(record.order):
+                    if not self._waiting[record.id]:
+                        self._found.add(record.id)
                     return record
         return None
 
@@ -74,6 +80,8 @@ class Calls:
         if self._waiting[record.id]:
             return  # somebody came again
         del self._waiting[record.id]
+        keep |= record.id in self._found
+        self._found.discard(record.id)
         if self._running.get(key) == record.id:
             del self._running[key]
         if not keep and not self.closing:

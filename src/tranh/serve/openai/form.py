@@ -1,6 +1,6 @@
 """Requests that carry files: their fields as the same models that JSON is read by, their pictures checked.
 
-It knows no field by name.
+It knows no field by name, but those that come in pieces.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ MOST_FIELDS = 100
 PART = 2**18
 """Bytes of a field that is no file: a prompt of 32,000 letters has at most half of it."""
 
+NESTED = ("svg",)
+"""Fields that clients send in pieces, ``NAME[PART]``; of any other name brackets are a part."""
+
 M = TypeVar("M", bound=BaseModel)
 
 Files = Mapping[str, Sequence[bytes]]
@@ -36,6 +39,7 @@ async def form(request: Request, model: type[M], names: Sequence[str], most: int
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise Refused("send the fields and files as multipart/form-data", code="invalid_content_type")
     values: dict[str, Any] = {}
+    said: set[str] = set()
     files: dict[str, list[bytes]] = {}
     async with request.form(max_files=most, max_fields=MOST_FIELDS, max_part_size=PART) as sent:
         for name, value in sent.multi_items():
@@ -46,11 +50,19 @@ async def form(request: Request, model: type[M], names: Sequence[str], most: int
                 files.setdefault(name, []).append(await value.read())
             elif name in names:
                 raise Refused(f"{name} is text; send a file", code="invalid_image", param=name)
-            elif (plain := name.partition("[")[0]) in values:
+            elif name in said:
                 raise Refused(f"{name} is said more than once", code="invalid_value", param=name)
+            elif (field := _field(name)) not in model.model_fields:
+                raise Refused(f"unknown parameter: {name}", code="unknown_parameter", param=name)
             elif value != "":
-                values[plain] = value
+                values[field] = value
+            said.add(name)
     return model.model_validate(values), files
+
+
+def _field(name: str) -> str:
+    plain, bracket, _ = name.partition("[")
+    return plain if bracket and plain in NESTED else name
 
 
 async def pictures(files: Files) -> dict[str, list[Upload]]:

@@ -86,7 +86,7 @@ async def _edit(request: Request, desk: Desk, by: Caller, idempotency_key: str |
     kept = {"image": await _keep(desk, images[0].image, by)}
     if hole is not None:
         kept["mask"] = await _keep(desk, hole, by)
-    order = placed(model, tool, asked, kept, idempotency_key)
+    order = placed(model, tool, asked, kept, idempotency_key, images[0].image.size)
     pixels = sum(one.image.width * one.image.height for one in (*images, *masks))
     return Call(request, desk, by, asked, model, order, "image_edit", idempotency_key, retries, pixels)
 
@@ -115,6 +115,7 @@ async def _variation(
     return Call(request, desk, by, asked, model, order, "", idempotency_key, retries, pixels)
 
 
+@router.head("/files/{id}", include_in_schema=False)
 @router.get(
     "/files/{id}",
     response_class=Response,
@@ -132,7 +133,8 @@ def file(
         raise Refused("this link is no longer good: links work for an hour", status=403, code="link_expired")
     rewrite: Rewrite = request.app.state.settings.rewrite
     picture = desk.picture(id, owner)
-    data = told.written(desk.file(picture), How(kind, compression), rewrite, picture.settings)
+    order = desk.job(picture.job, owner).order
+    data = told.written(desk.file(picture), How(kind, compression), rewrite, order, picture.settings)
     headers = {"cache-control": "private, max-age=3600", "cross-origin-resource-policy": "cross-origin"}
     return Response(data, media_type=f"image/{kind}", headers=headers)
 

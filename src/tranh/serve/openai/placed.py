@@ -24,6 +24,9 @@ HIERARCHY, OWN = "dall-e-2", "dall-e-3"
 
 MOST_STEPS = 1000
 
+KEEPS = ("inpaint",)
+"""Tools whose pictures have the size of the one that was sent: it may be said."""
+
 SIZE = re.compile(r"([0-9]{1,5})x([0-9]{1,5})", re.ASCII)
 
 
@@ -75,11 +78,19 @@ def editor(model: Model, masked: bool, strength: bool) -> str:
     return "instruct" if "instruct" in tools_of(model) and not strength else "img2img"
 
 
-def placed(model: Model, tool: str, asked: Asked, pictures: Mapping[str, str], idempotent: str | None = None) -> Placed:
+def placed(
+    model: Model,
+    tool: str,
+    asked: Asked,
+    pictures: Mapping[str, str],
+    idempotent: str | None = None,
+    sent_size: tuple[int, int] | None = None,
+) -> Placed:
     """The order of what was asked.
 
     Args:
-        pictures: field -> blob; idempotent: a word of the client's that stands for this request whatever it draws.
+        pictures: field -> blob; idempotent: a word of the client's that stands for this request whatever it draws;
+        sent_size: of the picture that is edited, in pixels.
 
     Raises:
         Refused: the model has no use for something that was said, or makes no such size.
@@ -92,7 +103,8 @@ def placed(model: Model, tool: str, asked: Asked, pictures: Mapping[str, str], i
             reject_broken(str(request.get(text, "")))
         except TranhError as error:
             raise Refused(f"{text}: {error}", code="invalid_value", param=text) from error
-    if (size := side_of(model, tool, asked.size)) is not None:
+    keeps = KEEPS if sent_size is not None and asked.size == f"{sent_size[0]}x{sent_size[1]}" else ()
+    if tool not in keeps and (size := side_of(model, tool, asked.size)) is not None:
         request["size"], sent["size"] = size, "size"
     if isinstance(asked, Drawn) and asked.quality and "steps" not in request:
         _quality(model, tool, asked.quality, request)

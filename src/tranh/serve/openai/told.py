@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from tranh.serve import events as sse
 from tranh.serve.openai.asked import SHOWN_QUALITY, Asked
-from tranh.serve.orders import Fault, Picture, Record, Refused
+from tranh.serve.orders import Fault, Order, Picture, Record, Refused
 from tranh.serve.signed import Signer
 
 LINK_SECONDS = 3600
@@ -100,31 +100,36 @@ def how(asked: Asked, model: str | None) -> How:
     )
 
 
-Rewrite = Callable[[Image.Image, Mapping[str, Any], str, int], bytes]
-"""A picture and its settings as the bytes of a file of a format (Pillow's name) and quality."""
+Rewrite = Callable[[Image.Image, Mapping[str, Any], str, int, Order, bool], bytes]
+"""A picture and its settings as the bytes of a file of a format (Pillow's name) and quality; then the order it was made
+by, and whether it is finished (or a preview)."""
 
 
-def rewritten(image: Image.Image, settings: Mapping[str, Any], kind: str, quality: int) -> bytes:
+def rewritten(
+    image: Image.Image, settings: Mapping[str, Any], kind: str, quality: int, order: Order, finished: bool
+) -> bytes:
     """Its pixels and nothing else of it."""
     file = io.BytesIO()
     image.save(file, kind, quality=quality)
     return file.getvalue()
 
 
-def written(data: bytes, how: How, rewrite: Rewrite, settings: Mapping[str, Any]) -> bytes:
-    """A finished picture's file in the format that is wanted."""
+def written(
+    data: bytes, how: How, rewrite: Rewrite, order: Order, settings: Mapping[str, Any], *, finished: bool = True
+) -> bytes:
+    """A picture's file in the format that is wanted."""
     if how.kind == "png":
         return data
     with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
-        return rewrite(image.convert("RGB"), settings, how.kind.upper(), how.compression)
+        return rewrite(image.convert("RGB"), settings, how.kind.upper(), how.compression, order, finished)
 
 
-def preview(b64_json: str, how: How, rewrite: Rewrite) -> tuple[str, str]:
+def preview(b64_json: str, how: How, rewrite: Rewrite, order: Order) -> tuple[str, str]:
     """A preview in the format that is wanted, and its size."""
     data = base64.b64decode(b64_json)
     with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
         size = f"{image.width}x{image.height}"
-    return b64(written(data, how, rewrite, {})), size
+    return b64(written(data, how, rewrite, order, {}, finished=False)), size
 
 
 def usage(record: Record, pictures: tuple[Picture, ...], sent: int) -> Usage:
@@ -201,7 +206,7 @@ ECHOED = {
 
 def revised(record: Record, picture: Picture) -> str | None:
     """The prompt as the model read it, where that is another than was sent."""
-    read = picture.settings.get("prompt")
+    read = picture.settings.get("understood") or picture.settings.get("prompt")
     return str(read) if read and read != record.order.request.get("prompt") else None
 
 
@@ -212,13 +217,21 @@ def b64(data: bytes) -> str:
 def failed(record: Record) -> Refused:
     """Why a job that has ended gave nothing."""
     fault = record.fault or Fault("the job was cancelled before it had ended")
-    status = 400 if fault.type == "invalid_request_error" else STATUS.get(fault.code or "", 500)
-    if record.status == "cancelled":
-        status = 503
+    other = 503 if record.status == "cancelled" else 500
+    status = 400 if fault.type == "invalid_request_error" else STATUS.get(fault.code or "", other)
     return Refused(fault.message, status=status, type=fault.type, code=fault.code, param=fault.param)
 
 
-STATUS = {"insufficient_storage": 507}
+def late(seconds: float) -> Refused:
+    """A call waited longer than it may."""
+    message = (
+        f"its pictures were not finished after {seconds:g} s, and no call waits longer: ask for fewer pictures or "
+        "steps, or order them at /api/jobs, which does not wait"
+    )
+    return Refused(message, status=504, type="timeout_error", code="deadline_exceeded")
+
+
+STATUS = {"insufficient_storage": 507, "deadline_exceeded": 504}
 
 
 def event(name: str, data: Mapping[str, Any]) -> str:

@@ -103,7 +103,9 @@ class Txt2Img(BaseModel):
     hr_negative_prompt: Text | None = None
     hr_cfg: float | None = None
     hr_additional_modules: list[Any] | None = None
-    denoising_strength: float | None = Field(None, ge=0, le=1, description="of img2img alone")
+    denoising_strength: float | None = Field(
+        None, ge=0, le=1, description="of img2img alone; elsewhere `info.notices` says so"
+    )
     firstphase_width: Literal[0] | None = None
     firstphase_height: Literal[0] | None = None
 

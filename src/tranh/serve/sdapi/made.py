@@ -83,6 +83,8 @@ def _left_out(record: Record, sent: Txt2Img) -> list[str]:
             what = "it"
         if what:
             told.append(f"{name}: {record.order.model} has no use for {what}")
+    if record.order.tool == "generate" and sent.denoising_strength is not None:
+        told.append("denoising_strength: it is of img2img, and means nothing here")
     return told
 
 

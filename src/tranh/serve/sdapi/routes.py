@@ -19,10 +19,11 @@ from fastapi.routing import APIRoute
 from tranh.engine.picture import describe
 from tranh.recipes.marks import settings_of
 from tranh.serve import errors, uploads
-from tranh.serve.desk import Desk, as_preview
+from tranh.serve.desk import Desk, as_preview, stops
 from tranh.serve.keys import Caller, From
 from tranh.serve.native import AtDesk
 from tranh.serve.openai.calls import ended
+from tranh.serve.openai.told import late
 from tranh.serve.orders import Model, Order, Record, Refused
 from tranh.serve.sdapi import fields as told
 from tranh.serve.sdapi.made import answer
@@ -230,7 +231,7 @@ async def _ordered(desk: Desk, calls: Calls, by: Caller, sent: told.Txt2Img, ord
 async def _made(
     request: Request, desk: Desk, calls: Calls, by: Caller, sent: told.Txt2Img, record: Record
 ) -> told.Made:
-    """Wait, and tell. Who leaves takes the order along.
+    """Wait, and tell. Who leaves takes the order along; a server that ends goes on with it at its next start.
 
     Raises:
         Refused: there are no pictures.
@@ -241,8 +242,12 @@ async def _made(
         found = await ended(request, desk, record, request.app.state.settings.seconds)
     finally:
         calls.waiting.remove(call)
+    if found is None and request.app.state.waiting.closing:
+        raise stops()
     if found is None:  # whoever asked has left, or waited too long
         found = await run_in_threadpool(desk.cancel, record.id, by.owner)
+        if found.status != "completed":
+            raise late(request.app.state.settings.seconds)
     return await run_in_threadpool(answer, desk, found, sent)
 
 
