@@ -119,8 +119,9 @@ def _again(desk: Desk, owner: str, sent: Img2Img, model: Model, image: Image.Ima
     """What img2img is asked beyond the prompt."""
     if _sampler(sent, model):
         raise Refused("sampler_name: img2img draws in one way: send Automatic", code="invalid_value")
-    side = _size(sent, model).get("size") or max(image.size)
-    return {"image": _keep(desk, owner, _squared(image, side, sent)), "strength": sent.denoising_strength}
+    size = _size(sent, model)
+    given = _squared(image, size.get("size") or max(image.size), sent)
+    return {"image": _keep(desk, owner, given), "strength": sent.denoising_strength, **size}
 
 
 def _inside(
