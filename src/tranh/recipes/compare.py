@@ -40,7 +40,8 @@ ORDER = ("vae", "gan", "dmgan", "flow", "dalle", "glide", "unclip-ar", "unclip",
 """Compared where none are named, as far as they are there; any recipe can be named."""
 
 EVERY = 5.0
-"""Seconds after which the time spent is written down: as much is forgotten by a kill."""
+"""Seconds after which the time spent is written down, at the next event: a kill forgets as much, or what has passed of
+the step, of the doctor's first look or of measuring the speed in which it came."""
 
 _logger = logging.getLogger("tranh.compare")
 
@@ -251,7 +252,9 @@ def _trained(system: System, terms: Terms) -> Iterator[Event]:
     if not per_step:
         per_step = cost.of_steps(recipe, system.run)
         write_json(kept, per_step)
-    system.add("cost", cost.told(cost.trained(recipe, system.run), per_step, float(read_json(spent))))
+    system.add("cost", cost.told(
+        cost.trained(recipe, system.run), per_step, float(read_json(spent)), asked=terms.minutes
+    ))  # fmt: skip
 
 
 def _ready(recipe: Recipe) -> Iterator[Event]:

@@ -89,6 +89,42 @@ def test_each_gets_the_same_time_for_all_its_parts(whole):
     assert len(taken["toy-two"]) == 2 and min(map(min, taken.values())) > 20, taken
 
 
+def test_killed_and_gone_on_with_no_time_is_won(tmp_path, monkeypatch):
+    """What a stage had of its share before the kill does not come back as time for the stages after it."""
+    toys.fake_clock(monkeypatch)
+    monkeypatch.setattr(run, "examine_first", lambda *_: None)
+    monkeypatch.setattr(run.doctor, "watch", lambda events, *_, **__: events)
+    begun, recipe = toys.CLOCK.now, run.override(toys.RECIPES["toy_two"](), ["model.slow=1.0", "save_every=1000"])
+    for event in (going := run.train(recipe, tmp_path, minutes=2.0)):
+        if event.figures and event.done > event.total / 2:
+            break
+    going.close()  # it saves, so no step is taken twice
+    assert 25 < toys.CLOCK.now - begun < 50
+    *_, last = run.train(recipe, tmp_path, minutes=2.0)
+    assert last.stage == "paint" and 0.85 < (toys.CLOCK.now - begun) / 120 <= 1.05
+
+
+def test_the_clock_is_looked_at_before_the_first_step(tmp_path, monkeypatch):
+    """So a kill does not forget what the doctor's look and the measuring have taken."""
+    toys.fake_clock(monkeypatch)
+    begun, seen = toys.CLOCK.now, []
+    going = run.train(toys.RECIPES["toy_paint"](), tmp_path, minutes=1.0)
+    for event in going:
+        if event.figures and event.stage == "paint":
+            break
+        seen.append(toys.CLOCK.now - begun)
+    going.close()
+    looked, measured = seen[-2:]
+    assert 0 < looked < measured
+
+
+def test_minutes_far_from_those_asked_for_are_marked():
+    for spent, marked in ((36, False), (34.5, False), (42.3, True), (33.2, True)):
+        first = compare_cost.told([], {}, 60 * spent, asked=36.0)[0]
+        assert bool(first.card.notes) == marked and first.card.settings == {"minutes asked for": 36.0}
+    assert not compare_cost.told([], {}, 60.0)[0].card.notes  # a budget of operations
+
+
 def test_one_that_fails_is_told_and_the_others_go_on(whole):
     out, value = whole
     failed = {s["name"]: s["failed"] for s in value["systems"]}
