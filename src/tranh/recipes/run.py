@@ -63,16 +63,17 @@ def find(name: str, data: Mapping[str, Any] | None = None) -> Recipe:
     if name not in known:
         raise TranhError(f"no recipe is called {name!r}{_nearest(name, known)}; there are: {', '.join(known)}")
     make = importlib.import_module(f"{PACKAGE}.{name}").recipe
-    if data is not None and not _takes_data(name):
+    if data is not None and not takes_data(name):
         raise TranhError(
             f"{name} learns from what only Scenes knows of its pictures, and cannot learn from {data.get('source')!r}. "
-            f"For captioned pictures there are: {', '.join(n for n in known if _takes_data(n))}."
+            f"For captioned pictures there are: {', '.join(n for n in known if takes_data(n))}."
         )
     recipe: Recipe = make(data) if data is not None else make()
     return recipe
 
 
-def _takes_data(name: str) -> bool:
+def takes_data(name: str) -> bool:
+    """Can a recipe be told what to learn from?"""
     return "data" in inspect.signature(importlib.import_module(f"{PACKAGE}.{name}").recipe).parameters
 
 
