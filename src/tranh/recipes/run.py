@@ -247,8 +247,9 @@ def _untrained(run: RunDir) -> float:
 
 
 class _Budget:
-    """Wall-clock time for what is not trained yet: of a stage that had begun, the steps it still has. What one takes too much (the doctor's first look takes the
-    same for a short stage as for a long one), all that come after it share."""
+    """Wall-clock time for what is not trained yet; of a stage that has begun that is the steps it still has. What one
+    takes too much (the doctor's first look takes the same for a short stage as for a long one), all that come after it
+    share."""
 
     def __init__(self, minutes: float | None, share: float) -> None:
         self.end = time.perf_counter() + 60 * (minutes or 0) * share

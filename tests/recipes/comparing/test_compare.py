@@ -324,7 +324,9 @@ def test_pictures_rebuilt_small_are_compared_as_large_as_all(tmp_path):
     )
     family = load_frozen(RunDir(tmp_path / "mirror")).family
     with torch.no_grad():
-        made = torch.cat([F.interpolate(rebuilt(family, b), (64, 64), mode="bilinear", antialias=True) for b in batches])
+        made = torch.cat(
+            [F.interpolate(rebuilt(family, b), (64, 64), mode="bilinear", antialias=True) for b in batches]
+        )
     assert first.value == pytest.approx(psnr.measure(made, torch.cat([b.images for b in true])).value)
     assert first.card.settings["rebuilt at"] == "16 px, compared at 64"
 
