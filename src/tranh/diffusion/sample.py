@@ -189,7 +189,7 @@ SAMPLERS: Mapping[str, Sampler] = {
 }
 """Samplers of variance-preserving models by the names users know, each as diffusers' scheduler of that name."""
 
-SPACINGS: Mapping[str, Spacing] = dict.fromkeys(SAMPLERS, "trailing") | {"heun": "leading"}
+SPACINGS: Mapping[str, Spacing] = {name: "leading" if name == "heun" else "trailing" for name in SAMPLERS}
 """Which indices of its schedule each walks down. All begin at the last, but Heun's: there a cosine schedule has a sigma
 of 20,000, and a mean of two slopes over all of it throws the picture away."""
 
