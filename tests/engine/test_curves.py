@@ -153,3 +153,14 @@ def test_panels_of_a_log_with_gaps():
     assert list(drawn) == ["loss", "x", "learning rate", "gradient norm", "speed"]
     assert {Image.open(io.BytesIO(png)).size for png in drawn.values()} == {(320, 230)}
     assert curves.panels([], []) == {}
+
+
+def test_losses_side_by_side_are_on_a_scale_of_factors():
+    """A loss that begins at 60 leaves the others their shape; one that goes below 0 is still drawn."""
+    for low, scale in ((0.1, "log"), (-0.4, "symlog")):
+        _, (ax, *_) = curves._canvas(2, 1)
+        ax.plot([0, 1, 2], [60.0, 1.0, low])
+        curves._steep(ax)
+        assert ax.get_yscale() == scale and ax.get_ylim()[0] < low
+    log = [{"step": k, "seconds": 60.0, "loss": 60.0 / (k + 1) - 1} for k in range(100)]
+    assert curves.together({"a": {"x": log}, "b": {"y": log[:50]}, "c": {}}).startswith(b"\x89PNG")

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tranh.engine import checkpoint, find
+from tranh.engine import checkpoint, find, fit
 from tranh.engine.fit import fit_steps
 from tranh.engine.frozen import load
 from tranh.engine.log import draw_loss, read_log
@@ -250,6 +250,26 @@ def test_minutes_become_steps(tmp_path):
     assert fit_steps(stage, 0.1, family, toys.Source(), run) == fitted == run.stage()
     with pytest.raises(TranhError, match="positive"):
         fit_steps(stage, 0, family, toys.Source(), RunDir(tmp_path / "other"))
+
+
+def test_a_long_stage_is_measured_longer(tmp_path, monkeypatch):
+    """The first steps may fall on a busy moment: by 2 % of the minutes most steps are as they will be."""
+    now, taken = [0.0], []
+
+    class Timed(toys.Toy):
+        def forward(self, batch, phase):
+            taken.append(2.0 if len(taken) < 15 else 1.0)
+            now[0] += taken[-1]
+            return super().forward(batch, phase)
+
+    monkeypatch.setitem(fit.measure.__kwdefaults__, "clock", lambda: now[0])
+    monkeypatch.setattr(fit.time, "perf_counter", lambda: now[0])
+    stage = toys.stage(sample_every=0, metrics_every=0)
+    fitted = fit_steps(stage, 40.0, find.build(stage, Timed), toys.Source(), RunDir(tmp_path))
+    assert 30 < len(taken) < 50 and 0.9 < fitted.steps / 2400 <= 1.0
+    taken.clear()
+    fit_steps(stage, 0.2, find.build(stage, Timed), toys.Source(), RunDir(tmp_path))
+    assert len(taken) < 15
 
 
 def test_missing_loss_is_named():

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from tranh.engine.frozen import select
 from tranh.families.flow import CLEAN, LEVEL, NOISY, Flow
 from tranh.families.vae import Vae
 from tranh.nn.invertible import gaussian
-from tranh.types import Autoencodes, Batch, Draws, Phase
+from tranh.types import Autoencodes, Batch, Draws, Phase, TranhError
 
 SIZES = dict(
     vocab=50, max_len=12, text_dim=32, text_depth=1, text_heads=2, image_size=16, patch_size=4,
@@ -33,6 +34,13 @@ def tiny(**changes):
     family = Flow(**(SIZES | changes))
     family.meet({"painter": painter(family.config["image_size"], family.patch << family.halvings)})
     return family
+
+
+def test_one_picture_alone_is_no_batch():
+    """Half of a batch is shown clean, half with noise: of one picture the bits would be 0 / 0."""
+    family, data = toy()
+    with pytest.raises(TranhError, match="2 pictures at least"):
+        family(select(data, [0]), Phase("train", 0, 1, torch.Generator()))
 
 
 def lively(std=0.08, **changes):

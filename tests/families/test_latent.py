@@ -43,7 +43,8 @@ def batch(family, size=4):
     tokens[:, 0], tokens[:, 5], tokens[:, 6:] = 2, 1, 0
     images = torch.nn.functional.interpolate(torch.rand(size, 3, 4, 4, generator=g) * 2 - 1, scale_factor=4)
     b = Batch(images, [""] * size, tokens, tokens != 0, torch.arange(size))
-    return b.replace(parts={"kl.latent": family.met["kl"].image_outputs(images)["latent"]})
+    told = {name: part.outputs(b) | part.image_outputs(images) for name, part in family.met.items()}
+    return b.replace(parts={f"{name}.{k}": v for name, found in told.items() for k, v in found.items()})
 
 
 def toy():

@@ -1,10 +1,13 @@
 """GLIDE and DDPM as recipes and systems: samplers of a request, filling in a part."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from tranh.families.ddpm import Ddpm
 from tranh.families.glide import Glide
 from tranh.recipes import run
 from tranh.recipes.beside import Beside
@@ -82,7 +85,21 @@ def test_what_cannot_be_filled_in_is_refused(glide, assets):
         list(inpaint(glide, Request("a red circle", image=image)))
 
 
-@pytest.mark.parametrize("data", [None, {"source": "scenes", "levels": {"two": 1.0}}, {"source": "pictures"}])
+@pytest.mark.parametrize("kind,side", [("digits", 16), ("idx", 28), ("folder", None)])
+def test_tiny_pictures_are_drawn_at_their_own_side(kind, side, monkeypatch):
+    monkeypatch.setattr("tranh.recipes.natural.detect", lambda source: SimpleNamespace(kind=kind))
+    stage = run.find("ddpm", {"source": "mine"}).stages["ddpm"]
+    assert stage.data.get("size") == stage.model.get("image_size") == side
+    part = Ddpm(**stage.model)
+    assert part.image_size == (side or 64)
+    if side:
+        x = torch.zeros(1, 3, side, side)
+        assert part.unet(x, torch.zeros(1)).shape == (1, 6, side, side)
+
+
+@pytest.mark.parametrize(
+    "data", [None, {"source": "scenes", "levels": {"two": 1.0}}, {"source": "pictures", "size": 64}]
+)
 def test_the_recipes_stand_on_what_the_data_tell(data):
     glide, ddpm = run.find("glide", data), run.find("ddpm", data)
     told = data or {"source": "scenes", "levels": {"one": 1.0}}

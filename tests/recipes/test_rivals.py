@@ -49,6 +49,16 @@ def test_other_pictures_have_no_reader(name):
     assert side == {"gan": 8, "dmgan": 64}[name] == built(recipe.stages[name]).config["image_size"]
 
 
+@pytest.mark.parametrize("side", [32, 64])
+def test_nothing_of_the_painter_is_lost_on_the_way_to_dmgan(side):
+    with torch.device("meta"):
+        stages = run.find("dmgan", {"source": "my-pictures", "size": side}).stages
+        family, vae = built(stages["dmgan"]), built(stages["painter"])
+    own = family.state_dict()
+    for key, tensor in vae.decoder.state_dict().items():
+        assert own[f"painter.{key}"].shape == tensor.shape, key
+
+
 @pytest.mark.parametrize("size,patch", [(8, 1), (28, 4), (32, 4), (64, 8), (256, 8), (50, 2), (7, 1)])
 def test_patches_leave_a_grid(size, patch):
     assert patch_of(size) == patch

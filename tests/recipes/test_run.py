@@ -9,7 +9,7 @@ import torch
 from tranh.engine.doctor import behaviour
 from tranh.engine.rundir import RunDir
 from tranh.files import read_json
-from tranh.recipes import models, run
+from tranh.recipes import compare, models, run
 from tranh.recipes.elsewhere import export_to
 from tranh.recipes.exported import export
 from tranh.recipes.memory import MEMORY, build
@@ -64,6 +64,14 @@ def test_minutes_fix_the_steps_before_the_start(tiny, tmp_path):
     fixed = RunDir(tmp_path / "r" / "clip").stage().steps
     drive(tiny, tmp_path / "r", only="clip", minutes=99)
     assert RunDir(tmp_path / "r" / "clip").stage().steps == fixed >= 1
+
+
+def test_every_recipe_can_be_compared_on_scenes():
+    scenes = {"source": "scenes", "levels": {"one": 1.0}}
+    for name in compare.known():
+        assert compare.chosen(name, scenes).stages, name
+    with pytest.raises(TranhError, match="only Scenes knows"):
+        compare.chosen("verifier", {"source": "digits"})
 
 
 def test_every_recipe_is_found_and_can_be_planned(tiny):

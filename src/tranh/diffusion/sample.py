@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from tranh.diffusion.loss import FLOOR
-from tranh.diffusion.schedule import vp_coefficients
+from tranh.diffusion.schedule import Spacing, vp_coefficients
 from tranh.types import Denoiser, Step, TranhError
 
 Noise = Callable[[], Tensor]
@@ -184,11 +184,14 @@ SAMPLERS: Mapping[str, Sampler] = {
     "ddpm": ddpm,
     "ddim": ddim,
     "euler": partial(euler, floor=0.0),
-    "heun": partial(heun, floor=0.0),
+    "heun": heun_vp,
     "dpm++": dpmpp_2m,
 }
-"""Samplers of variance-preserving models by the names users know. Heun's is that of the linear path: in the units of
-:func:`heun_vp` the first step of a cosine schedule begins at sigma = 20,000 and throws the picture away."""
+"""Samplers of variance-preserving models by the names users know, each as diffusers' scheduler of that name."""
+
+SPACINGS: Mapping[str, Spacing] = {name: "leading" if name == "heun" else "trailing" for name in SAMPLERS}
+"""Which indices of its schedule each walks down. All begin at the last, but Heun's: there a cosine schedule has a sigma
+of 20,000, and a mean of two slopes over all of it throws the picture away."""
 
 
 def named(name: str | None, default: str) -> Sampler:

@@ -17,6 +17,8 @@ from torch import Tensor
 from tranh.diffusion.loss import Prediction, estimate, rows
 from tranh.types import Denoiser
 
+Spacing = Literal["leading", "trailing", "linspace"]
+
 
 def linear(steps: int, last: float = 1e-3) -> Tensor:
     """Evenly spaced times from 1 to ``last``, then 0: those of diffusers' ``FlowMatchEulerDiscreteScheduler()``.
@@ -102,7 +104,7 @@ class VariancePreserving:
         bar = [math.cos((i / count + offset) / (1 + offset) * math.pi / 2) ** 2 for i in range(count + 1)]
         return cls(torch.tensor([min(1 - bar[i + 1] / bar[i], largest) for i in range(count)], dtype=torch.float32))
 
-    def grid(self, steps: int, spacing: Literal["leading", "trailing", "linspace"] = "leading") -> Tensor:
+    def grid(self, steps: int, spacing: Spacing = "leading") -> Tensor:
         """Linear times of a subset of the indices, then 0.
 
         Spacing follows diffusers: ``leading`` is DDIM's and DDPM's default, ``linspace`` DPMSolverMultistep's.

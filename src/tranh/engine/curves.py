@@ -118,9 +118,22 @@ def together(logs: Mapping[str, Mapping[str, Sequence[Line]]]) -> bytes:
             begun = _losses(ax, stage, log, begun)
         ax.set_title(f"{title}, minutes", fontsize=9)
         ax.legend(fontsize=6)
+        _steep(ax)
     out = io.BytesIO()
     figure.savefig(out, format="png")
     return out.getvalue()
+
+
+def _steep(ax: Any) -> None:
+    """A scale of factors: one loss falls from 40 to 2 beside another that falls from 0.5 to 0.2. Those that reach 0 or
+    below, as of densities, have a straight piece in the middle."""
+    lowest = min((float(line.get_ydata().min()) for line in ax.lines if len(line.get_ydata())), default=0.0)
+    if lowest > 0:
+        ax.set_yscale("log")
+    else:
+        ax.set_yscale("symlog", linthresh=0.1)
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_formatter("")
 
 
 def _losses(ax: Any, stage: str, log: Sequence[Line], begun: float) -> float:

@@ -29,6 +29,9 @@ from tranh.types import Event, Family, Stage, TranhError
 
 RESERVE = 0.03
 """Share of the time kept for what was not measured: a machine slows down when it is busy for long."""
+LOOK, LONGEST, MOST = 0.02, 60.0, 2000
+"""Share of a stage's minutes in which its speed is measured, at most these seconds and steps: a few steps are at the
+mercy of whatever else the machine does just then."""
 WARM = 2
 """Steps that are slower than the rest: memory is taken, kernels are chosen."""
 Hook = Callable[[Family, int], Any]
@@ -210,7 +213,7 @@ def fit_steps(
     Args:
         minutes: wall-clock time of the whole training, what is measured here included.
         family, sample, point: as in :func:`measure`.
-        measured: steps whose median time counts.
+        measured: fewest steps whose median time counts; there are more until :data:`LOOK` of the time has passed.
 
     Raises:
         TranhError: ``minutes`` is not positive.
@@ -223,7 +226,7 @@ def fit_steps(
     point = point if stage.metrics_every else None
     for event in measure(
         stage, family, source, parents=parents, sample=sample, point=point, scratch=existing(run.path),
-        least=measured, most=measured,
+        seconds=min(LONGEST, LOOK * 60 * minutes), least=measured, most=MOST,
     ):  # fmt: skip
         cost = event.result
     assert cost is not None

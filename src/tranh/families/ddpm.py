@@ -16,7 +16,7 @@ from torch import Tensor
 from tranh.diffusion.bound import Chain, Variance
 from tranh.diffusion.guide import classifier_free
 from tranh.diffusion.loss import PREDICTIONS, Prediction, estimate, rows, target
-from tranh.diffusion.sample import SAMPLERS, ddpm, named, seeded
+from tranh.diffusion.sample import SAMPLERS, SPACINGS, ddpm, named, seeded
 from tranh.diffusion.schedule import VariancePreserving, stratified, vp_coefficients
 from tranh.nn.groups import split_matrices
 from tranh.nn.sequence import TextEncoder
@@ -211,7 +211,7 @@ class Ddpm(Family):
         """
         walk = named(sampler, self.sampler)
         denoiser, shares = self._guided(tokens, mask, guidance, away)
-        grid = self.chain.vp.grid(steps or self.steps, "trailing")
+        grid = self.chain.vp.grid(steps or self.steps, SPACINGS[sampler or self.sampler])
         noise = seeded(seeds, (3, self.image_size, self.image_size), next(self.parameters()).device)
         x = noise() / sum(vp_coefficients(grid[0].item()))
         if walk is ddpm:

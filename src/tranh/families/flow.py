@@ -21,7 +21,7 @@ from tranh.nn.groups import split_matrices
 from tranh.nn.invertible import AutoregressiveBlock, Details, coarse_to_fine, gaussian, haar, unhaar
 from tranh.nn.sequence import TextEncoder
 from tranh.nn.transformer import patchify, unpatchify
-from tranh.types import Batch, Family, ParamGroup, Phase, Step
+from tranh.types import Batch, Family, ParamGroup, Phase, Step, TranhError
 
 LEVEL = 2 / 255
 """Distance of two levels of an 8-bit picture in [-1, 1]."""
@@ -183,6 +183,10 @@ class Flow(Family):
     def forward(self, batch: Batch, phase: Phase) -> dict[str, Tensor]:
         B, g = len(batch), phase.generator
         images = batch.images
+        if B < 2:
+            raise TranhError(
+                f"a batch of {B}: the flow needs 2 pictures at least, one clean and one with noise: batch=2"
+            )
 
         def rand(*shape: int) -> Tensor:
             return torch.rand(*shape, generator=g, device=g.device).to(images.device)

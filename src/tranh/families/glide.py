@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from tranh.diffusion.guide import classifier_free
 from tranh.diffusion.loss import rows, velocity_loss
-from tranh.diffusion.sample import SAMPLERS, named, seeded
+from tranh.diffusion.sample import SAMPLERS, SPACINGS, named, seeded
 from tranh.diffusion.schedule import VariancePreserving, logit_normal, noise_first, vp_coefficients
 from tranh.nn.asked import Questions
 from tranh.nn.groups import split_matrices
@@ -223,7 +223,7 @@ class Glide(Family):
     ) -> Iterator[Step]:
         """See :class:`tranh.types.Walks`."""
         walk = named(sampler, self.sampler)
-        grid = self.schedule.grid(steps or self.steps, "trailing")
+        grid = self.schedule.grid(steps or self.steps, SPACINGS[sampler or self.sampler])
         noise = seeded(seeds, (3, self.image_size, self.image_size), next(self.parameters()).device)
         for step in walk(denoiser, noise() / sum(vp_coefficients(grid[0].item())), grid, noise):
             x = step.x.clamp(-1, 1) if step.index == step.steps else step.x

@@ -40,7 +40,8 @@ ORDER = ("vae", "gan", "dmgan", "flow", "dalle", "glide", "unclip-ar", "unclip",
 """Compared where none are named, as far as they are there; any recipe can be named."""
 
 EVERY = 5.0
-"""Seconds after which the time spent is written down: as much is forgotten by a kill."""
+"""Seconds after which the time spent is written down, at the next event: a kill forgets as much, or what has passed of
+the step, of the doctor's first look or of measuring the speed in which it came."""
 
 _logger = logging.getLogger("tranh.compare")
 
@@ -147,9 +148,12 @@ def known() -> tuple[str, ...]:
 
 
 def chosen(name: str, data: Mapping[str, Any]) -> Recipe:
-    """The recipe that stands for a name: its module's ``compared``, if there is one, else its ``recipe``."""
+    """The recipe that stands for a name: its module's ``compared``, if there is one, else its ``recipe``, which of
+    Scenes may take what it alone can learn from."""
     title = name.replace("-", "_")
     compared = getattr(importlib.import_module(f"{run.PACKAGE}.{title}"), "compared", None)
+    if compared is None and data["source"] == "scenes" and not run.takes_data(title):
+        return run.find(title)
     recipe: Recipe = compared(data) if compared else run.find(title, data)
     return recipe
 
@@ -251,7 +255,9 @@ def _trained(system: System, terms: Terms) -> Iterator[Event]:
     if not per_step:
         per_step = cost.of_steps(recipe, system.run)
         write_json(kept, per_step)
-    system.add("cost", cost.told(cost.trained(recipe, system.run), per_step, float(read_json(spent))))
+    system.add("cost", cost.told(
+        cost.trained(recipe, system.run), per_step, float(read_json(spent)), asked=terms.minutes
+    ))  # fmt: skip
 
 
 def _ready(recipe: Recipe) -> Iterator[Event]:
@@ -307,11 +313,10 @@ def _evaluated(
         for group in ("drawing", "captions", "sets", "speed"):
             system.why[group] = "it makes no pictures by itself"
         return
-    side = SIDE if terms.data is None else int(held.size)  # type: ignore[attr-defined]
-    system.held = drawing = Enlarged(held, side)
+    system.held = drawing = Enlarged(held, SIDE)  # all are judged at one side, whatever each draws
     system.hash = drawing.hash
-    if drawing.own != side:
-        system.why["size"] = f"draws at {drawing.own} px, enlarged to {side}"
+    if drawing.own != SIDE:
+        system.why["size"] = f"draws at {drawing.own} px, {'enlarged' if drawing.own < SIDE else 'reduced'} to {SIDE}"
     named = {"family": drawing.name, "network": f"{network.name} ({network.hash})", "judge": judge and judge.hash}
     asked = {k: v for k, v in asdict(terms).items() if k in ("count", "languages", "prompts", "samples")}
     key = {"model": system.hash, **named, **asked, "languages": list(terms.languages)}
@@ -374,7 +379,7 @@ def _asked_pictures(
     report: dict[str, Any] = {}
     for event in evaluate_pictures.evaluate(
         system.held, terms.data or {}, system.evaluation, judge=judge, network=network, count=terms.count,
-        languages=terms.languages, size=system.held.size, prompts=terms.prompts, samples=terms.samples,
+        languages=terms.languages, size=SIDE, prompts=terms.prompts, samples=terms.samples, allow_few=True,
     ):  # fmt: skip
         report = event.result or report
         yield Event(f"{system.name}: {event.stage}", event.done, event.total, event.figures)
@@ -428,5 +433,4 @@ def _shown(firsts: Mapping[str, Sequence[compare_page.First]], terms: Terms) -> 
     drawn = {name: found for name, found in firsts.items() if found}
     if terms.data is None or not drawn:
         return compare_page.shown(drawn, terms.level, None)
-    side = next(found[0].made.shape[-1] for found in drawn.values())
-    return compare_page.shown(drawn, None, own.untold(terms.data, side))
+    return compare_page.shown(drawn, None, own.untold(terms.data, SIDE))

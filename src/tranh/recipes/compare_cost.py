@@ -40,6 +40,9 @@ ROUNDS = 5
 BEGIN = 2
 """Batches from which a stage that is only counted learns what it learns before training."""
 
+OFF = 0.05
+"""How far the minutes spent may be from those asked for before the card warns, as a share."""
+
 _attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 
 
@@ -141,21 +144,27 @@ def trained(recipe: Recipe, root: Path) -> list[Trained]:
     return out
 
 
-def told(stages: Sequence[Trained], per_step: Mapping[str, int], wall: float) -> list[Measured]:
+def told(
+    stages: Sequence[Trained], per_step: Mapping[str, int], wall: float, asked: float | None = None
+) -> list[Measured]:
     """The cost of a training.
 
     Args:
         per_step: operations of one step by stage.
-        wall: seconds it took, everything in it.
+        wall: seconds it took, everything in it; asked: the minutes it was given, if it was given any.
     """
     seen = sum(s.steps * s.batch for s in stages)
     seconds = [x for s in stages for x in s.seconds]
     batches = [s.batch for s in stages for _ in s.seconds]
     work = sum(per_step[s.name] * s.steps for s in stages)
+    notes = ()
+    if asked is not None and abs(wall / 60 / asked - 1) > OFF:
+        notes = (f"{wall / 60 / asked - 1:+.0%} of the {asked:g} minutes asked for",)
     shared = {"stages": {s.name: f"{s.steps} x {s.batch}" for s in stages}}
     found = [
         counted("minutes of training", round(wall / 60, 2), "wall clock: opening data, the doctor's look, steps, "
-                "samples, checkpoints, choosing weights", better="neither"),
+                "samples, checkpoints, choosing weights", None if asked is None else {"minutes asked for": asked},
+                notes=notes),
         counted("parameters, all parts", sum(s.parameters for s in stages), "every stage, helpers that are not part "
                 "of the system too"),
         counted("pictures seen", seen, "steps x batch of all stages; a picture counts each time it is seen", shared),
@@ -173,10 +182,15 @@ def told(stages: Sequence[Trained], per_step: Mapping[str, int], wall: float) ->
 
 
 def counted(
-    name: str, value: float, how: str, settings: Mapping[str, Any] | None = None, better: Any = "neither"
+    name: str,
+    value: float,
+    how: str,
+    settings: Mapping[str, Any] | None = None,
+    better: Any = "neither",
+    notes: Sequence[str] = (),
 ) -> Measured:
     """A number that is counted and not estimated: its interval is itself."""
-    said = card(how, {}, "none: counted", settings=settings)
+    said = card(how, {}, "none: counted", settings=settings, notes=notes)
     return Measured(name, Interval(value, value, value, 1), said, better)
 
 

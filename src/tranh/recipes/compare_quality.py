@@ -7,6 +7,7 @@ has kept its pictures.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,17 +20,19 @@ from tranh.engine import find
 from tranh.engine.frozen import attach
 from tranh.engine.frozen import load as load_frozen
 from tranh.engine.rundir import RunDir
-from tranh.metrics import diversity, psnr, sharpness, ssim
+from tranh.families.dvae import Dvae
+from tranh.metrics import codebook, diversity, psnr, sharpness, ssim
 from tranh.metrics.interval import Interval
 from tranh.metrics.measured import Card, Measured, Refused
 from tranh.metrics.network import Network, named
+from tranh.nn.pixels import resized
 from tranh.recipes import matching
-from tranh.recipes.judge import renders
+from tranh.recipes.judge import SIDE, renders
 from tranh.recipes.measures import measure_sets
 from tranh.recipes.measuring import held_out
 from tranh.recipes.samples import rebuilt
 from tranh.recipes.sources import assets_of, source_of
-from tranh.types import Autoencodes, Recipe, Stage, TranhError
+from tranh.types import Autoencodes, Batch, Family, Recipe, Stage, TranhError
 
 Cell = Measured | Refused
 VERDICT = "tranh evaluate: facts of captions checked by the verifier"
@@ -151,17 +154,34 @@ def _rebuilt(run: RunDir, root: Path, planned: Stage) -> list[Cell]:
     stage, frozen = run.stage(), load_frozen(run)
     parents = {part: load_frozen(RunDir(root / parent)) for part, parent in planned.parents.items()}
     frozen.family.meet({part: parent.family for part, parent in parents.items()})
-    batches = [attach(batch, parents) for batch in held_out(source_of(stage.data, assets_of(stage.data)), REBUILT)]
+
+    def seen(data: Mapping[str, Any]) -> list[Batch]:
+        return list(held_out(source_of(data, assets_of(data)), REBUILT))
+
+    batches = [attach(batch, parents) for batch in seen(stage.data)]
     assert isinstance(frozen.family, Autoencodes)
     if frozen.family.encode(batches[0].images[:1]).numel() >= batches[0].images[:1].numel():
         why = "its latents hold as many numbers as the picture: nothing can be lost"
         return [Refused(name, why) for name, _ in LIKENESS]
     made = torch.cat([rebuilt(frozen.family, batch) for batch in batches])
-    real = torch.cat([batch.images for batch in batches])
+    if (own := made.shape[-1]) == SIDE:
+        real = torch.cat([batch.images for batch in batches])
+    else:  # what is lost by a smaller side is lost
+        made, real = resized(made, SIDE), torch.cat([batch.images for batch in seen({**stage.data, "size": SIDE})])
     found: list[Cell] = []
     for name, one in LIKENESS:
         try:
-            found.append(one.measure(made, real))
+            told = one.measure(made, real)
+            settings = {**told.card.settings, "rebuilt at": f"{own} px, compared at {SIDE}"}
+            found.append(replace(told, card=replace(told.card, settings=settings)))
         except TranhError as refused:
             found.append(Refused(name, str(refused)))
-    return found
+    return found + _codes(frozen.family, batches)
+
+
+def _codes(family: Family, batches: Sequence[Batch]) -> list[Cell]:
+    """The health of a codebook, of a part that has one."""
+    if not isinstance(family, Dvae):
+        return []
+    codes = torch.cat([family.codes_of(batch.images).flatten(1) for batch in batches])
+    return list(codebook.measure(codes, family.codes, allow_few=True))

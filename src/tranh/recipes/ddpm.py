@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tranh.recipes.natural import natural, tiny
 from tranh.types import Recipe, Stage
 
-DIGITS = {"image_size": 16, "fold": 1, "widths": [64, 128]}
+FEW = {"fold": 1, "widths": [64, 128]}
 """The network for pictures of a few pixels: nothing to fold."""
+LEAST = 16
+"""Side below which there are too few places to halve."""
 
 
 def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
@@ -18,11 +21,14 @@ def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
         data: of own pictures, ``{"source": PATH}``; None for level one of Scenes.
     """
     data = dict(data or {"source": "scenes", "levels": {"one": 1.0}})
-    tiny = data["source"] == "digits"
+    few = {}
+    if tiny(seen := natural(data)):
+        few = {"image_size": max(LEAST, seen["size"])}
+        data |= {"size": few["image_size"]}
     stage = Stage(
         "ddpm",
-        model=DIGITS if tiny else {},
-        data=data | ({"size": DIGITS["image_size"]} if tiny else {}),
+        model=few and FEW | few,
+        data=data,
         steps=700,
         batch=64,
         lr=2e-3,

@@ -13,6 +13,9 @@ CALM = {"trust": 0.1, "match": 0.1, "pace": 0.05, "anchor_until": 4.0}
 """Judges of some hundred steps lead refinements that begin as noise far from what is painted well, so they are believed
 little, and the true pictures stay an anchor (LOG.md)."""
 
+PATCH = 8
+"""Of its initial stage, which draws a quarter of the side from features of an eighth."""
+
 
 def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
     """DM-GAN on level one of Scenes, or on own pictures.
@@ -23,7 +26,7 @@ def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
     data = {"size": SIDE, **(LEVEL_ONE if data is None or dict(data) == {"source": "scenes"} else data)}
     return Recipe(
         name="dmgan",
-        stages=before(data, clip=True) | {"dmgan": rivals("dmgan", data, CALM, clip=True)},
+        stages=before(data, clip=True, patch=PATCH) | {"dmgan": rivals("dmgan", data, CALM, clip=True)},
         system="tranh.recipes.system:assemble",
         parts=("clip", "dmgan"),
         cost="two cores: 20 minutes on level one; --minutes shares any time among the stages",

@@ -68,6 +68,7 @@ def evaluate(
     batch: int = 32,
     prompts: int = 16,
     samples: int = 4,
+    allow_few: bool = False,
 ) -> Iterator[Event]:
     """Ask a system for the captions of up to ``count`` pictures of each split in every language, and write the report.
 
@@ -81,6 +82,7 @@ def evaluate(
         languages: of the captions, all that there are if empty.
         size, steps, guidance, prior: None means the system's own.
         prompts, samples: prompts drawn several times, to measure diversity; 0 prompts for none.
+        allow_few: give distances of too few pictures all the same, with a warning on their cards.
 
     Yields:
         Progress; the last event's ``result`` is what ``report.json`` holds.
@@ -122,7 +124,7 @@ def evaluate(
     value: dict[str, Any] = {"protocol": protocol, "warnings": []}
     value |= {"asked": {s: {"pictures": len({a.index for a in spoken[s]}), "captions": len(spoken[s])} for s in ASKED}}
     value["match"] = _matches(judge, system, circular, pictures, out, spoken, seed) if judge is not None else {}
-    value["sets"] = _sets(pictures, out, spoken, network, seed)
+    value["sets"] = _sets(pictures, out, spoken, network, seed, allow_few)
     value["diversity"] = _diverse(out, again, network, seed)
     value["copies"] = _copies(system, pictures, out, spoken, network)
     write_json(out / "report.json", value)
@@ -178,7 +180,7 @@ def _matches(
 
 
 def _sets(
-    pictures: Pictures, out: Path, spoken: Mapping[str, Sequence[Asked]], network: Network, seed: int
+    pictures: Pictures, out: Path, spoken: Mapping[str, Sequence[Asked]], network: Network, seed: int, allow_few: bool
 ) -> list[dict[str, Any]]:
     """Made pictures, and as the floor true held-out ones, against the training pictures."""
     real = own.statistics(pictures, network)
@@ -189,7 +191,7 @@ def _sets(
         {
             "pictures": who,
             "count": len(images),
-            "measures": [m.json() for m in measure_sets(real, images, network, seed=seed)],
+            "measures": [m.json() for m in measure_sets(real, images, network, seed=seed, allow_few=allow_few)],
         }
         for who, images in rows
     ]

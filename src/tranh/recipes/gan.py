@@ -46,15 +46,19 @@ def recipe(data: Mapping[str, Any] | None = None) -> Recipe:
     )
 
 
-def before(data: Mapping[str, Any], *, clip: bool) -> dict[str, Stage]:
+def before(data: Mapping[str, Any], *, clip: bool, patch: int | None = None) -> dict[str, Stage]:
     """What comes before two adversaries: a reader lends them its words where the facts of captions are known (Scenes),
-    a VAE its painter, and a small CLIP says, if asked, how well pictures match captions."""
+    a VAE its painter, and a small CLIP says, if asked, how well pictures match captions.
+
+    Args:
+        patch: of the painter, which who takes it over must have too; one that suits the pictures if None.
+    """
     stages = {}
     if clip:
         stages["clip"] = Stage("clip", model=SMALL_CLIP, data=data, steps=400, batch=128, share=0.1)
     if data["source"] == "scenes":
         stages["reader"] = words.reader(data, steps=400, share=0.1)
-    sizes = {"image_size": data["size"], "patch": patch_of(data["size"])}
+    sizes = {"image_size": data["size"], "patch": patch or patch_of(data["size"])}
     stages["painter"] = Stage(
         "vae", model=PAINTER | sizes, data=data, init="reader" if "reader" in stages else None,
         steps=1200, batch=32, muon_lr=4e-3, decay=0.4, share=0.5,

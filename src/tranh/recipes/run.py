@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tranh.engine import doctor, run_report
+from tranh.engine import checkpoint, doctor, run_report
 from tranh.engine import find as families
 from tranh.engine.doctor.batches import reads_captions
 from tranh.engine.doctor.behaviour import captions_tell
@@ -63,16 +63,17 @@ def find(name: str, data: Mapping[str, Any] | None = None) -> Recipe:
     if name not in known:
         raise TranhError(f"no recipe is called {name!r}{_nearest(name, known)}; there are: {', '.join(known)}")
     make = importlib.import_module(f"{PACKAGE}.{name}").recipe
-    if data is not None and not _takes_data(name):
+    if data is not None and not takes_data(name):
         raise TranhError(
             f"{name} learns from what only Scenes knows of its pictures, and cannot learn from {data.get('source')!r}. "
-            f"For captioned pictures there are: {', '.join(n for n in known if _takes_data(n))}."
+            f"For captioned pictures there are: {', '.join(n for n in known if takes_data(n))}."
         )
     recipe: Recipe = make(data) if data is not None else make()
     return recipe
 
 
-def _takes_data(name: str) -> bool:
+def takes_data(name: str) -> bool:
+    """Can a recipe be told what to learn from?"""
     return "data" in inspect.signature(importlib.import_module(f"{PACKAGE}.{name}").recipe).parameters
 
 
@@ -179,7 +180,7 @@ def train(
     assets = {name: assets_of(stage.data) for name, stage in recipe.stages.items()}
     recipe = resolve(recipe, root, assets)
     write_json(root / "recipe.json", json.loads(json.dumps(asdict(recipe), default=list)))
-    waiting = {name: s.share for name, s in recipe.stages.items() if not RunDir(root / name).finished}
+    waiting = {name: s.share * _untrained(RunDir(root / name)) for name, s in recipe.stages.items()}
     budget = _Budget(minutes, sum(waiting.values()) / sum(s.share for s in recipe.stages.values()))
     write_overview(root, recipe)
     for name, stage in recipe.stages.items():
@@ -208,12 +209,14 @@ def train(
             stage = replace(stage, steps=run.stage().steps)
         elif stage.steps:  # one without steps takes over what it begins from, as it is
             examine_first(stage, family, source, parents, force)
+            yield Event(name, 0, stage.steps)  # a minute may have passed: who keeps the time looks at his clock
             if minutes is not None:
                 spent, left = time.perf_counter() - began, budget.left() * stage.share / sum(waiting.values())
                 stage = fit_steps(
                     stage, left / 60, family, source, run, parents=parents, sample=sample, point=measure
                 )  # fmt: skip
                 guess = spent + left
+                yield Event(name, 0, stage.steps)
             else:
                 guess = past.predicted(stage)
         events = train_stage(
@@ -235,9 +238,18 @@ def train(
         past.finished(recipe.name, name, stage, run, guess, time.perf_counter() - began if fresh else None)
 
 
+def _untrained(run: RunDir) -> float:
+    """The share of a run's steps that its newest checkpoint has still before it."""
+    if run.finished or not run.recipe_file.exists():
+        return float(not run.finished)
+    found = checkpoint.newest(run)
+    return 1 - found.step / max(1, run.stage().steps) if found else 1.0
+
+
 class _Budget:
-    """Wall-clock time for the stages that are not finished. What one takes too much (the doctor's first look takes the
-    same for a short stage as for a long one), all that come after it share."""
+    """Wall-clock time for what is not trained yet; of a stage that has begun that is the steps it still has. What one
+    takes too much (the doctor's first look takes the same for a short stage as for a long one), all that come after it
+    share."""
 
     def __init__(self, minutes: float | None, share: float) -> None:
         self.end = time.perf_counter() + 60 * (minutes or 0) * share

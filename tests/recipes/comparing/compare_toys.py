@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 import types
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -21,9 +22,9 @@ SIDE = 64
 class Painter(Family):
     """A bag of words becomes eight by eight colours, ``slow`` is what a step takes."""
 
-    def __init__(self, *, vocab: int, width: int = 16, slow: float = 0.0) -> None:
+    def __init__(self, *, vocab: int, width: int = 16, slow: float = 0.0, side: int = SIDE) -> None:
         super().__init__()
-        self.config = {"vocab": vocab, "width": width, "slow": slow, "image_size": SIDE}
+        self.config = {"vocab": vocab, "width": width, "slow": slow, "image_size": side}
         self.words = nn.EmbeddingBag(vocab, width, mode="mean")
         self.out = nn.Linear(width, 3 * 64)
         self.unused = nn.Linear(7, 11)  # trained, and not read in drawing
@@ -32,7 +33,7 @@ class Painter(Family):
         bags = [row[m] for row, m in zip(tokens, mask)]
         offsets = torch.tensor([0, *[len(b) for b in bags[:-1]]]).cumsum(0)
         small = self.out(self.words(torch.cat(bags), offsets)).view(-1, 3, 8, 8) + 0.1 * noise
-        return F.interpolate(small.tanh().float(), SIDE, mode="bilinear")
+        return F.interpolate(small.tanh().float(), self.config["image_size"], mode="bilinear")
 
     def forward(self, batch, phase):
         CLOCK.tick(self.config["slow"])
@@ -108,10 +109,18 @@ def recipe(name: str, slow: float, **given: str):
     return make
 
 
+def small(data=None) -> Recipe:
+    """A painter of small pictures."""
+    made = RECIPES["toy_paint"](data).stages["paint"]
+    paint = replace(made, model={**made.model, "side": 16}, data={**made.data, "size": 16})
+    return replace(RECIPES["toy_paint"](data), name="toy_dot", stages={"paint": paint})
+
+
 RECIPES = {
     "toy_paint": recipe("toy_paint", 0.4, paint="painter"),
     "toy_two": recipe("toy_two", 0.2, help="mirror", paint="painter"),
     "toy_mirror": recipe("toy_mirror", 0.4, mirror="mirror"),
+    "toy_dot": small,
     "toy_bad": recipe("toy_bad", 0.5, mirror="broken"),
 }
 

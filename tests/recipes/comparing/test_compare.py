@@ -17,14 +17,20 @@ from torch import nn
 from tranh.data.scenes.draw import render
 from tranh.data.scenes.labels import PICTURE_FIELDS
 from tranh.data.scenes.layout import scene
+from tranh.engine.frozen import load as load_frozen
 from tranh.engine.log import read_log
 from tranh.engine.rundir import RunDir
+from tranh.families.dvae import Dvae
 from tranh.families.verifier import Reading
+from tranh.metrics import psnr
 from tranh.metrics.network import Network
 from tranh.nn.asked import Questions
 from tranh.recipes import compare, compare_cost, compare_quality, compare_records, evaluate, run
 from tranh.recipes.enlarged import Enlarged
-from tranh.types import TranhError
+from tranh.recipes.measuring import held_out
+from tranh.recipes.samples import rebuilt
+from tranh.recipes.sources import assets_of, source_of
+from tranh.types import Batch, TranhError
 
 ALL = ("toy-paint", "toy-two", "toy-mirror", "toy-bad")
 TERMS = compare.Terms(minutes=1.0, count=4, prompts=2, samples=2)
@@ -87,6 +93,42 @@ def test_each_gets_the_same_time_for_all_its_parts(whole):
             len(read_log(RunDir(root / stage).log)) for stage in toys.RECIPES[name.replace("-", "_")]().stages
         ]
     assert len(taken["toy-two"]) == 2 and min(map(min, taken.values())) > 20, taken
+
+
+def test_killed_and_gone_on_with_no_time_is_won(tmp_path, monkeypatch):
+    """What a stage had of its share before the kill does not come back as time for the stages after it."""
+    toys.fake_clock(monkeypatch)
+    monkeypatch.setattr(run, "examine_first", lambda *_: None)
+    monkeypatch.setattr(run.doctor, "watch", lambda events, *_, **__: events)
+    begun, recipe = toys.CLOCK.now, run.override(toys.RECIPES["toy_two"](), ["model.slow=1.0", "save_every=1000"])
+    for event in (going := run.train(recipe, tmp_path, minutes=2.0)):
+        if event.figures and event.done > event.total / 2:
+            break
+    going.close()  # it saves, so no step is taken twice
+    assert 25 < toys.CLOCK.now - begun < 50
+    *_, last = run.train(recipe, tmp_path, minutes=2.0)
+    assert last.stage == "paint" and 0.85 < (toys.CLOCK.now - begun) / 120 <= 1.05
+
+
+def test_the_clock_is_looked_at_before_the_first_step(tmp_path, monkeypatch):
+    """So a kill does not forget what the doctor's look and the measuring have taken."""
+    toys.fake_clock(monkeypatch)
+    begun, seen = toys.CLOCK.now, []
+    going = run.train(toys.RECIPES["toy_paint"](), tmp_path, minutes=1.0)
+    for event in going:
+        if event.figures and event.stage == "paint":
+            break
+        seen.append(toys.CLOCK.now - begun)
+    going.close()
+    looked, measured = seen[-2:]
+    assert 0 < looked < measured
+
+
+def test_minutes_far_from_those_asked_for_are_marked():
+    for spent, marked in ((36, False), (34.5, False), (42.3, True), (33.2, True)):
+        first = compare_cost.told([], {}, 60 * spent, asked=36.0)[0]
+        assert bool(first.card.notes) == marked and first.card.settings == {"minutes asked for": 36.0}
+    assert not compare_cost.told([], {}, 60.0)[0].card.notes  # a budget of operations
 
 
 def test_one_that_fails_is_told_and_the_others_go_on(whole):
@@ -257,13 +299,45 @@ def test_own_pictures_are_judged_by_distances(tmp_path):
         lines.append(json.dumps({"file_name": f"{i}.png", "text_en": f"thing number {i}", "text_vi": f"vật thứ {i}"}))
     (folder / "metadata.jsonl").write_text("\n".join(lines))
     terms = compare.Terms(flops=1e6, minutes=None, data={"source": str(folder)}, count=6, prompts=2, samples=2)
-    value = go(["toy_paint", "toy-mirror"], tmp_path / "out", terms)
-    painted = cells(value, "toy-paint")
+    value = go(["toy_dot", "toy-mirror"], tmp_path / "out", terms)
+    painted = cells(value, "toy-dot")
     assert not any(s["failed"] for s in value["systems"])
     assert "no judge of captions" in value["systems"][0]["why"]["captions"]
     assert "diversity-toy" in painted and any(name.startswith("KD-toy, captions of") for name in painted)
+    for name in ("FD-toy", "IS-toy"):  # of too few pictures: given, and marked
+        assert painted[f"{name}, captions of test"]["card"]["notes"], painted
     assert "PSNR" in cells(value, "toy-mirror")
-    assert (tmp_path / "out" / "samples.png").exists()
+    with Image.open(tmp_path / "out" / "samples.png") as image:
+        assert image.width == 2 * 136 + 8
+    assert value["systems"][0]["why"]["size"] == "draws at 16 px, enlarged to 64"
+    assert "toy-dot draws at 16 px, enlarged to 64" in (tmp_path / "out" / "compare.md").read_text()
+
+
+def test_pictures_rebuilt_small_are_compared_as_large_as_all(tmp_path):
+    recipe = run.override(toys.RECIPES["toy_mirror"](), ["data.size=16", "steps=2"])
+    list(run.train(recipe, tmp_path))
+    first, *_ = compare_quality.rebuilding(recipe, tmp_path)
+    batches, true = (
+        list(held_out(source_of(data, assets_of(data)), compare_quality.REBUILT))
+        for stage in recipe.stages.values()
+        for data in (stage.data, {**stage.data, "size": 64})
+    )
+    family = load_frozen(RunDir(tmp_path / "mirror")).family
+    with torch.no_grad():
+        made = torch.cat(
+            [F.interpolate(rebuilt(family, b), (64, 64), mode="bilinear", antialias=True) for b in batches]
+        )
+    assert first.value == pytest.approx(psnr.measure(made, torch.cat([b.images for b in true])).value)
+    assert first.card.settings["rebuilt at"] == "16 px, compared at 64"
+
+
+def test_a_codebook_s_health_stands_beside_what_it_rebuilds():
+    codes = Dvae(image_size=16, grid=4, codes=8, dim=4, width=8, wide=8)
+    nothing = torch.zeros(20, 1, dtype=torch.long)
+    batches = [Batch(torch.rand(20, 3, 16, 16) * 2 - 1, [""] * 20, nothing, nothing > 0, torch.arange(20))]
+    usage, perplexity = compare_quality._codes(codes, batches)
+    assert (usage.name, perplexity.name) == ("codebook usage", "codebook perplexity")
+    assert 0 < usage.value <= 1 <= perplexity.value <= 8 and compare_quality._codes(toys.Mirror(), batches) == []
 
 
 def test_a_budget_of_operations_is_spent_by_every_system(tmp_path):
