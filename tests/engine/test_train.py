@@ -241,13 +241,13 @@ def test_minutes_become_steps(tmp_path):
     run, stage = RunDir(tmp_path), toys.stage()
     family = find.build(stage, toys.Toy)
     before = {k: v.clone() for k, v in tensors_of(family).items()}
-    fitted = fit_steps(stage, 0.1, family, toys.Source(), run, measured=3)
+    fitted = fit_steps(stage, 1.0, family, toys.Source(), run, measured=3)
     assert fitted.steps > 50 and not run.recipe_file.exists()
     assert equal(before, tensors_of(family)) and family.prepared == 0
     events = train(fitted, family, toys.Source(), run)
     next(events)
     events.close()
-    assert fit_steps(stage, 0.1, family, toys.Source(), run) == fitted == run.stage()
+    assert fit_steps(stage, 1.0, family, toys.Source(), run) == fitted == run.stage()
     with pytest.raises(TranhError, match="positive"):
         fit_steps(stage, 0, family, toys.Source(), RunDir(tmp_path / "other"))
 
