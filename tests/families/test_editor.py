@@ -3,7 +3,7 @@
 import torch
 
 from tranh.families.decoder import Decoder
-from tranh.families.editor import GIVEN, HIDDEN, Editor
+from tranh.families.editor import COPY, GIVEN, HIDDEN, KNOWN, Editor
 from tranh.types import Batch, Fills, Follows, Phase
 
 SIZES = dict(
@@ -110,10 +110,25 @@ def test_it_begins_as_the_decoder_it_is_made_of():
     family, b = tiny(label_sizes=[]), batch()
     family.load_state_dict(family.adopt(decoder.state_dict()))
     clip = b.parts["clip.image"]
-    ours = family.guided(b.tokens, b.mask, clip, 2.0, shown=b.images, role=torch.full((6, 1, 16, 16), GIVEN))
-    theirs = decoder.guided(b.tokens, b.mask, clip, 2.0)
-    t = torch.full((6,), 0.7)
-    torch.testing.assert_close(ours(b.images, t), theirs(b.images, t))
+    t, theirs = torch.full((6,), 0.7), decoder.guided(b.tokens, b.mask, clip, 2.0)
+    drawn = theirs(b.images, t)
+    torch.testing.assert_close(family.guided(b.tokens, b.mask, clip, 2.0)(b.images, t), drawn)
+    other = b.images.flip(0)
+    for role, taken in ((GIVEN, True), (KNOWN, True), (HIDDEN, False)):
+        ours = family.guided(b.tokens, b.mask, clip, 2.0, shown=other, role=torch.full((6, 1, 16, 16), role))
+        mixed = drawn.lerp(other, torch.sigmoid(torch.tensor(COPY))) if taken else drawn
+        torch.testing.assert_close(ours(b.images, t), mixed)
+
+
+def test_an_editor_that_copied_nothing_is_adopted_and_copies_alike_everywhere():
+    family, other = awake(), tiny()
+    old = family.state_dict()
+    for name in ("weight", "bias"):
+        old[f"unet.final_layer.linear.{name}"] = old[f"unet.final_layer.linear.{name}"][: 3 * 64]
+    other.load_state_dict(other.adopt(old))
+    for name, tensor in other.state_dict().items():
+        own = tensor[: 3 * 64] if "final_layer.linear" in name else tensor
+        assert torch.equal(own, old[name]) and not tensor[len(own) :].any(), name
 
 
 def test_outside_a_hole_every_pixel_stays():

@@ -35,6 +35,9 @@ NOISY = 3
 HIDDEN, KNOWN, GIVEN = 1.0, 0.0, -1.0
 """What that channel says: nothing is shown here; this stays; this is what the instruction is about."""
 
+COPY = 2.0
+"""Logit of how much of a shown pixel is taken as it is, before anything was learned: seven eighths."""
+
 BLIND = 0.1
 """Share of instructions that are read beside nothing but noise, as they are when it is asked whether they can be
 followed: a noisy answer would tell."""
@@ -110,7 +113,7 @@ class Editor(Family):
         self.text = TextEncoder(vocab, text_dim, text_depth, text_heads, max_len)
         self.unet = ImageTransformer(
             in_channels=2 * NOISY + 1,
-            out_channels=NOISY,
+            out_channels=NOISY + 1,
             patch_size=patch_size,
             context_dim=text_dim,
             hidden_size=hidden_size,
@@ -125,12 +128,15 @@ class Editor(Family):
         self.fault_head = nn.Linear(hidden_size, faults + 1)
 
     def adopt(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Weights of a decoder, which at first does not see what it is shown; or of another editor."""
-        name = "unet.img_in.weight"
-        own, given = self.state_dict()[name], tensors.get(name)
-        if given is not None and given.shape[1] < own.shape[1]:
-            tensors = {**tensors, name: F.pad(given, (0, own.shape[1] - given.shape[1]))}  # channels come first
-        return self.fitting(tensors)
+        """Weights of a decoder, which at first does not see what it is shown and copies alike everywhere; or of
+        another editor."""
+        wider, own = dict(tensors), self.state_dict()
+        for name in ("unet.img_in.weight", "unet.final_layer.linear.weight", "unet.final_layer.linear.bias"):
+            if (given := tensors.get(name)) is not None:
+                more = [n - m for n, m in zip(own[name].shape, given.shape, strict=True)]
+                if max(more) > 0 <= min(more):  # channels come first in a patch, so what is new comes last
+                    wider[name] = F.pad(given, [side for n in reversed(more) for side in (0, n)])
+        return self.fitting(wider)
 
     def param_groups(self, phase: str) -> list[ParamGroup]:
         return split_matrices(self)
@@ -205,10 +211,15 @@ class Editor(Family):
     def _ask(
         self, xt: Tensor, t: Tensor, shown: Tensor, role: Tensor, context: Tensor, mask: Tensor, tap: int | None = None
     ) -> tuple[Tensor, Tensor]:
-        """x_0 estimates (B, 3, S, S) and the tokens after ``tap`` blocks."""
-        out = self.unet(torch.cat([xt, shown, role], dim=1), t, context, mask, tap or self.label_tap)
-        assert isinstance(out, tuple)
-        return out
+        """x_0 estimates (B, 3, S, S) and the tokens after ``tap`` blocks.
+
+        Of what is shown a share of each pixel is taken as it is: what stays need not go through the tokens, which
+        carry a patch only roughly.
+        """
+        out, tapped = self.unet(torch.cat([xt, shown, role], dim=1), t, context, mask, tap or self.label_tap)
+        drawn, gate = out.float().split((NOISY, 1), dim=1)
+        taken = torch.sigmoid(gate + COPY) * (role != HIDDEN)
+        return drawn + taken * (shown - drawn), tapped
 
     def guided(
         self,
