@@ -157,7 +157,7 @@ def told(
     seconds = [x for s in stages for x in s.seconds]
     batches = [s.batch for s in stages for _ in s.seconds]
     work = sum(per_step[s.name] * s.steps for s in stages)
-    notes = ()
+    notes: tuple[str, ...] = ()
     if asked is not None and abs(wall / 60 / asked - 1) > OFF:
         notes = (f"{wall / 60 / asked - 1:+.0%} of the {asked:g} minutes asked for",)
     shared = {"stages": {s.name: f"{s.steps} x {s.batch}" for s in stages}}
@@ -187,7 +187,7 @@ def counted(
     how: str,
     settings: Mapping[str, Any] | None = None,
     better: Any = "neither",
-    notes: Sequence[str] = (),
+    notes: tuple[str, ...] = (),
 ) -> Measured:
     """A number that is counted and not estimated: its interval is itself."""
     said = card(how, {}, "none: counted", settings=settings, notes=notes)
