@@ -5,6 +5,7 @@ It knows no application.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import signal
 import socket
@@ -115,3 +116,6 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self.ending()
         await super().shutdown(sockets)
+        for connection in list(self.server_state.connections):  # of those who read nothing
+            connection.transport.abort()
+        await asyncio.sleep(0)
