@@ -92,10 +92,10 @@ def test_words_are_dropped_only_where_an_embedding_is_left():
     assert not torch.allclose(seen["context"][told][0, :8], seen["context"][told][1, :8])
 
 
-def test_without_a_word_the_picture_is_to_stay():
+def test_without_a_word_it_learns_what_may_be_asked_for():
     b = batch()
     family = awake(drop=1.0)
-    family._ask = lambda xt, t, shown, role, *rest: (shown, torch.zeros(len(xt), 4, 64))
+    family._ask = lambda xt, t, shown, role, *rest: (b.images[told], torch.zeros(len(xt), 4, 64))
     told = b.labels["fault"] >= 0
     only = Batch(b.images[told], [""] * 4, b.tokens[told], b.mask[told], b.ids[told],
                  {k: v[told] for k, v in b.labels.items()}, {"clip.image": b.parts["clip.image"][told]})  # fmt: skip

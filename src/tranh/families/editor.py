@@ -65,7 +65,7 @@ class Editor(Family):
         time_mean, time_std: of the logit-normal distribution of training times.
         label_sizes: number of values of each label of a patch's thing, asked of the layer after ``label_tap`` blocks
             (see :class:`tranh.nn.teacher.PatchTeacher`). Empty for data without labels.
-        steps, guidance: of drawing, where none are asked for.
+        steps, guidance: of drawing, where none are asked for; following: guidance of instructions.
     """
 
     overfit: ClassVar[str] = "denoise"
@@ -101,6 +101,7 @@ class Editor(Family):
         label_tap: int = 3,
         steps: int = 12,
         guidance: float = 2.5,
+        following: float = 1.0,
     ) -> None:
         super().__init__()
         self.config = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
@@ -109,7 +110,7 @@ class Editor(Family):
         self.image_size, self.holes = image_size, holes
         self.drop, self.drop_clip, self.drop_words, self.clip_noise = drop, drop_clip, drop_words, clip_noise
         self.time_mean, self.time_std, self.label_tap = time_mean, time_std, label_tap
-        self.steps, self.guidance = steps, guidance
+        self.steps, self.guidance, self.following = steps, guidance, following
         self.text = TextEncoder(vocab, text_dim, text_depth, text_heads, max_len)
         self.unet = ImageTransformer(
             in_channels=2 * NOISY + 1,
@@ -197,12 +198,10 @@ class Editor(Family):
             rows = told[:, None, None, None]
             shown = torch.where(rows, batch.labels["before"].to(device), shown)
             role = torch.where(rows, torch.full_like(role, GIVEN), role)
-        # without a word nothing is to change, so guidance leads away from leaving the picture as it is
-        x0 = torch.where((told & dropped)[:, None, None, None], shown, batch.images)
         context, real = self.context(tokens, mask, clip, batch.labels.get("moment"))
-        xt = loss.corrupt(x0, eps, t)
+        xt = loss.corrupt(batch.images, eps, t)
         out, tapped = self._ask(xt, t, shown, role, context, real, self.label_tap)
-        denoise = loss.velocity_loss(out, x0, t).mean()
+        denoise = loss.velocity_loss(out, batch.images, t).mean()
         square = tapped.transpose(1, 2).unflatten(2, (S // self.unet.patch_size, -1))  # (B, hidden_size, h, w)
         total = self.teacher.loss(denoise, [square], batch.labels.get("patches"), ~dropped, phase.progress)
         faults = cross_entropy(self.fault_head(tapped.mean(1)).float(), torch.where(dropped, -1, fault))
@@ -309,6 +308,7 @@ class Editor(Family):
             moment: when in the moving picture that begins with ``images``, (B,) in [0, 1].
         """
         role = torch.full_like(images[:, :1], GIVEN)
+        guidance = self.following if guidance is None else guidance
         yield from self._walk(self.guided(tokens, mask, None, guidance, None, images, role, moment), seeds, steps)
 
     def faults(self, tokens: Tensor, mask: Tensor, images: Tensor) -> Tensor:

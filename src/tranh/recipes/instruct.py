@@ -74,7 +74,7 @@ def instruct(system: Any, request: Request) -> Iterator[Event]:
             yield Event("edit", k * step.steps + step.index, request.count * step.steps, preview=seen(step))
         made += pictures((yield from larger(system, x, size)))
         own = {"steps": request.steps or part.config["steps"], "size": size, "edit": "instruct"}
-        own["guidance"] = part.config["guidance"] if request.guidance is None else request.guidance
+        own["guidance"] = part.config["following"] if request.guidance is None else request.guidance
         settings.append(system.settings(request, prompt, seed) | own)
     yield Event(
         "edit", 1, 1, result=Pictures(made, [*prompt.notices, *outside.warning(system, request.image)], settings)

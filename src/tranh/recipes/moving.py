@@ -79,7 +79,7 @@ def moving(system: Any, request: Request) -> Iterator[Event]:
         frames.append(x)
     told = system.settings(request, prompt, request.seed) | {
         "edit": "motion", "frames": count, "steps": steps, "size": side,
-        "guidance": part.config["guidance"] if request.guidance is None else request.guidance,
+        "guidance": part.config["following"] if request.guidance is None else request.guidance,
     }  # fmt: skip
     images = pictures(torch.cat(frames))
     yield Event("draw", total, total, result=Pictures(images, notices, [told] * count))
